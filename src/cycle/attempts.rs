@@ -1,0 +1,157 @@
+//! One way to repeat a request: backoff and jitter, within the deadline.
+
+use std::{future::Future, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+use super::{Clock, Cycle, Store, TikTok, trace::Step};
+use crate::error::{Class, Error, Kind};
+
+/// Whom a request goes to, and how long one attempt may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub step: Step,
+    service: Kind,
+    /// The longest that an attempt is waited for.
+    timeout: Duration,
+    /// The shortest time in which an attempt is worth beginning.
+    least: Duration,
+    /// What has to be left of the invocation after an attempt.
+    reserve: Duration,
+    /// Whether even errors that look permanent are repeated.
+    stubborn: bool,
+}
+
+/// TikTok answers within a second or two; what takes ten does not come.
+pub const TIKTOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Secrets Manager answers within tens of milliseconds; a first call may have to wait for KMS.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a write to Secrets Manager and its repetition, kept back before a refresh token is spent.
+pub const STAGE_RESERVE: Duration = Duration::from_secs(5);
+/// Time to report: the response is a few kilobytes to a loopback address.
+const RESPONSE_RESERVE: Duration = Duration::from_millis(300);
+/// Less than this is not enough for a TLS handshake and an answer.
+const LEAST: Duration = Duration::from_millis(200);
+
+impl Request {
+    pub const fn store(step: Step) -> Self {
+        Self {
+            step,
+            service: Kind::SecretsManagerUnavailable,
+            timeout: STORE_TIMEOUT,
+            least: LEAST,
+            reserve: RESPONSE_RESERVE,
+            stubborn: false,
+        }
+    }
+
+    /// The write that nothing may stop: TikTok has taken the old token, and the new one exists nowhere else.
+    pub const fn stage(step: Step) -> Self {
+        Self { stubborn: true, ..Self::store(step) }
+    }
+
+    /// Listing the advertisers leaves time to promote.
+    pub const fn check(step: Step) -> Self {
+        Self {
+            service: Kind::TikTokUnavailable,
+            timeout: TIKTOK_TIMEOUT,
+            reserve: Duration::from_secs(2),
+            ..Self::store(step)
+        }
+    }
+
+    /// A refresh token is only spent while TikTok's whole timeout and the write of its answer still fit.
+    pub const fn redeem(step: Step) -> Self {
+        Self { least: TIKTOK_TIMEOUT, reserve: STAGE_RESERVE, ..Self::check(step) }
+    }
+
+    fn took_too_long(self) -> Error {
+        let (who, seconds) = match self.service {
+            Kind::TikTokUnavailable => ("TikTok", self.timeout.as_secs()),
+            _ => ("Secrets Manager", self.timeout.as_secs()),
+        };
+        Error::new(self.service, format!("{who} did not answer within {seconds} seconds ({}).", self.step))
+            .with_lost_answer()
+    }
+
+    fn repeats(self, error: &Error) -> bool {
+        self.stubborn || error.kind().class() != Class::Permanent
+    }
+}
+
+/// Waits between attempts, without end: the deadline ends them.
+pub(super) fn waits(class: Class) -> impl Iterator<Item = Duration> {
+    // Throttled: TikTok counts by the second and by the minute, so short waits only feed the limit.
+    let (min, max) = match class {
+        Class::Throttled => (Duration::from_secs(2), Duration::from_secs(60)),
+        Class::Transient | Class::Permanent => (Duration::from_millis(200), Duration::from_secs(5)),
+    };
+    ExponentialBuilder::default()
+        .with_min_delay(min)
+        .with_max_delay(max)
+        .with_factor(2.0)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// Makes a request until it is answered, is refused for good, or the deadline leaves no room for another attempt.
+    pub(super) async fn attempt<R, F: Future<Output = Result<R, Error>>>(
+        &self,
+        request: Request,
+        operation: impl Fn() -> F,
+    ) -> Result<R, Error> {
+        let mut waits_of = (waits(Class::Transient), waits(Class::Throttled));
+        let mut lost_answer = false;
+        let mut limit = self.room_for(request).ok_or_else(|| self.no_time_for(request.step))?;
+        loop {
+            let answer = self.clock.timeout(limit, operation()).await;
+            let error = match answer.unwrap_or_else(|| Err(request.took_too_long())) {
+                Ok(result) => return Ok(result),
+                Err(error) => error,
+            };
+            lost_answer |= error.lost_answer();
+            let error = if lost_answer { error.with_lost_answer() } else { error };
+            if !request.repeats(&error) {
+                return Err(error);
+            }
+            let throttled = error.kind().class() == Class::Throttled;
+            let wait = if throttled { waits_of.1.next() } else { waits_of.0.next() }.unwrap_or_default();
+            if self.remaining() < wait + request.least + request.reserve {
+                return Err(error);
+            }
+            tracing::debug!(step = %request.step, error = error.what(), wait_ms = wait.as_millis(), "trying again");
+            self.clock.sleep(wait).await;
+            let Some(next) = self.room_for(request) else { return Err(error) };
+            limit = next;
+        }
+    }
+
+    /// How long an attempt may take now; `None` if it is not worth beginning.
+    fn room_for(&self, request: Request) -> Option<Duration> {
+        let room = self.remaining().checked_sub(request.reserve)?;
+        (room >= request.least).then(|| room.min(request.timeout))
+    }
+
+    /// Notes how long a step took.
+    pub(super) async fn timed<R>(&self, step: Step, work: impl Future<Output = R>) -> R {
+        let started = self.clock.now();
+        let result = work.await;
+        self.trace.took(step, self.clock.now().duration_since(started));
+        result
+    }
+
+    /// What is left of the invocation.
+    pub(super) fn remaining(&self) -> Duration {
+        self.run.deadline.remaining(self.clock.now())
+    }
+
+    pub(super) fn no_time_for(&self, step: Step) -> Error {
+        let left = self.remaining().as_secs_f32();
+        Error::new(
+            Kind::DeadlineExceeded,
+            format!("{left:.1} seconds before its deadline the run did not begin the step '{step}'."),
+        )
+    }
+}

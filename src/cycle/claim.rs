@@ -1,0 +1,136 @@
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Clock, Cycle, Label, Put, Store, TikTok, Which, attempts::Request, read::Version, trace::Step};
+use crate::{
+    document::{Fingerprint, json_text},
+    error::Error,
+};
+
+/// How long others wait beyond a claim's expiry: more than clocks of Lambda hosts differ.
+pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(10);
+
+/// The namespace of the version ids that this project derives, drawn once at random. Changing it would make a run blind to
+/// the claims and staged versions of the release before it.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_4d3e_92b7_4c55_a1e8_3d74_58c2_9b16);
+
+/// The announcement that one run is about to redeem a pair of tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Claim {
+    /// The how-manieth claim on this pair it is.
+    pub n: u32,
+    /// Of the pair that is to be redeemed.
+    pub fingerprint: String,
+    pub nonce: String,
+    pub claimed_by: String,
+    pub claimed_at: Timestamp,
+    /// The deadline of the run that holds it.
+    pub expires_at: Timestamp,
+    /// The version that will hold what TikTok answers.
+    pub result_version_id: String,
+}
+
+/// What came of a claim.
+#[derive(Debug)]
+pub(super) enum Claimed {
+    /// This run, and no other, may redeem the pair.
+    Won { n: u32 },
+    /// The pair was redeemed, and this version holds the answer.
+    Finished(Version),
+    /// Another run may be redeeming it at this moment.
+    InProgress { until: Timestamp },
+}
+
+/// What an existing claim means to this run.
+enum Verdict {
+    Settled(Claimed),
+    /// Its run is over and left nothing behind.
+    Expired,
+}
+
+/// The id under which a version of a secret is written: the same for everybody who writes the same thing.
+pub(super) fn version_id(arn: &str, what: &str, detail: &str) -> String {
+    Uuid::new_v5(&NAMESPACE, format!("{arn}\n{what}\n{detail}").as_bytes()).to_string()
+}
+
+/// The id of the version that holds what redeeming a pair gave.
+pub(super) fn successor_id(arn: &str, pair: &Fingerprint) -> String {
+    version_id(arn, "next", pair.as_str())
+}
+
+impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// Claims the right to redeem a pair: the first to write the version wins. `seen` is the claim that the label showed.
+    pub(super) async fn claim(&self, arn: &str, pair: &Fingerprint, seen: Option<&Claim>) -> Result<Claimed, Error> {
+        self.timed(Step::Claim, self.claim_from(arn, pair, seen)).await
+    }
+
+    async fn claim_from(&self, arn: &str, pair: &Fingerprint, seen: Option<&Claim>) -> Result<Claimed, Error> {
+        let mut n = 0;
+        if let Some(claim) = seen.filter(|claim| claim.fingerprint == pair.as_str()) {
+            match self.judge(claim).await? {
+                Verdict::Settled(claimed) => return Ok(claimed),
+                Verdict::Expired => n = claim.n + 1,
+            }
+        }
+        // Every turn costs a request, and requests end at the deadline.
+        loop {
+            let id = version_id(arn, "claim", &format!("{}\n{n}", pair.as_str()));
+            let body = self.claim_body(arn, pair, n);
+            let put = || self.store.put(self.secret, &id, Label::Claim, &body);
+            if self.attempt(Request::store(Step::Claim), put).await? == Put::Written {
+                return Ok(Claimed::Won { n });
+            }
+            match self.judge_version(&id).await? {
+                Verdict::Settled(claimed) => return Ok(claimed),
+                Verdict::Expired => n += 1,
+            }
+        }
+    }
+
+    fn claim_body(&self, arn: &str, pair: &Fingerprint, n: u32) -> SecretString {
+        #[derive(Serialize)]
+        struct Body {
+            claim: Claim,
+        }
+        let claim = Claim {
+            n,
+            fingerprint: pair.as_str().to_owned(),
+            nonce: self.run.nonce.clone(),
+            claimed_by: self.run.request_id.clone(),
+            claimed_at: self.clock.now(),
+            expires_at: self.run.deadline.time(),
+            result_version_id: successor_id(arn, pair),
+        };
+        SecretString::from(json_text(&Body { claim }))
+    }
+
+    async fn judge_version(&self, id: &str) -> Result<Verdict, Error> {
+        let stored = self.get(Which::Id(id)).await?;
+        match stored.as_ref().and_then(Claim::read) {
+            Some(claim) => self.judge(&claim).await,
+            // Taken a moment ago, and reads lag behind writes: whoever it is has just begun.
+            None => Ok(Verdict::Settled(self.in_progress(self.clock.now() + GRACE))),
+        }
+    }
+
+    async fn judge(&self, claim: &Claim) -> Result<Verdict, Error> {
+        if claim.nonce == self.run.nonce {
+            return Ok(Verdict::Settled(Claimed::Won { n: claim.n }));
+        }
+        if let Some(result) = self.read_version(&claim.result_version_id).await? {
+            return Ok(Verdict::Settled(Claimed::Finished(result)));
+        }
+        Ok(if claim.is_live(self.clock.now()) {
+            Verdict::Settled(self.in_progress(claim.expires_at))
+        } else {
+            Verdict::Expired
+        })
+    }
+
+    fn in_progress(&self, until: Timestamp) -> Claimed {
+        self.trace.claim_conflict();
+        Claimed::InProgress { until }
+    }
+}

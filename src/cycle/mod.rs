@@ -1,0 +1,188 @@
+//! The refresh cycle of one secret.
+//!
+//! ```text
+//! read ──► plan ──► claim ──► redeem ──► stage ∥ check ──► promote
+//!            │ skip: fresh                                   │ conflict: rebase, or superseded
+//!            │ resume: a staged version waits ────► check ───┘
+//!            └ verify: a long-term token ─────────► check ──► written only if something changed
+//! ```
+//!
+//! A refresh token may work once only, so the cycle never holds the only copy of anything: a *claim* is written before a
+//! token is spent, the answer is *staged* before anything else can fail, and AWSCURRENT moves by compare-and-swap alone.
+//! Whatever dies at whatever point, the next run finds in the store what it needs to go on, and spends nothing twice.
+
+mod attempts;
+mod check;
+mod claim;
+mod clock;
+mod outcome;
+pub mod plan;
+mod ports;
+mod promote;
+mod read;
+mod redeem;
+mod renew;
+mod stage;
+mod status;
+mod trace;
+mod verify;
+
+use std::time::Duration;
+
+pub use attempts::{STAGE_RESERVE, TIKTOK_TIMEOUT};
+pub use clock::{Deadline, SystemClock};
+use jiff::Timestamp;
+pub use outcome::{Outcome, OutcomeKind};
+use plan::{Plan, plan};
+pub use ports::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which};
+use read::{Pending, Snapshot};
+use renew::{Ended, Start};
+pub use status::Status;
+pub use trace::{Seen, Step, Trace};
+
+use crate::{document::hex, error::Error};
+
+/// How often a run plans anew after TikTok rejected a refresh token: somebody else may have refreshed a moment ago.
+const MAX_PLANS: usize = 3;
+/// How often a run looks whether another one, on which it has to wait, is done.
+const WAIT_FOR_OTHER_RUN: Duration = Duration::from_secs(2);
+
+/// Why a refresh was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// By hand: refresh whatever is there.
+    Now,
+    /// By the schedule: refresh unless that was done at or after the slot.
+    Slot(Timestamp),
+    /// By the hourly top-up: refresh if a job that starts now could run into the end of the token.
+    IfNeeded,
+}
+
+/// What one invocation is, for every secret that it works on.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Lambda's request id; retries of an event share it.
+    pub request_id: String,
+    /// 128 random bits that no other invocation has, in hexadecimal: this is what tells our claim from a retry's.
+    pub nonce: String,
+    pub deadline: Deadline,
+    /// The top-up refreshes a token that has less than this to live.
+    pub min_token_lifetime: Duration,
+}
+
+impl Run {
+    /// A run with a nonce of its own.
+    ///
+    /// # Errors
+    /// When the operating system has no random numbers to give.
+    pub fn begin(
+        request_id: String,
+        deadline: Deadline,
+        min_token_lifetime: Duration,
+    ) -> Result<Self, getrandom::Error> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce)?;
+        Ok(Self { request_id, nonce: hex(&nonce), deadline, min_token_lifetime })
+    }
+}
+
+/// The cycle of one secret in one run.
+#[derive(Debug)]
+pub struct Cycle<'a, S, T, C> {
+    store: &'a S,
+    tiktok: &'a T,
+    clock: &'a C,
+    run: &'a Run,
+    secret: &'a str,
+    trace: Trace,
+}
+
+impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
+    /// The cycle of the secret with that name or ARN.
+    pub fn new(store: &'a S, tiktok: &'a T, clock: &'a C, run: &'a Run, secret: &'a str) -> Self {
+        Self { store, tiktok, clock, run, secret, trace: Trace::default() }
+    }
+
+    /// What the run noted of itself.
+    #[must_use]
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Refreshes the secret as far as the trigger asks for it.
+    ///
+    /// # Errors
+    /// Whenever the secret is not known to be usable afterwards.
+    pub async fn refresh(&self, trigger: Trigger) -> Result<Outcome, Error> {
+        let mut trigger = trigger;
+        let mut rejected = None;
+        let mut plans = 0;
+        loop {
+            let began = self.clock.now();
+            let snapshot = self.read().await?;
+            if let Some((fingerprint, error)) = rejected.take()
+                && (snapshot.current.credentials.fingerprint == fingerprint || plans == MAX_PLANS)
+            {
+                return self.keep(&snapshot, error).await;
+            }
+            match self.follow(&snapshot, trigger).await? {
+                Ended::Done(outcome) => return Ok(outcome),
+                Ended::Rejected(error) => {
+                    rejected = Some((snapshot.current.credentials.fingerprint, error));
+                    // Whoever refreshed since this run began has done what it was asked for.
+                    trigger = Trigger::Slot(began);
+                    plans += 1;
+                }
+                Ended::InProgress { until } => {
+                    if !snapshot.current.credentials.access_token_has_expired(self.clock.now()) {
+                        return Ok(Outcome::in_progress(&snapshot.current, until));
+                    }
+                    self.wait_for_other_run(until).await?;
+                }
+            }
+        }
+    }
+
+    /// Reads, plans, and checks the current access token; spends and writes nothing.
+    ///
+    /// # Errors
+    /// When the secret or the app's credentials cannot be read.
+    pub async fn dry_run(&self, trigger: Trigger) -> Result<Outcome, Error> {
+        let snapshot = self.read().await?;
+        let plan = self.plan(&snapshot, trigger);
+        let app = self.app(&snapshot.current).await?;
+        let checked = self.check(&app, &snapshot.current.credentials).await;
+        Ok(Outcome::dry_run(&snapshot.current, &plan, checked))
+    }
+
+    fn plan(&self, snapshot: &Snapshot, trigger: Trigger) -> Plan {
+        plan(snapshot, trigger, self.clock.now(), self.run.min_token_lifetime)
+    }
+
+    async fn follow(&self, snapshot: &Snapshot, trigger: Trigger) -> Result<Ended, Error> {
+        let plan = self.plan(snapshot, trigger);
+        tracing::info!(secret_id = self.secret, flow = %snapshot.current.credentials.flow, %plan, "planned");
+        match plan {
+            Plan::Skip(_) => Ok(Ended::Done(Outcome::fresh(&snapshot.current))),
+            Plan::Verify(_) => self.verify(snapshot).await.map(Ended::Done),
+            Plan::Resume => match &snapshot.pending {
+                Pending::Descendant(staged) => self.renew(snapshot, Start::Resume(staged.clone())).await,
+                _ => self.renew(snapshot, Start::Redeem).await,
+            },
+            Plan::Renew(_) => self.renew(snapshot, Start::Redeem).await,
+        }
+    }
+
+    /// Somebody else is refreshing a secret whose access token has expired: this run cannot say that it is usable.
+    async fn wait_for_other_run(&self, until: Timestamp) -> Result<(), Error> {
+        if self.remaining() <= WAIT_FOR_OTHER_RUN {
+            let what = format!(
+                "The access token has expired, and another run, which has until {until}, is still refreshing it."
+            );
+            return Err(Error::new(crate::error::Kind::DeadlineExceeded, what)
+                .advise("Nothing to do: if that run fails, the next one takes over."));
+        }
+        self.clock.sleep(WAIT_FOR_OTHER_RUN).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{check::Checked, plan::Plan, read::Version};
+use crate::{
+    document::{Advertiser, Credentials, Flow, Reduction},
+    error::Error,
+};
+
+/// How a run on one secret ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    /// New tokens were redeemed and are current.
+    Refreshed,
+    /// The long-term token works.
+    Verified,
+    /// The refresh token was rejected, the access token still works.
+    Kept,
+    /// There was nothing to do.
+    Fresh,
+    /// Tokens that an earlier run had staged are current.
+    Resumed,
+    /// Somebody's newer tokens are current.
+    Superseded,
+    /// Another run is at work.
+    InProgress,
+    /// Nothing was spent or written, as asked.
+    DryRun,
+}
+
+impl OutcomeKind {
+    /// Every kind, for metrics that count each.
+    pub const ALL: [Self; 8] = [
+        Self::Refreshed,
+        Self::Verified,
+        Self::Kept,
+        Self::Fresh,
+        Self::Resumed,
+        Self::Superseded,
+        Self::InProgress,
+        Self::DryRun,
+    ];
+
+    /// Its name in metrics: in the response it is the same in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refreshed => "Refreshed",
+            Self::Verified => "Verified",
+            Self::Kept => "Kept",
+            Self::Fresh => "Fresh",
+            Self::Resumed => "Resumed",
+            Self::Superseded => "Superseded",
+            Self::InProgress => "InProgress",
+            Self::DryRun => "DryRun",
+        }
+    }
+}
+
+/// What a run has to report of one secret. Never holds a token.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub outcome: OutcomeKind,
+    pub flow: Flow,
+    /// The version that is AWSCURRENT.
+    pub version_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    pub access_token_expires_at: Option<Timestamp>,
+    pub refresh_token_expires_at: Option<Timestamp>,
+    pub advertisers: usize,
+    pub advertisers_added: Vec<String>,
+    pub advertisers_removed: Vec<String>,
+    /// Whether the list is older than the tokens.
+    pub advertisers_stale: bool,
+    /// Whether ids or names are missing because the secret would have become too large.
+    pub advertisers_reduced: bool,
+    pub warnings: Vec<String>,
+}
+
+impl Outcome {
+    pub(super) fn new(outcome: OutcomeKind, version: &Version) -> Self {
+        let credentials = &version.credentials;
+        Self {
+            outcome,
+            flow: credentials.flow,
+            version_id: version.id.clone(),
+            plan: None,
+            access_token_expires_at: credentials.access_token_expires_at,
+            refresh_token_expires_at: credentials.refresh_token_expires_at,
+            advertisers: credentials.advertisers.len(),
+            advertisers_added: Vec::new(),
+            advertisers_removed: Vec::new(),
+            advertisers_stale: credentials.list_is_stale(),
+            advertisers_reduced: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn fresh(current: &Version) -> Self {
+        Self::new(OutcomeKind::Fresh, current)
+    }
+
+    pub(super) fn superseded(current: &Version) -> Self {
+        Self::new(OutcomeKind::Superseded, current).warn(
+            "Somebody put other tokens into the secret meanwhile; those count, and this run's are not used.".to_owned(),
+        )
+    }
+
+    pub(super) fn in_progress(current: &Version, until: Timestamp) -> Self {
+        Self::new(OutcomeKind::InProgress, current)
+            .warn(format!("Another run is refreshing this secret; it has until {until}."))
+    }
+
+    pub(super) fn dry_run(current: &Version, plan: &Plan, checked: Checked) -> Self {
+        let outcome = Self { plan: Some(plan.to_string()), ..Self::new(OutcomeKind::DryRun, current) };
+        match ListNews::of(&current.credentials, checked) {
+            Ok(news) => outcome.with_news(current, current, news),
+            Err(rejection) => outcome.warn(format!("The current access token does not work: {}", rejection.what())),
+        }
+    }
+
+    pub(super) fn warn(mut self, warning: String) -> Self {
+        self.warnings.push(warning);
+        self
+    }
+
+    /// Adds what became of the list between two versions, and what the check had to say of it.
+    pub(super) fn with_news(mut self, before: &Version, after: &Version, news: ListNews) -> Self {
+        let after = news.fetched.as_deref().unwrap_or(&after.credentials.advertisers);
+        let before = &before.credentials.advertisers;
+        self.advertisers = after.len();
+        self.advertisers_added = missing_from(before, after);
+        self.advertisers_removed = missing_from(after, before);
+        self.warnings.extend(news.warning);
+        self
+    }
+
+    pub(super) fn with_reduction(mut self, reduction: Option<Reduction>) -> Self {
+        let what = match reduction {
+            None => return self,
+            Some(Reduction::ToIds) => "their names were left out".to_owned(),
+            Some(Reduction::Cut { missing }) => format!("their names and {missing} ids were left out"),
+        };
+        self.advertisers_reduced = true;
+        let all = self.advertisers;
+        self.warn(format!("With all {all} advertisers the secret would be larger than Secrets Manager takes: {what}."))
+    }
+}
+
+fn missing_from(list: &[Advertiser], of: &[Advertiser]) -> Vec<String> {
+    // A set, since the lists of an agency have thousands of entries.
+    let known: std::collections::HashSet<_> = list.iter().map(|advertiser| &advertiser.id).collect();
+    of.iter().filter(|advertiser| !known.contains(&advertiser.id)).map(|advertiser| advertiser.id.clone()).collect()
+}
+
+/// What a check told about the list of advertisers.
+pub(super) struct ListNews {
+    /// The list to write; none if the old one has to stay.
+    pub fetched: Option<Vec<Advertiser>>,
+    pub warning: Option<String>,
+}
+
+impl ListNews {
+    /// Judges a check against the list that is there; the error is TikTok's rejection of the token.
+    pub fn of(before: &Credentials, checked: Checked) -> Result<Self, Error> {
+        match checked {
+            Checked::Rejected(error) => Err(error),
+            Checked::Works(list) if list.is_empty() && !before.advertisers.is_empty() => Ok(Self {
+                fetched: None,
+                warning: Some("TikTok listed no advertisers at all; the old list was kept. If that is right, remove it from the secret by hand.".to_owned()),
+            }),
+            Checked::Works(list) => Ok(Self { fetched: Some(list), warning: None }),
+            Checked::Unknown(error) => Ok(Self {
+                fetched: None,
+                warning: Some(format!("The advertisers could not be listed, and the old list was kept: {}", error.what())),
+            }),
+        }
+    }
+}

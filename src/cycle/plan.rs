@@ -1,0 +1,132 @@
+//! What to do with a secret: a pure function of what is there, what was asked for, and the time.
+
+use std::{fmt, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Trigger,
+    read::{Pending, Snapshot},
+};
+use crate::document::{Credentials, Flow};
+
+/// How long an access token lives that came without a lifetime: what TikTok documents for every token that is refreshed.
+const DOCUMENTED_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
+
+/// What a run is going to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Nothing.
+    Skip(Fresh),
+    /// Go on with the tokens that an earlier run staged.
+    Resume,
+    /// Redeem the refresh token.
+    Renew(Due),
+    /// Check the long-term token.
+    Verify(Due),
+}
+
+/// Why a secret needs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fresh {
+    RefreshedSince { slot: Timestamp, at: Timestamp },
+    LivesUntil(Timestamp),
+    RefreshedAt(Timestamp),
+}
+
+/// Why a secret needs something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    AskedFor,
+    NotRefreshedSince { slot: Timestamp },
+    NeverRefreshed,
+    Expired(Timestamp),
+    ExpiresSoon(Timestamp),
+    LifetimeUnknown { refreshed_at: Timestamp },
+    LastRunFailed,
+    HasNoExpiry,
+}
+
+/// Plans a run.
+pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> Plan {
+    let credentials = &snapshot.current.credentials;
+    if matches!(snapshot.pending, Pending::Descendant(_)) {
+        return Plan::Resume;
+    }
+    if credentials.flow == Flow::LongTerm {
+        return Plan::Verify(match trigger {
+            Trigger::Slot(slot) => Due::NotRefreshedSince { slot },
+            Trigger::Now => Due::AskedFor,
+            Trigger::IfNeeded => Due::HasNoExpiry,
+        });
+    }
+    let due = match trigger {
+        Trigger::Now => Err(Due::AskedFor),
+        Trigger::Slot(slot) => since(credentials, slot),
+        Trigger::IfNeeded => top_up(snapshot, now, min_lifetime),
+    };
+    due.map_or_else(Plan::Renew, Plan::Skip)
+}
+
+fn since(credentials: &Credentials, slot: Timestamp) -> Result<Fresh, Due> {
+    match credentials.refreshed_at {
+        Some(at) if at >= crate::document::whole_seconds(slot) => Ok(Fresh::RefreshedSince { slot, at }),
+        _ => Err(Due::NotRefreshedSince { slot }),
+    }
+}
+
+fn top_up(snapshot: &Snapshot, now: Timestamp, min_lifetime: Duration) -> Result<Fresh, Due> {
+    let credentials = &snapshot.current.credentials;
+    let Some(refreshed_at) = credentials.refreshed_at else {
+        return Err(Due::NeverRefreshed);
+    };
+    // A claim on the pair that is still current: a run announced that it would redeem it, and did not get to the end.
+    if snapshot.claim.as_ref().is_some_and(|claim| claim.fingerprint == credentials.fingerprint.as_str()) {
+        return Err(Due::LastRunFailed);
+    }
+    match credentials.access_token_expires_at {
+        Some(expires) if expires <= now => Err(Due::Expired(expires)),
+        Some(expires) if expires < now + min_lifetime => Err(Due::ExpiresSoon(expires)),
+        Some(expires) => Ok(Fresh::LivesUntil(expires)),
+        None if now + min_lifetime < refreshed_at + DOCUMENTED_LIFETIME => Ok(Fresh::RefreshedAt(refreshed_at)),
+        None => Err(Due::LifetimeUnknown { refreshed_at }),
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skip(fresh) => write!(f, "skip: {fresh}"),
+            Self::Resume => write!(f, "resume: a run before this one staged new tokens and did not promote them"),
+            Self::Renew(due) => write!(f, "renew: {due}"),
+            Self::Verify(due) => write!(f, "verify: {due}"),
+        }
+    }
+}
+
+impl fmt::Display for Fresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RefreshedSince { slot, at } => write!(f, "refreshed at {at}, which is not before the slot {slot}"),
+            Self::LivesUntil(expires) => write!(f, "the access token lives until {expires}"),
+            Self::RefreshedAt(at) => write!(f, "refreshed at {at}"),
+        }
+    }
+}
+
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AskedFor => write!(f, "asked for"),
+            Self::NotRefreshedSince { slot } => write!(f, "not known to be refreshed since the slot {slot}"),
+            Self::NeverRefreshed => write!(f, "these tokens have not been refreshed by this function"),
+            Self::Expired(at) => write!(f, "the access token expired at {at}"),
+            Self::ExpiresSoon(at) => write!(f, "the access token expires at {at}"),
+            Self::LifetimeUnknown { refreshed_at } => {
+                write!(f, "TikTok gave no lifetime, and the last refresh was at {refreshed_at}")
+            }
+            Self::LastRunFailed => write!(f, "the last run did not finish"),
+            Self::HasNoExpiry => write!(f, "a long-term token can be revoked at any time"),
+        }
+    }
+}

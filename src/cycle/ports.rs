@@ -1,0 +1,132 @@
+//! What the cycle needs of the world: a store, TikTok, and a clock. The cycle knows neither the AWS SDK nor reqwest; tests
+//! and the model checker put their own worlds behind these traits.
+//!
+//! A method is one attempt at one request. Waiting, repeating and giving up are the cycle's business, because only the
+//! cycle knows the deadline and what may be sent twice.
+
+use std::{future::Future, time::Duration};
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::{
+    document::{Advertiser, App, Flow},
+    error::Error,
+};
+
+/// A staging label of Secrets Manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Label {
+    /// What downstream jobs read.
+    Current,
+    /// Redeemed tokens that are not promoted yet.
+    Pending,
+    /// What was current before.
+    Previous,
+    /// The latest claim. A label of this project's own: it can neither displace a staged version nor disturb a rotation.
+    Claim,
+    /// Stands in for [`Label::Pending`] while that label is on a version that is somebody else's.
+    Staged,
+}
+
+impl Label {
+    /// The label as Secrets Manager knows it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Current => "AWSCURRENT",
+            Self::Pending => "AWSPENDING",
+            Self::Previous => "AWSPREVIOUS",
+            Self::Claim => "TIKTOK_CLAIM",
+            Self::Staged => "TIKTOK_STAGED",
+        }
+    }
+}
+
+/// Which version of a secret to read. Never "the default one": emulators disagree with AWS on what that is.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    Label(Label),
+    Id(&'a str),
+}
+
+/// A version as it was read.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub arn: String,
+    pub version_id: String,
+    pub body: SecretString,
+}
+
+/// What became of a write under an id that the caller chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// The version holds our body, by this attempt or an earlier one.
+    Written,
+    /// The id is taken by another body, which stays as it is.
+    Taken,
+}
+
+/// What became of a compare-and-swap of AWSCURRENT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    Moved,
+    /// AWSCURRENT was not where the caller thought it was.
+    Conflict,
+}
+
+/// Secrets Manager.
+pub trait Store {
+    /// Reads a version; `None` if the secret or the version does not exist.
+    fn get(&self, secret: &str, which: Which<'_>) -> impl Future<Output = Result<Option<Stored>, Error>>;
+
+    /// Writes a version under an id, with a label other than AWSCURRENT. Repeating it with the same body is harmless.
+    fn put(
+        &self,
+        secret: &str,
+        id: &str,
+        label: Label,
+        body: &SecretString,
+    ) -> impl Future<Output = Result<Put, Error>>;
+
+    /// Moves AWSCURRENT from one version to another, if it is on the first.
+    fn promote(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
+}
+
+/// What TikTok answered to a redeemed refresh token.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub access_token: SecretString,
+    /// Absent if TikTok did not give a new one: the old one goes on.
+    pub refresh_token: Option<SecretString>,
+    /// Lifetimes, counted from the moment of the answer.
+    pub expires_in: Option<Duration>,
+    pub refresh_token_expires_in: Option<Duration>,
+    /// A text of comma-separated names or a list of numbers, some too large for a float: kept as the JSON that came.
+    pub scope: Option<String>,
+    pub open_id: Option<String>,
+}
+
+/// TikTok's Business API.
+pub trait TikTok {
+    /// Spends a refresh token at the endpoint of its flow.
+    fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString)
+    -> impl Future<Output = Result<Grant, Error>>;
+
+    /// Lists the advertisers that an access token may read, which also proves that the token works.
+    fn advertisers(
+        &self,
+        app: &App,
+        access_token: &SecretString,
+    ) -> impl Future<Output = Result<Vec<Advertiser>, Error>>;
+}
+
+/// Time, as a value that goes in.
+pub trait Clock {
+    fn now(&self) -> Timestamp;
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+
+    /// The output of `future`, or `None` if it takes longer than that.
+    fn timeout<F: Future>(&self, limit: Duration, future: F) -> impl Future<Output = Option<F::Output>>;
+}

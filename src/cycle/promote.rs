@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use super::{
+    Clock, Cycle, Moved, Store, TikTok,
+    attempts::Request,
+    read::{Snapshot, Version},
+    trace::Step,
+};
+use crate::{
+    document::{Change, Document, Reduction, fit},
+    error::{Error, Kind},
+};
+
+/// The wait before AWSCURRENT is looked at again when a conflict was reported and the read shows none: reads lag writes.
+const READ_LAG: Duration = Duration::from_millis(200);
+
+/// Where AWSCURRENT ended up.
+#[derive(Debug)]
+pub(super) enum Promoted {
+    /// On a version that holds what this run has to say.
+    Ours { version: Version, reduction: Option<Reduction> },
+    /// On tokens that somebody else put there meanwhile.
+    Theirs(Version),
+}
+
+impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// Makes AWSCURRENT hold a change, by compare-and-swap from the version that the change was made for.
+    ///
+    /// `staged` is promoted as it is where it is just what the change makes of the current version. Otherwise the change is
+    /// rebased: applied to what is current by now, and written as another version.
+    pub(super) async fn promote(
+        &self,
+        snapshot: &Snapshot,
+        change: &Change,
+        staged: Option<Version>,
+    ) -> Result<Promoted, Error> {
+        self.timed(Step::Promote, self.promote_from(snapshot, change, staged)).await
+    }
+
+    async fn promote_from(
+        &self,
+        snapshot: &Snapshot,
+        change: &Change,
+        mut staged: Option<Version>,
+    ) -> Result<Promoted, Error> {
+        let mut base = snapshot.current.clone();
+        loop {
+            let (next, reduction) = fit(change.apply(&base.document, &base.id)?)?;
+            let version = match staged.take() {
+                Some(staged) if same_content(&staged, &next) => staged,
+                _ => self.write(snapshot, next).await?,
+            };
+            let swap = || self.store.promote(self.secret, &version.id, &base.id);
+            if self.attempt(Request::store(Step::Promote), swap).await? == Moved::Moved {
+                return Ok(Promoted::Ours { version, reduction });
+            }
+            let current = self.read_current().await?;
+            match standing(change, &version, &base, &current) {
+                Standing::Promoted => return Ok(Promoted::Ours { version: current, reduction }),
+                Standing::Newer => return Ok(Promoted::Theirs(current)),
+                Standing::Ancestor if current.id == base.id => {
+                    if self.remaining() < READ_LAG * 2 {
+                        return Err(Error::new(
+                            Kind::SecretsManagerUnavailable,
+                            "AWSCURRENT could not be moved to the new version.",
+                        ));
+                    }
+                    self.clock.sleep(READ_LAG).await;
+                    staged = Some(version);
+                }
+                Standing::Ancestor => base = current,
+            }
+        }
+    }
+}
+
+pub(super) fn same_content(version: &Version, document: &Document) -> bool {
+    use secrecy::ExposeSecret;
+    version.document.to_body().expose_secret() == document.to_body().expose_secret()
+}
+
+/// What is current after a conflict, as this run has to see it.
+enum Standing {
+    /// What this run wanted is there: its answer was lost, or another run did the same.
+    Promoted,
+    /// Something that this run's change still belongs on top of.
+    Ancestor,
+    /// Somebody's newer tokens.
+    Newer,
+}
+
+fn standing(change: &Change, ours: &Version, base: &Version, current: &Version) -> Standing {
+    let fingerprint = &current.credentials.fingerprint;
+    if current.id == ours.id {
+        return Standing::Promoted;
+    }
+    let is_ancestor = match &change.tokens {
+        Some(_) if *fingerprint == ours.credentials.fingerprint => return Standing::Promoted,
+        Some((_, provenance)) => provenance.lineage.contains(fingerprint),
+        // A list belongs to the tokens it was fetched with.
+        None => *fingerprint == base.credentials.fingerprint,
+    };
+    if is_ancestor { Standing::Ancestor } else { Standing::Newer }
+}

@@ -1,0 +1,84 @@
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Clock, Cycle, Grant, Store, TikTok, attempts::Request, read::Version, trace::Step};
+use crate::{
+    document::{App, Document, TokenFields, field, json_text, whole_seconds},
+    error::{Error, Kind},
+};
+
+/// New tokens, and the moment just before they were asked for, from which their lifetimes count.
+#[derive(Debug)]
+pub(super) struct Redeemed {
+    pub grant: Grant,
+    pub asked_at: Timestamp,
+}
+
+impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// Spends the refresh token of a version. Only who holds the claim on its pair may call this.
+    ///
+    /// `spent_before` says that an earlier run claimed the pair and left no answer behind.
+    pub(super) async fn redeem(&self, app: &App, holder: &Version, spent_before: bool) -> Result<Redeemed, Error> {
+        let Some(refresh_token) = &holder.credentials.refresh_token else {
+            let what = "TikTok rejects the access token, and there is no refresh token to get another one with.";
+            return Err(Error::new(Kind::ReauthorizationRequired, what));
+        };
+        let flow = holder.credentials.flow;
+        let redeem = || async {
+            let asked_at = self.clock.now();
+            let grant = self.tiktok.redeem(flow, app, refresh_token).await?;
+            Ok(Redeemed { grant, asked_at })
+        };
+        let redeemed = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem), redeem)).await;
+        redeemed.map_err(|error| match error.kind() {
+            Kind::ReauthorizationRequired if error.lost_answer() || spent_before => answer_was_lost(&error),
+            _ => error,
+        })
+    }
+}
+
+/// A rejection after a lost answer does not say that the grant was bad: most likely TikTok took the refresh token, gave a
+/// new one, and the answer never arrived.
+fn answer_was_lost(rejection: &Error) -> Error {
+    let what = format!(
+        "TikTok's answer to an earlier attempt was lost, most likely with a new refresh token in it: {}",
+        rejection.what()
+    );
+    let error = Error::new(Kind::ReauthorizationRequired, what).with_lost_answer();
+    rejection.code().map_or_else(|| error.clone(), |code| error.clone().with_code(code))
+}
+
+impl Redeemed {
+    /// The token fields of the next document.
+    pub fn token_fields(&self, holder: &Version) -> TokenFields {
+        let Grant { access_token, refresh_token, expires_in, refresh_token_expires_in, scope, open_id } = &self.grant;
+        let time = |lifetime: &Option<std::time::Duration>| {
+            let end = self.asked_at.checked_add((*lifetime)?).ok()?;
+            Some(text(&whole_seconds(end)))
+        };
+        let mut next: Document = holder.document.clone();
+        next.set(field::ACCESS_TOKEN, Some(text(access_token.expose_secret())));
+        next.set(field::ACCESS_TOKEN_EXPIRES_AT, time(expires_in));
+        match time(refresh_token_expires_in) {
+            Some(end) => next.set(field::REFRESH_TOKEN_EXPIRES_AT, Some(end)),
+            // The grant ends when it ends: a refresh does not begin a new year. What is not known of other tokens is void.
+            None if holder.credentials.refresh_token_expires_at.is_some() => {}
+            None => next.set(field::REFRESH_TOKEN_EXPIRES_AT, None),
+        }
+        next.set(field::REFRESHED_AT, Some(text(&whole_seconds(self.asked_at))));
+        if let Some(token) = refresh_token {
+            next.set(field::REFRESH_TOKEN, Some(text(token.expose_secret())));
+        }
+        if let Some(scope) = scope {
+            next.set(field::SCOPE, Some(SecretString::from(scope.clone())));
+        }
+        if let Some(open_id) = open_id {
+            next.set(field::OPEN_ID, Some(text(open_id)));
+        }
+        TokenFields::of(&next)
+    }
+}
+
+fn text(value: &(impl serde::Serialize + ?Sized)) -> SecretString {
+    SecretString::from(json_text(value))
+}

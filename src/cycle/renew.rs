@@ -1,0 +1,226 @@
+//! From a claim or a staged version to the end: the part of the cycle in which tokens change.
+
+use jiff::Timestamp;
+
+use super::{
+    Clock, Cycle, Label, Outcome, OutcomeKind, Store, TikTok, Which,
+    check::Checked,
+    claim::{Claimed, successor_id},
+    outcome::ListNews,
+    promote::Promoted,
+    read::{Snapshot, Version},
+    redeem::Redeemed,
+};
+use crate::{
+    document::{
+        Advertiser, App, Change, Credentials, Fingerprint, Flow, Provenance, TokenFields, fit, leaves_room_for_tokens,
+    },
+    error::{Error, Kind},
+};
+
+/// How far a chain of successors is followed: as far as a document remembers its ancestors.
+const MAX_CHAIN: usize = 16;
+
+/// Where a renewal begins.
+pub(super) enum Start {
+    /// With the pair that is current.
+    Redeem,
+    /// With tokens that wait in a staged version.
+    Resume(Version),
+}
+
+/// How a renewal ended.
+pub(super) enum Ended {
+    Done(Outcome),
+    /// TikTok rejected the refresh token, and nothing newer was found in the secret.
+    Rejected(Error),
+    /// Another run holds the claim.
+    InProgress {
+        until: Timestamp,
+    },
+}
+
+enum Next {
+    Redeem(Version),
+    Resume(Version),
+}
+
+impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// Gets new tokens into AWSCURRENT: those that an earlier run left, as long as they work, or freshly redeemed ones.
+    pub(super) async fn renew(&self, snapshot: &Snapshot, start: Start) -> Result<Ended, Error> {
+        leaves_room_for_tokens(&snapshot.current.document)?;
+        let app = self.app(&snapshot.current).await?;
+        let mut next = match start {
+            Start::Redeem => Next::Redeem(snapshot.current.clone()),
+            Start::Resume(staged) => Next::Resume(staged),
+        };
+        let mut tried: Vec<Fingerprint> = Vec::new();
+        for _ in 0..MAX_CHAIN {
+            next = match next {
+                Next::Resume(staged) => {
+                    tried.push(staged.credentials.fingerprint.clone());
+                    match self.resume(snapshot, &app, &staged).await? {
+                        Some(outcome) => return Ok(Ended::Done(outcome)),
+                        None => Next::Redeem(staged),
+                    }
+                }
+                Next::Redeem(holder) => match self.claim_and_redeem(snapshot, &app, &holder, &tried).await? {
+                    Redeeming::Found(version) => Next::Resume(version),
+                    Redeeming::Ended(ended) => return Ok(ended),
+                },
+            };
+        }
+        Err(Error::new(Kind::InvalidSecret, "The secret's versions lead from one to the next without an end.")
+            .advise("Authorise the app again and put the new tokens into the secret."))
+    }
+
+    /// Checks and promotes staged tokens; `None` if TikTok does not take them any more.
+    async fn resume(&self, snapshot: &Snapshot, app: &App, staged: &Version) -> Result<Option<Outcome>, Error> {
+        let credentials = &staged.credentials;
+        let current = &snapshot.current.credentials.fingerprint;
+        if credentials.fingerprint == *current {
+            return Ok(Some(Outcome::fresh(&snapshot.current)));
+        }
+        if !credentials.descends_from(current) {
+            return Ok(Some(Outcome::superseded(&snapshot.current)));
+        }
+        let can_be_renewed = credentials.flow != Flow::LongTerm;
+        if can_be_renewed && credentials.access_token_has_expired(self.clock.now()) {
+            return Ok(None);
+        }
+        tracing::info!(secret_id = self.secret, version_id = staged.id, "resuming with staged tokens");
+        let checked = self.check(app, credentials).await;
+        if can_be_renewed && matches!(checked, Checked::Rejected(_)) {
+            return Ok(None);
+        }
+        let Some(origin) = &credentials.origin else { return Ok(None) };
+        let provenance =
+            Provenance { lineage: credentials.lineage().collect(), run: origin.run.clone(), at: origin.at };
+        let change = Change { tokens: Some((TokenFields::of(&staged.document), provenance)), list: None };
+        // An unchanged list keeps its time, so that the staged version can be promoted as it is.
+        let fetched_at = match &checked {
+            Checked::Works(list) if *list == credentials.advertisers && !credentials.list_is_stale() => {
+                credentials.advertisers_fetched_at
+            }
+            _ => None,
+        };
+        let fetched_at = fetched_at.unwrap_or_else(|| self.clock.now());
+        self.finish(snapshot, change, staged.clone(), (checked, fetched_at), OutcomeKind::Resumed).await.map(Some)
+    }
+
+    async fn claim_and_redeem(
+        &self,
+        snapshot: &Snapshot,
+        app: &App,
+        holder: &Version,
+        tried: &[Fingerprint],
+    ) -> Result<Redeeming, Error> {
+        let pair = &holder.credentials.fingerprint;
+        let untried = |version: &Version| !tried.contains(&version.credentials.fingerprint);
+        let n = match self.claim(&snapshot.arn, pair, snapshot.claim.as_ref()).await? {
+            Claimed::InProgress { until } => return Ok(Redeeming::Ended(Ended::InProgress { until })),
+            Claimed::Finished(version) if untried(&version) => return Ok(Redeeming::Found(version)),
+            // Its answer was tried already and leads no further: what follows looks for a later one.
+            Claimed::Finished(_) => 1,
+            Claimed::Won { n } => n,
+        };
+        if n > 0
+            && let Some(successor) = self.successor(&snapshot.arn, pair).await?.filter(untried)
+        {
+            return Ok(Redeeming::Found(successor));
+        }
+        match self.redeem(app, holder, n > 0).await {
+            Ok(redeemed) => {
+                let outcome = self.stage_and_finish(snapshot, app, holder, redeemed).await?;
+                Ok(Redeeming::Ended(Ended::Done(outcome)))
+            }
+            Err(error) if error.kind() == Kind::ReauthorizationRequired => {
+                let later = self.later_tokens(snapshot, pair).await?.filter(untried);
+                Ok(later.map_or(Redeeming::Ended(Ended::Rejected(error)), Redeeming::Found))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stages redeemed tokens and, beside that, checks them.
+    async fn stage_and_finish(
+        &self,
+        snapshot: &Snapshot,
+        app: &App,
+        holder: &Version,
+        redeemed: Redeemed,
+    ) -> Result<Outcome, Error> {
+        let current = &snapshot.current;
+        let asked_at = redeemed.asked_at;
+        let provenance = Provenance::after(&holder.credentials, &self.run.request_id, asked_at);
+        let change = Change { tokens: Some((redeemed.token_fields(holder), provenance)), list: None };
+        // The usual day: the list has not changed. Staged as if checked already, it can be promoted without another write.
+        let usual = Change { list: known_list(&current.credentials, asked_at), ..change.clone() };
+        let (next, _) = fit(usual.apply(&current.document, &current.id)?)?;
+        let credentials = Credentials::of(&next)?;
+        let (staged, checked) =
+            tokio::join!(self.stage(snapshot, &holder.credentials.fingerprint, next), self.check(app, &credentials));
+        self.finish(snapshot, change, staged?, (checked, asked_at), OutcomeKind::Refreshed).await
+    }
+
+    /// Promotes staged tokens with what the check told of them.
+    async fn finish(
+        &self,
+        snapshot: &Snapshot,
+        change: Change,
+        staged: Version,
+        (checked, at): (Checked, Timestamp),
+        kind: OutcomeKind,
+    ) -> Result<Outcome, Error> {
+        let news = ListNews::of(&snapshot.current.credentials, checked).map_err(|rejection| {
+            let what = format!("TikTok does not accept the access token that it has just issued: {}", rejection.what());
+            let error = Error::new(Kind::NewTokenRejected, what);
+            rejection.code().map_or_else(|| error.clone(), |code| error.clone().with_code(code))
+        })?;
+        let change = Change { list: news.fetched.clone().map(|list| (list, at)), ..change };
+        Ok(match self.promote(snapshot, &change, Some(staged)).await? {
+            Promoted::Ours { version, reduction } => {
+                Outcome::new(kind, &version).with_news(&snapshot.current, &version, news).with_reduction(reduction)
+            }
+            Promoted::Theirs(theirs) => Outcome::superseded(&theirs),
+        })
+    }
+
+    /// Follows what was redeemed from a pair to the end of its chain.
+    async fn successor(&self, arn: &str, pair: &Fingerprint) -> Result<Option<Version>, Error> {
+        let mut seen = vec![pair.clone()];
+        let mut last = None;
+        while seen.len() <= MAX_CHAIN {
+            let id = successor_id(arn, &seen[seen.len() - 1]);
+            let Some(version) = self.read_version(&id).await? else { break };
+            let fingerprint = version.credentials.fingerprint.clone();
+            if version.credentials.origin.is_none() || seen.contains(&fingerprint) {
+                break;
+            }
+            seen.push(fingerprint);
+            last = Some(version);
+        }
+        Ok(last)
+    }
+
+    /// Where TikTok rejects a pair, the secret may hold what it was redeemed for: as its successor, or as the version that
+    /// somebody rolled back from.
+    async fn later_tokens(&self, snapshot: &Snapshot, pair: &Fingerprint) -> Result<Option<Version>, Error> {
+        if let Some(successor) = self.successor(&snapshot.arn, pair).await? {
+            return Ok(Some(successor));
+        }
+        let previous = self.get(Which::Label(Label::Previous)).await?;
+        let previous = previous.and_then(|stored| Version::of(&stored).ok());
+        Ok(previous.filter(|version| version.credentials.descends_from(&snapshot.current.credentials.fingerprint)))
+    }
+}
+
+enum Redeeming {
+    /// Nothing was spent: these tokens were there already.
+    Found(Version),
+    Ended(Ended),
+}
+
+fn known_list(credentials: &Credentials, at: Timestamp) -> Option<(Vec<Advertiser>, Timestamp)> {
+    (!credentials.advertisers.is_empty()).then(|| (credentials.advertisers.clone(), at))
+}

@@ -1,0 +1,64 @@
+use sha2::{Digest, Sha256};
+
+use super::{
+    Clock, Cycle, Put, Store, TikTok,
+    attempts::Request,
+    claim::{successor_id, version_id},
+    read::{Snapshot, Version},
+    trace::Step,
+};
+use crate::{
+    document::{Document, Fingerprint, hex},
+    error::{Error, Kind},
+};
+
+impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// Writes redeemed tokens under the successor id of the pair that was spent. From here on nothing can be lost.
+    pub(super) async fn stage(
+        &self,
+        snapshot: &Snapshot,
+        spent: &Fingerprint,
+        next: Document,
+    ) -> Result<Version, Error> {
+        self.timed(Step::Stage, self.stage_under(snapshot, spent, next)).await.map_err(|error| {
+            let advice = "The next run tries the old refresh token; if TikTok has retired it, authorise the app again.";
+            error.context("TikTok gave new tokens that could not be stored").advise(advice)
+        })
+    }
+
+    async fn stage_under(&self, snapshot: &Snapshot, spent: &Fingerprint, next: Document) -> Result<Version, Error> {
+        let id = successor_id(&snapshot.arn, spent);
+        if self.put_stubbornly(snapshot, &id, &next).await? == Put::Written {
+            return Version::new(id, next);
+        }
+        // A run that was thought dead has staged an answer of its own. Both are kept.
+        let id = version_id(&snapshot.arn, "next", &format!("{}\n{}", spent.as_str(), self.run.nonce));
+        match self.put_stubbornly(snapshot, &id, &next).await? {
+            Put::Written => Version::new(id, next),
+            Put::Taken => {
+                Err(Error::new(Kind::SecretsManagerUnavailable, "Two version ids of this run's own are taken."))
+            }
+        }
+    }
+
+    async fn put_stubbornly(&self, snapshot: &Snapshot, id: &str, next: &Document) -> Result<Put, Error> {
+        let (label, body) = (snapshot.pending.label_to_stage_under(), next.to_body());
+        self.attempt(Request::stage(Step::Stage), || self.store.put(self.secret, id, label, &body)).await
+    }
+
+    /// Writes a document that descends from nothing but the documents it was made of, under an id that its content gives:
+    /// whoever writes the same thing writes the same version.
+    pub(super) async fn write(&self, snapshot: &Snapshot, document: Document) -> Result<Version, Error> {
+        let body = document.to_body();
+        let digest = hex(&Sha256::digest(secrecy::ExposeSecret::expose_secret(&body).as_bytes()));
+        let id = version_id(&snapshot.arn, "content", &digest);
+        let label = snapshot.pending.label_to_stage_under();
+        match self.attempt(Request::store(Step::Promote), || self.store.put(self.secret, &id, label, &body)).await? {
+            Put::Written => Version::new(id, document),
+            Put::Taken => Err(Error::new(
+                Kind::SecretsManagerUnavailable,
+                format!("Version {id} exists with another content than the one that its id stands for."),
+            )),
+        }
+    }
+}

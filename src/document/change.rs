@@ -1,0 +1,96 @@
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::{Advertiser, Document, Fingerprint, Origin, credentials::Credentials, field};
+use crate::error::Error;
+
+/// How far back a document remembers its ancestors. A console edit that brings old tokens back is healed by following
+/// them; sixteen are more than two weeks of daily refreshes, and about a kilobyte.
+const MAX_LINEAGE: usize = 16;
+
+/// The fields that travel together with a pair of tokens, each as JSON text or absent.
+#[derive(Clone, Debug)]
+pub struct TokenFields(Vec<(&'static str, Option<SecretString>)>);
+
+impl TokenFields {
+    /// The token fields of a document.
+    #[must_use]
+    pub fn of(document: &Document) -> Self {
+        Self(field::TOKENS.iter().map(|name| (*name, document.get(name).cloned())).collect())
+    }
+
+    fn put_into(&self, document: &mut Document) {
+        for (name, json) in &self.0 {
+            document.set(name, json.clone());
+        }
+    }
+}
+
+/// Who redeemed what to get the tokens of a change.
+#[derive(Clone, Debug)]
+pub struct Provenance {
+    /// The fingerprints redeemed to get here, oldest first.
+    pub lineage: Vec<Fingerprint>,
+    /// The request id of the run that redeemed.
+    pub run: String,
+    pub at: Timestamp,
+}
+
+impl Provenance {
+    /// The provenance of a pair that was made by redeeming the pair of `spent`.
+    #[must_use]
+    pub fn after(spent: &Credentials, run: &str, at: Timestamp) -> Self {
+        let mut lineage: Vec<_> = spent.lineage().collect();
+        lineage.push(spent.fingerprint.clone());
+        let surplus = lineage.len().saturating_sub(MAX_LINEAGE);
+        lineage.drain(..surplus);
+        Self { lineage, run: run.to_owned(), at }
+    }
+}
+
+/// What a run has to say about a document: its own fields, and nothing else.
+///
+/// Applying it to whatever is AWSCURRENT by then is both the ordinary way to make the next document and the rebase: a
+/// person's fields come from the base, the function's from the change.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// A new pair of tokens, with what came beside it.
+    pub tokens: Option<(TokenFields, Provenance)>,
+    /// The list of advertisers, and when it was fetched.
+    pub list: Option<(Vec<Advertiser>, Timestamp)>,
+}
+
+impl Change {
+    /// The document that this change makes of `base`, which is version `parent`.
+    ///
+    /// # Errors
+    /// `InvalidSecret` if a person has broken the base meanwhile.
+    pub fn apply(&self, base: &Document, parent: &str) -> Result<Document, Error> {
+        let mut document = base.clone();
+        if let Some((advertisers, fetched_at)) = &self.list {
+            let ids: Vec<_> = advertisers.iter().map(|advertiser| &advertiser.id).collect();
+            document.set_value(field::ADVERTISER_IDS, &ids);
+            document.set_value(field::ADVERTISERS, advertisers);
+            document.set_value(field::ADVERTISERS_FETCHED_AT, &whole_seconds(*fetched_at));
+        }
+        if let Some((tokens, provenance)) = &self.tokens {
+            tokens.put_into(&mut document);
+            let origin = Origin {
+                parent: parent.to_owned(),
+                fingerprint: Credentials::of(&document)?.fingerprint.as_str().to_owned(),
+                lineage: provenance.lineage.iter().map(|ancestor| ancestor.as_str().to_owned()).collect(),
+                run: provenance.run.clone(),
+                at: whole_seconds(provenance.at),
+            };
+            document.set_value(field::ORIGIN, &origin);
+        }
+        Ok(document)
+    }
+}
+
+/// Times in documents are for people and for comparisons by the hour: whole seconds, rounded down, so that a token never
+/// seems to live longer than it does.
+#[must_use]
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}

@@ -1,0 +1,257 @@
+use std::fmt;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::{Document, Fingerprint, field};
+use crate::error::{Error, Kind};
+
+/// How an access token is renewed. TikTok has two families of refreshable tokens and one kind that is not refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flow {
+    /// `oauth2/refresh_token/`: advertisers' tokens of app registrations that give a refresh token.
+    Business,
+    /// `tt_user/oauth2/refresh_token/`: tokens of TikTok account holders.
+    TtUser,
+    /// A token without expiry: there is nothing to redeem, so it is checked.
+    LongTerm,
+}
+
+impl Flow {
+    /// The value of the field `flow`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Business => "business",
+            Self::TtUser => "tt_user",
+            Self::LongTerm => "long_term",
+        }
+    }
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The TikTok app's own credentials.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub id: String,
+    pub secret: SecretString,
+}
+
+/// Where the app's credentials are.
+#[derive(Clone, Debug)]
+pub enum AppSource {
+    /// In the document itself.
+    Inline(App),
+    /// In a secret of their own, which many credentials secrets share.
+    Secret(String),
+}
+
+/// An advertiser account that the access token may read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advertiser {
+    /// Up to 19 digits, always as text: a JavaScript number cannot hold it.
+    #[serde(rename = "advertiser_id")]
+    pub id: String,
+    /// Absent where the document had to be reduced to ids.
+    #[serde(rename = "advertiser_name", default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Where the tokens in a document came from: the private field `_refresh`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Origin {
+    /// The version that was AWSCURRENT when this document was made.
+    pub parent: String,
+    /// Of the pair of tokens in this document. If it is not, a person put other tokens in, and all of this is void.
+    pub fingerprint: String,
+    /// The fingerprints that were redeemed to get here, oldest first.
+    pub lineage: Vec<String>,
+    /// The request id of the run that redeemed.
+    pub run: String,
+    pub at: Timestamp,
+}
+
+/// The typed view of a document: what the cycle needs to know of it.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub app: AppSource,
+    pub flow: Flow,
+    pub refresh_token: Option<SecretString>,
+    pub access_token: Option<SecretString>,
+    pub fingerprint: Fingerprint,
+    /// Only if it speaks of the tokens that are in the document; so with the three times below.
+    pub origin: Option<Origin>,
+    pub access_token_expires_at: Option<Timestamp>,
+    pub refresh_token_expires_at: Option<Timestamp>,
+    pub refreshed_at: Option<Timestamp>,
+    pub advertisers: Vec<Advertiser>,
+    pub advertisers_fetched_at: Option<Timestamp>,
+}
+
+impl Credentials {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// `InvalidSecret`, naming the field that a person has to correct. A field that the function itself writes is taken as
+    /// absent when it cannot be read: the next run writes it anew.
+    pub fn of(document: &Document) -> Result<Self, Error> {
+        let refresh_token = token(document, field::REFRESH_TOKEN)?;
+        let access_token = token(document, field::ACCESS_TOKEN)?;
+        let flow = flow(document, refresh_token.is_some(), access_token.is_some())?;
+        let fingerprint = Fingerprint::of(refresh_token.as_ref(), access_token.as_ref());
+        let origin: Option<Origin> =
+            own(document, field::ORIGIN).filter(|origin: &Origin| origin.fingerprint == fingerprint.as_str());
+        let time = |name| origin.as_ref().and_then(|_| own(document, name));
+        Ok(Self {
+            app: app_source(document)?,
+            access_token_expires_at: time(field::ACCESS_TOKEN_EXPIRES_AT),
+            refresh_token_expires_at: time(field::REFRESH_TOKEN_EXPIRES_AT),
+            refreshed_at: time(field::REFRESHED_AT),
+            advertisers: advertisers(document),
+            advertisers_fetched_at: own(document, field::ADVERTISERS_FETCHED_AT),
+            flow,
+            refresh_token,
+            access_token,
+            fingerprint,
+            origin,
+        })
+    }
+
+    /// The fingerprints that were redeemed to get these tokens, oldest first.
+    pub fn lineage(&self) -> impl Iterator<Item = Fingerprint> {
+        let lineage = self.origin.as_ref().map_or(&[][..], |origin| &origin.lineage[..]);
+        lineage.iter().filter_map(|text| Fingerprint::parse(text))
+    }
+
+    /// Whether these tokens descend from the pair with that fingerprint.
+    #[must_use]
+    pub fn descends_from(&self, fingerprint: &Fingerprint) -> bool {
+        self.lineage().any(|ancestor| ancestor == *fingerprint)
+    }
+
+    /// Whether the list of advertisers is older than the tokens: it could not be fetched when they were renewed.
+    #[must_use]
+    pub fn list_is_stale(&self) -> bool {
+        self.refreshed_at.is_some_and(|refreshed| self.advertisers_fetched_at.is_none_or(|fetched| fetched < refreshed))
+    }
+
+    /// Whether the access token's lifetime is known to have ended.
+    #[must_use]
+    pub fn access_token_has_expired(&self, now: Timestamp) -> bool {
+        self.access_token_expires_at.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// Reads the app's credentials from the secret that `app_secret_id` names.
+///
+/// # Errors
+/// `InvalidSecret`, naming the field that is missing there.
+pub fn app_of(document: &Document) -> Result<App, Error> {
+    match (app_id(document)?, app_secret(document)?) {
+        (Some(id), Some(secret)) => Ok(App { id, secret }),
+        (None, _) => Err(missing(field::APP_ID)),
+        (_, None) => Err(missing(field::SECRET)),
+    }
+}
+
+fn app_source(document: &Document) -> Result<AppSource, Error> {
+    match text(document, field::APP_SECRET_ID)? {
+        Some(_) if document.get(field::SECRET).or_else(|| document.get(field::APP_SECRET)).is_some() => {
+            Err(Error::new(
+                Kind::InvalidSecret,
+                "The secret holds both the app's secret and 'app_secret_id', so it is not clear which one counts.",
+            )
+            .advise("Remove one of the two."))
+        }
+        Some(id) => Ok(AppSource::Secret(id.expose_secret().to_owned())),
+        None => app_of(document).map(AppSource::Inline),
+    }
+}
+
+/// People paste the app id as a number as often as they paste it as text.
+fn app_id(document: &Document) -> Result<Option<String>, Error> {
+    let Some(json) = document.get(field::APP_ID) else { return Ok(None) };
+    let json = json.expose_secret();
+    if json.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(Some(json.to_owned()));
+    }
+    Ok(text(document, field::APP_ID)?.map(|id| id.expose_secret().to_owned()))
+}
+
+fn app_secret(document: &Document) -> Result<Option<SecretString>, Error> {
+    Ok(match text(document, field::SECRET)? {
+        Some(secret) => Some(secret),
+        None => text(document, field::APP_SECRET)?,
+    })
+}
+
+fn flow(document: &Document, has_refresh_token: bool, has_access_token: bool) -> Result<Flow, Error> {
+    let named = text(document, field::FLOW)?;
+    let flow = match named.as_ref().map(ExposeSecret::expose_secret) {
+        None if has_refresh_token => Flow::Business,
+        None | Some("long_term") => Flow::LongTerm,
+        Some("business") => Flow::Business,
+        Some("tt_user") => Flow::TtUser,
+        // The value is not shown: somebody may have pasted a token into the wrong field.
+        Some(_) => {
+            return Err(Error::new(
+                Kind::InvalidSecret,
+                "The field 'flow' has a value that the function does not know.",
+            )
+            .advise("Set it to \"business\", \"tt_user\" or \"long_term\", or remove it."));
+        }
+    };
+    match flow {
+        Flow::LongTerm if !has_access_token => {
+            let what = "The secret holds neither a 'refresh_token' nor an 'access_token' to work with.";
+            Err(Error::new(Kind::InvalidSecret, what)
+                .advise("Authorise the app in TikTok and put the tokens into the secret; the README's section 'Authorise' has the steps."))
+        }
+        Flow::Business | Flow::TtUser if !has_refresh_token => {
+            let what = format!("The field 'flow' is \"{flow}\", which needs a 'refresh_token', and there is none.");
+            Err(Error::new(Kind::InvalidSecret, what).advise(
+                "Put the refresh token into the secret, or set 'flow' to \"long_term\" if TikTok gave you none.",
+            ))
+        }
+        _ => Ok(flow),
+    }
+}
+
+/// A token: text, with the white space around it that pasting leaves taken off; empty text is no token.
+fn token(document: &Document, name: &str) -> Result<Option<SecretString>, Error> {
+    text(document, name)
+}
+
+fn text(document: &Document, name: &str) -> Result<Option<SecretString>, Error> {
+    let Some(json) = document.get(name) else { return Ok(None) };
+    let value: Option<SecretString> = serde_json::from_str(json.expose_secret())
+        .map_err(|_| Error::new(Kind::InvalidSecret, format!("The field '{name}' is not a text.")))?;
+    Ok(value.and_then(|value| {
+        let trimmed = value.expose_secret().trim();
+        (!trimmed.is_empty()).then(|| SecretString::from(trimmed))
+    }))
+}
+
+fn missing(name: &str) -> Error {
+    Error::new(Kind::InvalidSecret, format!("The field '{name}' is missing or empty."))
+}
+
+/// A field that the function writes itself; absent when it cannot be read.
+fn own<T: for<'de> Deserialize<'de>>(document: &Document, name: &str) -> Option<T> {
+    serde_json::from_str(document.get(name)?.expose_secret()).ok()
+}
+
+fn advertisers(document: &Document) -> Vec<Advertiser> {
+    let ids = || {
+        let ids: Vec<String> = own(document, field::ADVERTISER_IDS).unwrap_or_default();
+        ids.into_iter().map(|id| Advertiser { id, name: None }).collect()
+    };
+    own(document, field::ADVERTISERS).filter(|list: &Vec<Advertiser>| !list.is_empty()).unwrap_or_else(ids)
+}

@@ -1,0 +1,19 @@
+//! The credentials document: the JSON object that the credentials secret holds.
+//!
+//! A person owns some of its fields, the function others ([`field::TOKENS`], [`field::LIST`]), and everything else belongs
+//! to somebody this project does not know. So a document keeps every field as the text it arrived as: what is not changed
+//! is written back to the digit. [`Credentials`] is the typed view that the cycle works with, [`Change`] the only way to
+//! make a new document from an old one.
+
+mod change;
+mod credentials;
+pub mod field;
+mod fingerprint;
+mod raw;
+mod size;
+
+pub use change::{Change, Provenance, TokenFields, whole_seconds};
+pub use credentials::{Advertiser, App, AppSource, Credentials, Flow, Origin, app_of};
+pub use fingerprint::{Fingerprint, hex};
+pub use raw::{Document, json_text};
+pub use size::{MAX_BYTES, Reduction, TOKEN_HEADROOM, fit, leaves_room_for_tokens};

@@ -1,0 +1,133 @@
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, Kind};
+
+/// A JSON object whose values stay the text that they arrived as.
+///
+/// `1.10`, a number of thirty digits or an escaped character come back exactly as they were, in the order they had. Every
+/// value is treated as a secret: it is wiped from memory with the document, and `Debug` shows names alone.
+#[derive(Clone)]
+pub struct Document {
+    fields: Vec<(String, SecretString)>,
+}
+
+impl Document {
+    /// Reads the body of a secret.
+    ///
+    /// # Errors
+    /// `InvalidSecret` if the body is not a JSON object or names a field twice. The message holds positions and names of
+    /// fields, never a value.
+    pub fn parse(body: &SecretString) -> Result<Self, Error> {
+        let body = body.expose_secret();
+        if body.trim().is_empty() {
+            return Err(Error::new(Kind::InvalidSecret, "The secret is empty."));
+        }
+        // serde_json's own message may quote what it found, so only the position is passed on.
+        let Fields(fields) = serde_json::from_str(body).map_err(|error| {
+            let found = if error.is_data() { "is not a JSON object" } else { "is not valid JSON" };
+            Error::new(
+                Kind::InvalidSecret,
+                format!("The secret {found} (line {}, column {}).", error.line(), error.column()),
+            )
+        })?;
+        for (index, (name, _)) in fields.iter().enumerate() {
+            if fields[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Error::new(Kind::InvalidSecret, format!("The secret has the field {name:?} twice.")));
+            }
+        }
+        Ok(Self { fields })
+    }
+
+    /// The body to store: the fields in their order, each value as it arrived or as it was set.
+    #[must_use]
+    pub fn to_body(&self) -> SecretString {
+        // Sized once, so that no reallocation leaves a copy of a token behind.
+        let mut body = String::with_capacity(self.size());
+        body.push('{');
+        for (index, (name, value)) in self.fields.iter().enumerate() {
+            if index > 0 {
+                body.push(',');
+            }
+            body.push_str(&json_text(name));
+            body.push(':');
+            body.push_str(value.expose_secret());
+        }
+        body.push('}');
+        SecretString::from(body)
+    }
+
+    /// The number of bytes of [`Document::to_body`].
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let fields: usize =
+            self.fields.iter().map(|(name, value)| json_text(name).len() + 1 + value.expose_secret().len()).sum();
+        2 + fields + self.fields.len().saturating_sub(1)
+    }
+
+    /// The JSON text of a field.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&SecretString> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    /// Sets a field to a JSON text, in its place or at the end; `None` takes the field away.
+    pub fn set(&mut self, name: &str, json: Option<SecretString>) {
+        let place = self.fields.iter().position(|(field, _)| field == name);
+        match (place, json) {
+            (Some(place), Some(json)) => self.fields[place].1 = json,
+            (Some(place), None) => drop(self.fields.remove(place)),
+            (None, Some(json)) => self.fields.push((name.to_owned(), json)),
+            (None, None) => {}
+        }
+    }
+
+    /// Sets a field to a value.
+    pub fn set_value(&mut self, name: &str, value: &impl Serialize) {
+        self.set(name, Some(SecretString::from(json_text(value))));
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.fields.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// The JSON text of a value made of strings, numbers, lists and maps with string keys, which always has one.
+#[must_use]
+pub fn json_text(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+struct Fields(Vec<(String, SecretString)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    fields.push((name, SecretString::from(Box::<str>::from(value))));
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}

@@ -1,0 +1,138 @@
+//! What may come in. An event that is not understood to the last field is an error that names what is not: a misspelt
+//! option must not silently be a refresh.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    cycle::Trigger,
+    error::{Error, Kind},
+};
+
+/// What an invocation is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Refresh(Refresh),
+    Status {
+        /// Other secrets than the configured ones.
+        secret_ids: Vec<String>,
+    },
+}
+
+/// A refresh, as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    pub trigger: Trigger,
+    /// Other secrets than the configured ones.
+    pub secret_ids: Vec<String>,
+    /// Read, plan and check; spend and write nothing.
+    pub dry_run: bool,
+}
+
+impl Event {
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// `InvalidEvent`, naming the field or the action that is not understood.
+    pub fn parse(event: Value) -> Result<Self, Error> {
+        let Value::Object(fields) = event else {
+            return Err(invalid("The event is not a JSON object."));
+        };
+        if fields.contains_key("detail-type") {
+            return scheduled_event(&fields);
+        }
+        let mut fields = Fields(fields);
+        let action = fields.text("action")?;
+        let event = match action.as_deref() {
+            None | Some("refresh") => Self::Refresh(refresh(&mut fields)?),
+            Some("status") => Self::Status { secret_ids: fields.secret_ids()? },
+            Some(action) => {
+                return Err(invalid(format!("The event's action {action:?} is not one that the function knows.")));
+            }
+        };
+        fields.nothing_left()?;
+        Ok(event)
+    }
+}
+
+fn refresh(fields: &mut Fields) -> Result<Refresh, Error> {
+    let slot = fields.text("scheduled_time")?.map(|time| slot("scheduled_time", &time)).transpose()?;
+    let if_needed = fields.flag("if_needed")?;
+    let trigger = match (slot, if_needed) {
+        (Some(_), true) => {
+            return Err(invalid("The event has both 'scheduled_time' and 'if_needed'; each asks for something else."));
+        }
+        (Some(slot), false) => Trigger::Slot(slot),
+        (None, true) => Trigger::IfNeeded,
+        (None, false) => Trigger::Now,
+    };
+    Ok(Refresh { trigger, secret_ids: fields.secret_ids()?, dry_run: fields.flag("dry_run")? })
+}
+
+/// The event of a classic EventBridge rule with a schedule. Its fields are AWS's, so unknown ones are not an error.
+fn scheduled_event(fields: &Map<String, Value>) -> Result<Event, Error> {
+    if fields.get("detail-type").and_then(Value::as_str) != Some("Scheduled Event") {
+        return Err(invalid("The event comes from EventBridge, but its 'detail-type' is not \"Scheduled Event\"."));
+    }
+    let time = fields.get("time").and_then(Value::as_str);
+    let time = time.ok_or_else(|| invalid("The Scheduled Event has no 'time'."))?;
+    Ok(Event::Refresh(Refresh { trigger: Trigger::Slot(slot("time", time)?), secret_ids: Vec::new(), dry_run: false }))
+}
+
+fn slot(name: &str, time: &str) -> Result<Timestamp, Error> {
+    if time.starts_with('<') {
+        let what =
+            format!("The event's '{name}' is still the placeholder {time}: only EventBridge Scheduler fills it in.");
+        return Err(invalid(what).advise("Give a time such as \"2026-11-22T03:00:00Z\", or leave the field out."));
+    }
+    time.parse().map_err(|_| {
+        invalid(format!("The event's '{name}' is not a time in RFC 3339, such as \"2026-11-22T03:00:00Z\"."))
+    })
+}
+
+/// The fields that have not been asked for yet.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
+        match self.0.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(invalid(format!("The event's '{name}' is not a text."))),
+        }
+    }
+
+    fn flag(&mut self, name: &str) -> Result<bool, Error> {
+        match self.0.remove(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(invalid(format!("The event's '{name}' is neither true nor false."))),
+        }
+    }
+
+    fn secret_ids(&mut self) -> Result<Vec<String>, Error> {
+        let wrong = || invalid("The event's 'secret_ids' is not a list of names or ARNs of secrets.");
+        match self.0.remove("secret_ids") {
+            None => Ok(Vec::new()),
+            Some(Value::Array(ids)) if !ids.is_empty() => {
+                let text = |id| match id {
+                    Value::String(id) if !id.trim().is_empty() => Ok(id),
+                    _ => Err(wrong()),
+                };
+                ids.into_iter().map(text).collect()
+            }
+            Some(_) => Err(wrong()),
+        }
+    }
+
+    fn nothing_left(self) -> Result<(), Error> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(invalid(format!("The event has a field {name:?} that the function does not know."))),
+        }
+    }
+}
+
+fn invalid(what: impl Into<String>) -> Error {
+    Error::new(Kind::InvalidEvent, what)
+}

@@ -1,0 +1,131 @@
+//! The one HTTP client, under the AWS SDK and under the TikTok client.
+//!
+//! One TLS stack, one set of root certificates and no operating-system trust store: loading that costs a cold start more
+//! than everything else together, and Lambda's image holds the same public roots.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+};
+use aws_smithy_types::body::SdkBody;
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use secrecy::zeroize::Zeroizing;
+
+/// A connection that is not there after this long does not come: both peers are a few tens of milliseconds away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Builds clients that share one TLS configuration, and so its session cache.
+#[derive(Clone, Debug)]
+pub struct Http {
+    tls: ClientConfig,
+}
+
+impl Http {
+    /// Sets TLS up with the public root certificates that are compiled in.
+    ///
+    /// # Panics
+    /// Never in practice: ring offers both of the protocol versions that rustls asks it for.
+    #[must_use]
+    pub fn new() -> Self {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring supports TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { tls }
+    }
+
+    /// A client with connections of its own. It follows no redirect and knows no proxy: a request that carries a secret
+    /// goes where it was addressed to, or nowhere.
+    ///
+    /// # Errors
+    /// When the client cannot be built, which means a broken build of this program.
+    pub fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+    }
+
+    /// The client as the AWS SDK wants it.
+    ///
+    /// # Errors
+    /// As [`Http::client`].
+    pub fn sdk_client(&self) -> Result<SharedHttpClient, reqwest::Error> {
+        let connector = SharedHttpConnector::new(SdkConnector(self.client()?));
+        Ok(http_client_fn(move |_, _| connector.clone()))
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The largest answer of Secrets Manager: 65,536 bytes of secret, each of which JSON may write as six, and the envelope.
+const MAX_SDK_ANSWER: usize = 512 * 1024;
+
+#[derive(Debug)]
+struct SdkConnector(reqwest::Client);
+
+impl HttpConnector for SdkConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            // The calls this project makes have their whole body in memory; a streaming one would come out empty.
+            let request = request.map(|body| reqwest::Body::from(body.bytes().unwrap_or_default().to_vec()));
+            let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
+            let response = client.execute(request).await.map_err(connector_error)?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = read_bounded(response, MAX_SDK_ANSWER).await.map_err(|error| match error {
+                BodyError::Broken(error) => connector_error(error),
+                BodyError::TooLarge => ConnectorError::other("the answer is too large".into(), None),
+            })?;
+            let mut response = HttpResponse::new(status.into(), SdkBody::from(body.to_vec()));
+            for (name, value) in headers.iter().filter_map(|(name, value)| Some((name, value.to_str().ok()?))) {
+                response.headers_mut().insert(name.as_str().to_owned(), value.to_owned());
+            }
+            Ok(response)
+        })
+    }
+}
+
+fn connector_error(error: reqwest::Error) -> ConnectorError {
+    let timed_out = error.is_timeout();
+    let error = error.without_url();
+    if timed_out { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
+}
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// The connection ended before the body did.
+    Broken(reqwest::Error),
+    /// It is larger than anything that was asked for.
+    TooLarge,
+}
+
+/// Reads a body up to a limit, whatever its length is said to be. The buffer is wiped when it is dropped.
+pub(crate) async fn read_bounded(
+    mut response: reqwest::Response,
+    limit: usize,
+) -> Result<Zeroizing<Vec<u8>>, BodyError> {
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|error| BodyError::Broken(error.without_url()))? {
+        if body.len() + chunk.len() > limit {
+            return Err(BodyError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

@@ -1,0 +1,147 @@
+//! The environment of the function, read once when it starts. Every problem is named in one message: nobody should have to
+//! deploy three times to correct three variables.
+
+use std::{env, num::NonZeroUsize, time::Duration};
+
+use jiff::SignedDuration;
+use url::{Host, Url};
+
+use crate::error::{Error, Kind};
+
+/// TikTok's production API.
+pub const DEFAULT_TIKTOK_API_URL: &str = "https://business-api.tiktok.com/open_api/v1.3/";
+/// Half a day: a job that starts right before the next daily refresh of a 24-hour token still has the time it needs, and a
+/// failed refresh is repaired twelve hours before anybody notices.
+const DEFAULT_MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// Four secrets at a time stay below TikTok's ten requests a second and Secrets Manager's fifty writes a second.
+const DEFAULT_MAX_CONCURRENCY: usize = 4;
+/// Where the metrics are found in CloudWatch.
+const DEFAULT_METRICS_NAMESPACE: &str = "TikTokTokenRefresh";
+
+/// What the environment says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Names or ARNs of the credentials secrets, each once.
+    pub secret_ids: Vec<String>,
+    /// The base URL of TikTok's API, ending in a slash.
+    pub tiktok_api_url: Url,
+    /// The hourly top-up refreshes an access token that has less than this to live.
+    pub min_token_lifetime: Duration,
+    /// How many secrets are worked on at a time.
+    pub max_concurrency: usize,
+    /// The CloudWatch namespace of the metrics.
+    pub metrics_namespace: String,
+    /// The name that the metrics carry as a dimension, so that two deployments stay apart.
+    pub function_name: String,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// `InvalidConfiguration`, naming every variable that is missing or wrong.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::read(|name| env::var(name).ok())
+    }
+
+    /// Reads variables from anywhere.
+    ///
+    /// # Errors
+    /// As [`Settings::from_env`].
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let mut problems = Vec::new();
+        let mut note = |problem: String| problems.push(problem);
+        let value = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+
+        let secret_ids = secret_ids(value("SECRET_ID").as_deref().unwrap_or_default());
+        if secret_ids.is_empty() {
+            note(
+                "SECRET_ID is missing; it is the name or ARN of the credentials secret, or several separated by commas"
+                    .to_owned(),
+            );
+        }
+        let url = value("TIKTOK_API_URL");
+        let tiktok_api_url = base_url(url.as_deref().unwrap_or(DEFAULT_TIKTOK_API_URL)).map_err(&mut note).ok();
+        let min_token_lifetime = value("MIN_TOKEN_LIFETIME")
+            .map_or(Ok(DEFAULT_MIN_TOKEN_LIFETIME), |text| lifetime(&text))
+            .map_err(&mut note)
+            .ok();
+        let max_concurrency = value("MAX_CONCURRENCY")
+            .map_or(Ok(DEFAULT_MAX_CONCURRENCY), |text| concurrency(&text))
+            .map_err(&mut note)
+            .ok();
+        let metrics_namespace = namespace(value("METRICS_NAMESPACE")).map_err(&mut note).ok();
+
+        match (tiktok_api_url, min_token_lifetime, max_concurrency, metrics_namespace) {
+            (Some(tiktok_api_url), Some(min_token_lifetime), Some(max_concurrency), Some(metrics_namespace))
+                if problems.is_empty() =>
+            {
+                Ok(Self {
+                    secret_ids,
+                    tiktok_api_url,
+                    min_token_lifetime,
+                    max_concurrency,
+                    metrics_namespace,
+                    function_name: value("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "local".to_owned()),
+                })
+            }
+            _ => Err(Error::new(Kind::InvalidConfiguration, format!("{}.", problems.join("; ")))),
+        }
+    }
+}
+
+fn secret_ids(text: &str) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for id in text.split(',').map(str::trim).filter(|id| !id.is_empty()) {
+        if !ids.iter().any(|known| known == id) {
+            ids.push(id.to_owned());
+        }
+    }
+    ids
+}
+
+/// The app's secret travels in requests to this address, so it is https, or a stand-in on this very machine.
+fn base_url(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|error| format!("TIKTOK_API_URL is not a URL ({error})"))?;
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if !(url.scheme() == "https" || url.scheme() == "http" && loopback) {
+        return Err("TIKTOK_API_URL is not https; plain http is for addresses on this machine alone".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return Err("TIKTOK_API_URL is more than a base URL: it has a query, a fragment or a user".to_owned());
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let wrong = || "MIN_TOKEN_LIFETIME is not a duration such as 12h or 90m".to_owned();
+    let duration: SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(duration).map_err(|_| wrong())
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    let number: Result<NonZeroUsize, _> = text.parse();
+    number.map(NonZeroUsize::get).map_err(|_| "MAX_CONCURRENCY is not a whole number from 1".to_owned())
+}
+
+/// CloudWatch's own rules for a namespace.
+fn namespace(text: Option<String>) -> Result<String, String> {
+    let text = text.unwrap_or_else(|| DEFAULT_METRICS_NAMESPACE.to_owned());
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_/#:".contains(c);
+    if text.len() > 255 || !text.chars().all(allowed) || text.starts_with("AWS/") {
+        return Err(
+            "METRICS_NAMESPACE is not a CloudWatch namespace: up to 255 of A-Z a-z 0-9 . - _ / # : and not under AWS/"
+                .to_owned(),
+        );
+    }
+    Ok(text)
+}

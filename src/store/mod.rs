@@ -1,0 +1,107 @@
+//! Secrets Manager: reading a version, writing one under an id of our own, and moving AWSCURRENT by compare-and-swap.
+//!
+//! Each method is one attempt. The SDK's own retries are off, because only the cycle knows the deadline; every write
+//! carries a `ClientRequestToken` and is serialised once, so that repeating it after a lost answer changes nothing.
+
+mod failure;
+
+use aws_config::{AppName, BehaviorVersion, environment::EnvironmentVariableCredentialsProvider};
+use aws_sdk_secretsmanager::{
+    Client,
+    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    error::ProvideErrorMetadata,
+};
+use failure::Call;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{
+    cycle::{Label, Moved, Put, Store, Stored, Which},
+    error::{Error, Kind},
+    http::Http,
+};
+
+/// Secrets Manager, through the AWS SDK.
+#[derive(Clone, Debug)]
+pub struct SecretsManager {
+    client: Client,
+}
+
+impl SecretsManager {
+    /// A client with the credentials and the region of the environment, which is where Lambda puts them. The SDK's whole
+    /// chain of providers would build clients for two more services at every cold start.
+    ///
+    /// # Errors
+    /// `InvalidConfiguration` when no HTTP client can be built.
+    pub async fn connect(http: &Http) -> Result<Self, Error> {
+        let sdk_client = http.sdk_client();
+        let sdk_client =
+            sdk_client.map_err(|_| Error::new(Kind::InvalidConfiguration, "The HTTP client could not be set up."))?;
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(sdk_client)
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled());
+        // CloudTrail shows the name beside every write.
+        if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
+            loader = loader.app_name(name);
+        }
+        Ok(Self { client: Client::new(&loader.load().await) })
+    }
+}
+
+impl Store for SecretsManager {
+    async fn get(&self, secret: &str, which: Which<'_>) -> Result<Option<Stored>, Error> {
+        let request = self.client.get_secret_value().secret_id(secret);
+        let request = match which {
+            Which::Label(label) => request.version_stage(label.name()),
+            Which::Id(id) => request.version_id(id),
+        };
+        let output = match request.send().await {
+            Ok(output) => output,
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(Call::Get.failed(secret, &error)),
+        };
+        let (Some(arn), Some(version_id)) = (output.arn, output.version_id) else {
+            return Err(Error::new(
+                Kind::SecretsManagerUnavailable,
+                "Secrets Manager answered without the id of the version.",
+            ));
+        };
+        let body = output.secret_string.map(SecretString::from).ok_or_else(|| {
+            Error::new(Kind::InvalidSecret, format!("The secret '{secret}' is binary."))
+                .advise("Store the JSON object as text.")
+        })?;
+        Ok(Some(Stored { arn, version_id, body }))
+    }
+
+    async fn put(&self, secret: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {
+        let request = self
+            .client
+            .put_secret_value()
+            .secret_id(secret)
+            .client_request_token(id)
+            .version_stages(label.name())
+            .secret_string(body.expose_secret());
+        match request.send().await {
+            Ok(_) => Ok(Put::Written),
+            Err(error) if error.code() == Some("ResourceExistsException") => Ok(Put::Taken),
+            Err(error) => Err(Call::Put.failed(secret, &error)),
+        }
+    }
+
+    async fn promote(&self, secret: &str, to: &str, from: &str) -> Result<Moved, Error> {
+        let request = self
+            .client
+            .update_secret_version_stage()
+            .secret_id(secret)
+            .version_stage(Label::Current.name())
+            .move_to_version_id(to)
+            .remove_from_version_id(from);
+        match request.send().await {
+            Ok(_) => Ok(Moved::Moved),
+            // AWSCURRENT is not on `from`. The caller looks where it is.
+            Err(error) if error.code() == Some("InvalidParameterException") => Ok(Moved::Conflict),
+            Err(error) => Err(Call::Promote.failed(secret, &error)),
+        }
+    }
+}

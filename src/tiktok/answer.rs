@@ -1,0 +1,111 @@
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::value::RawValue;
+
+use crate::{cycle::Grant, document::Advertiser};
+
+/// A lifetime beyond this is a mistake, and would overflow the calendar: a hundred years.
+const MAX_LIFETIME_SECONDS: u64 = 100 * 365 * 86_400;
+
+/// TikTok's envelope. `data` and whatever stands beside it stay JSON text: numbers of nineteen digits must not pass
+/// through a float.
+pub(super) struct Answer {
+    pub code: i64,
+    pub message: Option<String>,
+    pub request_id: Option<String>,
+    data: Fields,
+    beside: Fields,
+}
+
+/// The fields of a JSON object, each as a text that is wiped when dropped: some are tokens.
+#[derive(Default)]
+struct Fields(BTreeMap<String, SecretString>);
+
+impl Answer {
+    /// Reads an envelope: a JSON object with a code.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let beside = Fields::parse(std::str::from_utf8(body).ok()?)?;
+        let data = beside.json("data").and_then(Fields::parse).unwrap_or_default();
+        Some(Self {
+            code: beside.integer("code")?,
+            message: beside.text("message").map(expose),
+            request_id: beside.text("request_id").or_else(|| data.text("request_id")).map(expose),
+            data,
+            beside,
+        })
+    }
+
+    /// The tokens. Some clients saw them under `data`, some beside it; older answers have other names for the lifetimes.
+    pub fn grant(&self) -> Result<Grant, &'static str> {
+        let fields = if self.data.0.contains_key("access_token") { &self.data } else { &self.beside };
+        let token = |name| fields.text(name).filter(|token| !token.expose_secret().trim().is_empty());
+        let lifetime = |names: &[&str]| names.iter().find_map(|name| fields.seconds(name));
+        Ok(Grant {
+            access_token: token("access_token").ok_or("TikTok answered with success but without an access token.")?,
+            refresh_token: token("refresh_token"),
+            expires_in: lifetime(&["expires_in", "expires"]),
+            refresh_token_expires_in: lifetime(&["refresh_token_expires_in", "refresh_expires_in", "refresh_expires"]),
+            scope: fields.json("scope").filter(|scope| *scope != "null").map(str::to_owned),
+            open_id: fields.text("open_id").map(expose),
+        })
+    }
+
+    /// The advertisers. An empty list is legal; an answer without a list is none.
+    pub fn advertisers(&self) -> Result<Vec<Advertiser>, &'static str> {
+        const NO_LIST: &str = "TikTok's answer holds no list of advertisers.";
+        let list: Option<Vec<&RawValue>> =
+            serde_json::from_str(self.data.json("list").ok_or(NO_LIST)?).map_err(|_| NO_LIST)?;
+        list.unwrap_or_default()
+            .into_iter()
+            .map(|entry| {
+                let entry = Fields::parse(entry.get())?;
+                let name = entry.text("advertiser_name").map(expose);
+                Some(Advertiser { id: entry.id("advertiser_id")?, name })
+            })
+            .collect::<Option<_>>()
+            .ok_or("TikTok's list of advertisers has an entry without an id.")
+    }
+}
+
+impl Fields {
+    fn parse(json: &str) -> Option<Self> {
+        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
+        let secret = |value: &RawValue| SecretString::from(value.get());
+        Some(Self(fields.into_iter().map(|(name, value)| (name.into_owned(), secret(value))).collect()))
+    }
+
+    fn json(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(ExposeSecret::expose_secret)
+    }
+
+    fn text(&self, name: &str) -> Option<SecretString> {
+        serde_json::from_str(self.json(name)?).ok()
+    }
+
+    /// A whole number, also where it is written as text.
+    fn integer(&self, name: &str) -> Option<i64> {
+        self.json(name)?.trim_matches('"').parse().ok()
+    }
+
+    /// A lifetime in seconds; zero and less is none.
+    fn seconds(&self, name: &str) -> Option<Duration> {
+        let number = self.json(name)?.trim_matches('"');
+        let whole = number.split_once('.').map_or(number, |(whole, _)| whole);
+        let seconds: u64 = whole.parse().ok()?;
+        (seconds > 0).then(|| Duration::from_secs(seconds.min(MAX_LIFETIME_SECONDS)))
+    }
+
+    /// An id of up to nineteen digits: text in this version of the API, a number in older ones.
+    fn id(&self, name: &str) -> Option<String> {
+        let json = self.json(name)?;
+        if json.starts_with('"') {
+            return self.text(name).map(expose).filter(|id| !id.is_empty());
+        }
+        json.bytes().all(|b| b.is_ascii_digit()).then(|| json.to_owned())
+    }
+}
+
+fn expose(text: SecretString) -> String {
+    text.expose_secret().to_owned()
+}

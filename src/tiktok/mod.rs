@@ -1,0 +1,222 @@
+//! TikTok's Business API, as far as the cycle needs it: redeeming a refresh token, and listing the advertisers.
+//!
+//! What TikTok documents, what its SDK does and what running clients report do not always agree, so reading is tolerant
+//! wherever two shapes have been seen, and strict where a mistake would cost a token.
+
+mod answer;
+mod codes;
+
+use std::time::Instant;
+
+use answer::Answer;
+use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use serde::Serialize;
+use url::Url;
+
+use crate::{
+    cycle::{Grant, TikTok},
+    document::{Advertiser, App, Flow},
+    error::{Error, Kind},
+    http::{BodyError, Http, read_bounded},
+};
+
+/// An answer with tokens has one or two kilobytes.
+const MAX_TOKEN_ANSWER: usize = 256 * 1024;
+/// A list of ten thousand advertisers has about one megabyte.
+const MAX_LIST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// A client of TikTok's Business API.
+#[derive(Clone, Debug)]
+pub struct BusinessApi {
+    client: Client,
+    base: Url,
+}
+
+impl BusinessApi {
+    /// A client with connections of its own, to be used for one invocation: a connection that idled in a frozen sandbox may
+    /// be half closed, and a request that carries a single-use token must not be the one to find out.
+    ///
+    /// # Errors
+    /// `InvalidConfiguration` when no HTTP client can be built.
+    pub fn connect(http: &Http, base: &Url) -> Result<Self, Error> {
+        let client = http.client();
+        let client =
+            client.map_err(|_| Error::new(Kind::InvalidConfiguration, "The HTTP client could not be set up."))?;
+        Ok(Self { client, base: base.clone() })
+    }
+
+    /// Sends a request once and reads its answer.
+    async fn send(&self, request: RequestBuilder, call: Call<'_>) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let sent = request.send().await.map_err(|error| call.not_answered(&error));
+        let response =
+            sent.inspect_err(|error| tracing::warn!(endpoint = call.endpoint, error = error.what(), "TikTok"))?;
+        let status = response.status();
+        let log_id = header(response.headers(), "x-tt-logid");
+        let body = read_bounded(response, call.limit).await.map_err(|error| call.not_read(&error));
+        let answer = body.and_then(|body| call.read(status, &body));
+        let request_id = answer.as_ref().ok().and_then(|answer| answer.request_id.clone());
+        tracing::info!(
+            endpoint = call.endpoint,
+            status = status.as_u16(),
+            code = answer.as_ref().ok().map(|answer| answer.code),
+            request_id,
+            log_id,
+            ms = started.elapsed().as_millis(),
+            "TikTok answered"
+        );
+        answer.and_then(|answer| call.judge(answer))
+    }
+
+    /// A path under the base URL. It ends in a slash: without it TikTok answers "404 page not found".
+    fn url(&self, endpoint: &str) -> Result<Url, Error> {
+        let url = self.base.join(&format!("{endpoint}/"));
+        url.map_err(|_| Error::new(Kind::InvalidConfiguration, "TIKTOK_API_URL is not a base URL."))
+    }
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+#[derive(Serialize)]
+struct BusinessRefresh<'a> {
+    app_id: &'a str,
+    secret: &'a str,
+    grant_type: &'static str,
+    refresh_token: &'a str,
+}
+
+#[derive(Serialize)]
+struct TtUserRefresh<'a> {
+    client_id: &'a str,
+    client_secret: &'a str,
+    grant_type: &'static str,
+    refresh_token: &'a str,
+}
+
+impl TikTok for BusinessApi {
+    async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<Grant, Error> {
+        let (secret, refresh_token) = (app.secret.expose_secret(), refresh_token.expose_secret());
+        let grant_type = "refresh_token";
+        // Each family has an endpoint of its own, and neither ever stands in for the other: a token that is sent to the
+        // wrong one may be burned.
+        let (endpoint, body) = match flow {
+            Flow::Business => {
+                let body = BusinessRefresh { app_id: &app.id, secret, grant_type, refresh_token };
+                ("oauth2/refresh_token", serde_json::to_vec(&body))
+            }
+            Flow::TtUser => {
+                let body = TtUserRefresh { client_id: &app.id, client_secret: secret, grant_type, refresh_token };
+                ("tt_user/oauth2/refresh_token", serde_json::to_vec(&body))
+            }
+            Flow::LongTerm => {
+                return Err(Error::new(Kind::TikTokMisconfigured, "A long-term token has nothing to redeem."));
+            }
+        };
+        let body = Zeroizing::new(body.unwrap_or_default());
+        let request =
+            self.client.post(self.url(endpoint)?).header("Content-Type", "application/json").body(body.to_vec());
+        let call = Call { endpoint, limit: MAX_TOKEN_ANSWER, secrets: &[secret, refresh_token] };
+        let answer = self.send(request, call).await?;
+        answer.grant().map_err(|what| Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
+    }
+
+    async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Vec<Advertiser>, Error> {
+        let endpoint = "oauth2/advertiser/get";
+        let (secret, access_token) = (app.secret.expose_secret(), access_token.expose_secret());
+        let request = self
+            .client
+            .get(self.url(endpoint)?)
+            .query(&[("app_id", app.id.as_str()), ("secret", secret)])
+            .header("Access-Token", access_token);
+        let call = Call { endpoint, limit: MAX_LIST_ANSWER, secrets: &[secret, access_token] };
+        let answer = self.send(request, call).await?;
+        answer.advertisers().map_err(|what| Error::new(Kind::TikTokUnavailable, what))
+    }
+}
+
+/// One request, as its errors have to speak of it.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    /// The path, which is all of the URL that is ever shown: the query of a list holds the app's secret.
+    endpoint: &'static str,
+    limit: usize,
+    /// What the request carried and TikTok's message might repeat.
+    secrets: &'a [&'a str],
+}
+
+impl Call<'_> {
+    fn not_answered(self, error: &reqwest::Error) -> Error {
+        let endpoint = self.endpoint;
+        if error.is_connect() {
+            return Error::new(Kind::TikTokUnavailable, format!("No connection to TikTok ({endpoint})."));
+        }
+        if error.is_builder() {
+            let what = format!(
+                "The request to TikTok ({endpoint}) could not be made: a token or an app id has characters that cannot be sent."
+            );
+            return Error::new(Kind::InvalidSecret, what);
+        }
+        Error::new(Kind::TikTokUnavailable, format!("TikTok closed the connection without an answer ({endpoint})."))
+            .with_lost_answer()
+    }
+
+    fn not_read(self, error: &BodyError) -> Error {
+        let what = match error {
+            BodyError::Broken(_) => "broke off in the middle",
+            BodyError::TooLarge => "is larger than any answer to this request",
+        };
+        Error::new(Kind::TikTokUnavailable, format!("TikTok's answer {what} ({}).", self.endpoint)).with_lost_answer()
+    }
+
+    /// Reads the envelope; an error is a status that says all there is to say.
+    fn read(self, status: StatusCode, body: &[u8]) -> Result<Answer, Error> {
+        let endpoint = self.endpoint;
+        match (Answer::parse(body), status.as_u16()) {
+            (_, 429) => Err(Error::new(Kind::TikTokThrottled, format!("TikTok asks to wait: HTTP 429 ({endpoint})."))),
+            (Some(answer), 200..=299) => Ok(answer),
+            (Some(answer), 400..=499) if answer.code != 0 => Ok(answer),
+            (None, 200..=299) => {
+                let what = format!("TikTok's answer is not what its API answers ({endpoint}).");
+                Err(Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
+            }
+            (_, 300..=499) => {
+                let what =
+                    format!("The address did not answer as TikTok's API does: HTTP {} ({endpoint}).", status.as_u16());
+                Err(Error::new(Kind::TikTokMisconfigured, what)
+                    .advise("Check TIKTOK_API_URL, and whatever stands between the function and TikTok."))
+            }
+            _ => {
+                let what = format!("TikTok failed with HTTP {} ({endpoint}).", status.as_u16());
+                Err(Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
+            }
+        }
+    }
+
+    /// Nearly every error arrives as HTTP 200 with a code that is not zero.
+    fn judge(self, answer: Answer) -> Result<Answer, Error> {
+        if answer.code == 0 {
+            return Ok(answer);
+        }
+        let message = self.without_secrets(answer.message.as_deref().unwrap_or("no message"));
+        let kind = codes::kind_of(answer.code, &message);
+        let request = answer.request_id.map(|id| format!(", request {id}")).unwrap_or_default();
+        let what = format!("TikTok answered with code {} \"{message}\" ({}{request}).", answer.code, self.endpoint);
+        let error = Error::new(kind, what).with_code(answer.code);
+        let error = codes::advice(answer.code).map_or_else(|| error.clone(), |advice| error.clone().advise(advice));
+        // An internal error may have struck after the token was taken.
+        Err(if kind == Kind::TikTokUnavailable { error.with_lost_answer() } else { error })
+    }
+
+    /// TikTok's message without what the request carried, and not longer than a line.
+    fn without_secrets(self, message: &str) -> String {
+        let message = self
+            .secrets
+            .iter()
+            .filter(|secret| !secret.is_empty())
+            .fold(message.to_owned(), |message, secret| message.replace(secret, "***"));
+        message.chars().filter(|c| !c.is_control()).take(200).collect()
+    }
+}
