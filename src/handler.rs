@@ -78,7 +78,7 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
         let ending = Ending { secret_id: id.to_owned(), result: cycle.refresh(refresh.trigger).await };
         if let Ok(outcome) = &ending.result {
-            self.log(id, outcome);
+            log(id, outcome);
         }
         let (namespace, function) = (&self.settings.metrics_namespace, &self.settings.function_name);
         let metrics = report::metrics(namespace, function, &ending, cycle.trace(), self.clock.now());
@@ -86,18 +86,18 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         let _ = writeln!(std::io::stdout(), "{metrics}");
         ending.result
     }
+}
 
-    fn log(&self, id: &str, outcome: &Outcome) {
-        for warning in &outcome.warnings {
-            tracing::warn!(secret_id = id, "{warning}");
-        }
-        tracing::info!(
-            secret_id = id,
-            outcome = outcome.outcome.name(),
-            version_id = outcome.version_id,
-            advertisers = outcome.advertisers,
-            access_token_expires_at = outcome.access_token_expires_at.map(tracing::field::display),
-            "done"
-        );
+fn log(id: &str, outcome: &Outcome) {
+    for warning in &outcome.warnings {
+        tracing::warn!(secret_id = id, "{warning}");
     }
+    tracing::info!(
+        secret_id = id,
+        outcome = outcome.outcome.name(),
+        version_id = outcome.version_id,
+        advertisers = outcome.advertisers,
+        access_token_expires_at = outcome.access_token_expires_at.map(tracing::field::display),
+        "done"
+    );
 }

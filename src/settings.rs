@@ -12,7 +12,7 @@ use crate::error::{Error, Kind};
 pub const DEFAULT_TIKTOK_API_URL: &str = "https://business-api.tiktok.com/open_api/v1.3/";
 /// Half a day: a job that starts right before the next daily refresh of a 24-hour token still has the time it needs, and a
 /// failed refresh is repaired twelve hours before anybody notices.
-const DEFAULT_MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+const DEFAULT_MIN_TOKEN_LIFETIME: Duration = Duration::from_hours(12);
 /// Four secrets at a time stay below TikTok's ten requests a second and Secrets Manager's fifty writes a second.
 const DEFAULT_MAX_CONCURRENCY: usize = 4;
 /// Where the metrics are found in CloudWatch.

@@ -83,7 +83,7 @@ impl Request {
 pub(super) fn waits(class: Class) -> impl Iterator<Item = Duration> {
     // Throttled: TikTok counts by the second and by the minute, so short waits only feed the limit.
     let (min, max) = match class {
-        Class::Throttled => (Duration::from_secs(2), Duration::from_secs(60)),
+        Class::Throttled => (Duration::from_secs(2), Duration::from_mins(1)),
         Class::Transient | Class::Permanent => (Duration::from_millis(200), Duration::from_secs(5)),
     };
     ExponentialBuilder::default()

@@ -50,7 +50,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             return Ok(unchanged.with_news(current, current, news));
         };
         let change = Change { tokens: None, list: Some((list, self.clock.now())) };
-        if self.changes_nothing(current, &change)? {
+        if changes_nothing(current, &change)? {
             return Ok(unchanged.with_news(current, current, news));
         }
         Ok(match self.promote(snapshot, &change, None).await? {
@@ -60,16 +60,15 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Promoted::Theirs(theirs) => Outcome::superseded(&theirs),
         })
     }
+}
 
-    /// Whether a change would only set a newer time on the same list.
-    fn changes_nothing(&self, current: &Version, change: &Change) -> Result<bool, Error> {
-        let (Some(fetched_at), false) =
-            (current.credentials.advertisers_fetched_at, current.credentials.list_is_stale())
-        else {
-            return Ok(false);
-        };
-        let same_time = Change { tokens: None, list: change.list.clone().map(|(list, _)| (list, fetched_at)) };
-        let (next, _) = crate::document::fit(same_time.apply(&current.document, &current.id)?)?;
-        Ok(super::promote::same_content(current, &next))
-    }
+/// Whether a change would only set a newer time on the same list.
+fn changes_nothing(current: &Version, change: &Change) -> Result<bool, Error> {
+    let (Some(fetched_at), false) = (current.credentials.advertisers_fetched_at, current.credentials.list_is_stale())
+    else {
+        return Ok(false);
+    };
+    let same_time = Change { tokens: None, list: change.list.clone().map(|(list, _)| (list, fetched_at)) };
+    let (next, _) = crate::document::fit(same_time.apply(&current.document, &current.id)?)?;
+    Ok(super::promote::same_content(current, &next))
 }

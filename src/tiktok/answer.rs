@@ -29,8 +29,8 @@ impl Answer {
         let data = beside.json("data").and_then(Fields::parse).unwrap_or_default();
         Some(Self {
             code: beside.integer("code")?,
-            message: beside.text("message").map(expose),
-            request_id: beside.text("request_id").or_else(|| data.text("request_id")).map(expose),
+            message: beside.text("message").as_ref().map(shown),
+            request_id: beside.text("request_id").or_else(|| data.text("request_id")).as_ref().map(shown),
             data,
             beside,
         })
@@ -47,7 +47,7 @@ impl Answer {
             expires_in: lifetime(&["expires_in", "expires"]),
             refresh_token_expires_in: lifetime(&["refresh_token_expires_in", "refresh_expires_in", "refresh_expires"]),
             scope: fields.json("scope").filter(|scope| *scope != "null").map(str::to_owned),
-            open_id: fields.text("open_id").map(expose),
+            open_id: fields.text("open_id").as_ref().map(shown),
         })
     }
 
@@ -60,7 +60,7 @@ impl Answer {
             .into_iter()
             .map(|entry| {
                 let entry = Fields::parse(entry.get())?;
-                let name = entry.text("advertiser_name").map(expose);
+                let name = entry.text("advertiser_name").as_ref().map(shown);
                 Some(Advertiser { id: entry.id("advertiser_id")?, name })
             })
             .collect::<Option<_>>()
@@ -100,12 +100,13 @@ impl Fields {
     fn id(&self, name: &str) -> Option<String> {
         let json = self.json(name)?;
         if json.starts_with('"') {
-            return self.text(name).map(expose).filter(|id| !id.is_empty());
+            return self.text(name).as_ref().map(shown).filter(|id| !id.is_empty());
         }
         json.bytes().all(|b| b.is_ascii_digit()).then(|| json.to_owned())
     }
 }
 
-fn expose(text: SecretString) -> String {
+/// For texts that are no secrets.
+fn shown(text: &SecretString) -> String {
     text.expose_secret().to_owned()
 }

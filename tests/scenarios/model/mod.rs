@@ -1,0 +1,186 @@
+//! Every interleaving of two runs, with crashes and a person, over the real cycle.
+
+mod explorer;
+mod world;
+
+use std::{rc::Rc, time::Duration};
+
+use explorer::{Coverage, Port, Scenario, explore};
+use tiktok_token_refresh::cycle::{Cycle, Deadline, Run, Trigger};
+use world::{SECRET, World};
+
+use crate::stand_ins::{
+    secrets_manager::{Body, NewSecret, SecretsManager},
+    tiktok::{GrantSpec, Renewal, TikTok},
+};
+
+const APP_ID: &str = "7000000000000000000";
+const APP_SECRET: &str = "app-secret";
+const SLOT: &str = "2026-11-22T03:00:00Z";
+
+/// A secret as a person made it: tokens from a first authorisation, and a field of their own.
+fn world(spec: GrantSpec) -> World {
+    let mut tiktok = TikTok::new("model");
+    let mut secrets = SecretsManager::new();
+    let now: jiff::Timestamp = SLOT.parse().expect("a time");
+    let since_epoch = Duration::from_secs(now.as_second().unsigned_abs());
+    tiktok.clock.advance(since_epoch);
+    secrets.clock.advance(since_epoch);
+    tiktok.add_app(APP_ID, APP_SECRET);
+    let issued = tiktok.authorize(APP_ID, spec);
+    let body = serde_json::json!({
+        "app_id": APP_ID, "secret": APP_SECRET, "mine": "kept",
+        "access_token": issued.access_token, "refresh_token": issued.refresh_token,
+    });
+    let new = NewSecret {
+        name: SECRET.to_owned(),
+        token: "00000000-0000-4000-8000-000000000001".to_owned(),
+        body: Some(Body::String(body.to_string().into())),
+        ..NewSecret::default()
+    };
+    secrets.create_secret(new).expect("the secret is new");
+    World { secrets, tiktok, now, spent: vec![], rejected: vec![], endings: vec![], pasted: None }
+}
+
+fn scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(async move {
+        let now = port.world(|world| world.now);
+        let run = Run {
+            request_id: format!("run-{}", port.run),
+            nonce: format!("{:032x}", port.run),
+            deadline: Deadline::at(now + Duration::from_mins(1)),
+            min_token_lifetime: Duration::from_hours(12),
+        };
+        let cycle = Cycle::new(&port, &port, &port, &run, SECRET);
+        let slot = SLOT.parse().expect("a time");
+        let ending = match cycle.refresh(Trigger::Slot(slot)).await {
+            Ok(outcome) => outcome.outcome.name().to_owned(),
+            Err(error) => error.kind().name().to_owned(),
+        };
+        port.world(|world| world.endings.push((port.run, ending)));
+    })
+}
+
+fn scenario(spec: GrantSpec) -> Scenario {
+    Scenario {
+        world: world(spec),
+        together: 2,
+        crashes: 0,
+        start: Rc::new(scheduled_run),
+        person: None,
+        at_each_step,
+        at_the_end,
+    }
+}
+
+/// What holds at every moment.
+fn at_each_step(world: &World) {
+    let token = world.field("access_token").expect("AWSCURRENT is a complete document");
+    let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
+    assert_eq!(world.field("mine").as_deref(), Some("kept"), "a person's field survives");
+    assert!(!refresh_token.is_empty());
+    let was_issued_by_a_redeem = world.spent.iter().any(|spent| spent.access_token == token);
+    assert!(!(was_issued_by_a_redeem && world.rejected.contains(&token)), "a rejected token is not promoted");
+    for (index, spent) in world.spent.iter().enumerate() {
+        let again = world.spent[..index].iter().find(|earlier| earlier.refresh_token == spent.refresh_token);
+        assert!(again.is_none_or(|earlier| earlier.lost), "a refresh token was redeemed again although its answer was not lost");
+    }
+}
+
+/// What holds when everything is over.
+fn at_the_end(world: &World) {
+    let token = world.field("access_token").expect("AWSCURRENT is a complete document");
+    let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
+    let lost = world.spent.iter().any(|spent| spent.lost);
+    let (_, last) = world.endings.last().expect("a run came to its end");
+    if lost && !world.tiktok.is_alive(&token) {
+        // The answer died with its run before it was stored. Nothing can bring it back, and nobody may call that success.
+        assert_eq!(last, "ReauthorizationRequired", "a lost answer that cannot be made good");
+        return;
+    }
+    assert!(world.tiktok.is_alive(&token), "the access token works: {:?}", world.endings);
+    assert!(world.tiktok.is_newest_refresh_token(&refresh_token), "the refresh token is the newest");
+    assert!(lost || world.tiktok.refused_redeems().is_empty(), "no dead refresh token was sent");
+    if let Some(grant) = world.pasted {
+        let (_, newest) = world.tiktok.newest(grant);
+        assert_eq!(newest.as_deref(), Some(refresh_token.as_str()), "the tokens that the person pasted in count");
+    }
+    if world.pasted.is_none() {
+        let answered = world.spent.iter().filter(|spent| !spent.lost).count();
+        assert_eq!(answered, 1, "one slot is one redeem: {:?}", world.endings);
+    }
+}
+
+fn person_adds_a_field(world: &mut World) {
+    let mut body: serde_json::Value = serde_json::from_str(&world.body("AWSCURRENT").expect("a value")).expect("JSON");
+    body["note"] = "added by a person".into();
+    put_by_hand(world, &body);
+}
+
+fn person_authorises_again(world: &mut World) {
+    let issued = world.tiktok.authorize(APP_ID, GrantSpec::default());
+    let mut body: serde_json::Value = serde_json::from_str(&world.body("AWSCURRENT").expect("a value")).expect("JSON");
+    body["access_token"] = issued.access_token.into();
+    body["refresh_token"] = issued.refresh_token.into();
+    world.pasted = Some(issued.grant);
+    put_by_hand(world, &body);
+}
+
+fn put_by_hand(world: &mut World, body: &serde_json::Value) {
+    let token = "00000000-0000-4000-8000-00000000000e";
+    world.secrets.put_secret_value(SECRET, token, Body::String(body.to_string().into()), &[]).expect("a person may write");
+}
+
+fn the_note_is_there(world: &World) {
+    at_the_end(world);
+    let is_written = world.secrets.versions(SECRET).iter().any(|version| version.id.ends_with("00000e"));
+    assert!(!is_written || world.field("note").is_some(), "a person's edit is never overwritten");
+}
+
+fn told(name: &str, coverage: &Coverage) {
+    assert!(coverage.ends > 0, "no path came to an end");
+    println!("{name}: {} states, {} paths, {} ends", coverage.states, coverage.paths, coverage.ends);
+}
+
+fn rotating() -> GrantSpec {
+    GrantSpec { renewal: Renewal::Rotating { reuse_revokes: true }, ..GrantSpec::default() }
+}
+
+fn not_rotating() -> GrantSpec {
+    GrantSpec { renewal: Renewal::SameRefreshToken, ..GrantSpec::default() }
+}
+
+#[test]
+fn two_runs_in_every_interleaving_redeem_one_refresh_token_once() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&scenario(spec)));
+    }
+}
+
+#[test]
+fn two_runs_of_which_one_crashes_anywhere_end_with_working_tokens_after_the_next() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&Scenario { crashes: 1, ..scenario(spec) }));
+    }
+}
+
+#[test]
+fn one_run_and_its_successors_survive_three_crashes_anywhere() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&Scenario { together: 1, crashes: 3, ..scenario(spec) }));
+    }
+}
+
+#[test]
+fn a_field_that_a_person_adds_at_any_moment_of_two_runs_is_kept() {
+    let edited = Scenario { person: Some(person_adds_a_field), at_the_end: the_note_is_there, ..scenario(rotating()) };
+    told("edit", &explore(&edited));
+    told("edit and crash", &explore(&Scenario { together: 1, crashes: 1, ..edited }));
+}
+
+#[test]
+fn tokens_that_a_person_pastes_in_at_any_moment_of_two_runs_win() {
+    let pasted = Scenario { person: Some(person_authorises_again), ..scenario(rotating()) };
+    told("new grant", &explore(&pasted));
+    told("new grant and crash", &explore(&Scenario { together: 1, crashes: 1, ..pasted }));
+}

@@ -1,0 +1,213 @@
+//! The world of the model: the same strict Secrets Manager and TikTok that the servers put on the wire, and the cycle's
+//! ports on top of them.
+
+use std::{
+    hash::{Hash, Hasher},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use tiktok_token_refresh::{
+    cycle::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which},
+    document::{Advertiser, App, Flow},
+    error::{Error, Kind},
+};
+
+use super::explorer::{Port, hash};
+use crate::stand_ins::{
+    secrets_manager::{Body, Exception, SecretsManager},
+    tiktok::{self as stand_in, GrantId},
+};
+
+pub const SECRET: &str = "tiktok/ads";
+
+/// One redeem that TikTok carried out, and for which run.
+#[derive(Clone, Debug, Hash)]
+pub struct Spent {
+    pub run: usize,
+    pub refresh_token: String,
+    pub access_token: String,
+    /// Whether the answer is in the store.
+    pub staged: bool,
+    /// Whether its run died before that.
+    pub lost: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct World {
+    pub secrets: SecretsManager,
+    pub tiktok: stand_in::TikTok,
+    pub now: Timestamp,
+    pub spent: Vec<Spent>,
+    /// The access tokens that TikTok has rejected when a run checked them.
+    pub rejected: Vec<String>,
+    /// How each run ended: its outcome or the name of its error; none while it runs or if it crashed.
+    pub endings: Vec<(usize, String)>,
+    /// The grant whose tokens a person pasted in, if one did.
+    pub pasted: Option<GrantId>,
+}
+
+impl Hash for World {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.secrets.versions(SECRET).hash(state);
+        self.tiktok.redeems().hash(state);
+        self.tiktok.refused_redeems().hash(state);
+        (self.now, &self.spent, &self.rejected, &self.endings, self.pasted).hash(state);
+    }
+}
+
+impl World {
+    pub fn body(&self, label: &str) -> Option<String> {
+        let version = self.secrets.labelled(SECRET, label)?;
+        version.body.as_ref().and_then(Body::as_str).map(str::to_owned)
+    }
+
+    pub fn field(&self, name: &str) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_str(&self.body("AWSCURRENT")?).ok()?;
+        body.get(name)?.as_str().map(str::to_owned)
+    }
+
+    pub fn crashed(&mut self, run: usize) {
+        for spent in self.spent.iter_mut().filter(|spent| spent.run == run && !spent.staged) {
+            spent.lost = true;
+        }
+    }
+
+    pub fn let_claims_expire(&mut self) {
+        self.advance(Duration::from_secs(120));
+    }
+
+    pub fn advance(&mut self, by: Duration) {
+        self.now += by;
+        self.secrets.clock.advance(by);
+        self.tiktok.clock.advance(by);
+    }
+
+    fn note_staged(&mut self, body: &str) {
+        for spent in &mut self.spent {
+            spent.staged |= body.contains(&spent.access_token);
+        }
+    }
+}
+
+fn unexpected(what: impl std::fmt::Debug) -> Error {
+    Error::new(Kind::SecretsManagerUnavailable, format!("the model did not expect {what:?}"))
+}
+
+impl Store for Port {
+    async fn get(&self, _: &str, which: Which<'_>) -> Result<Option<Stored>, Error> {
+        let (name, id, label) = match which {
+            Which::Label(label) => (format!("get {}", label.name()), None, Some(label.name())),
+            Which::Id(id) => (format!("get version {id}"), Some(id), None),
+        };
+        let read = |world: &mut World| world.secrets.get_secret_value(SECRET, id, label).ok();
+        let value = self.request(name, move |world| Told(read(world))).await.0;
+        Ok(value.map(|value| Stored {
+            arn: value.arn,
+            version_id: value.version_id,
+            body: SecretString::from(value.body.as_str().unwrap_or_default()),
+        }))
+    }
+
+    async fn put(&self, _: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {
+        let text = body.expose_secret().to_owned();
+        let put = move |world: &mut World| {
+            let answer = world.secrets.put_secret_value(SECRET, id, Body::String(text.as_str().into()), &[label.name()]);
+            if answer.is_ok() {
+                world.note_staged(&text);
+            }
+            answer.map(|_| ()).map_err(|error| error.exception)
+        };
+        match self.request(format!("put {} {id}", label.name()), put).await {
+            Ok(()) => Ok(Put::Written),
+            Err(Exception::ResourceExists) => Ok(Put::Taken),
+            Err(other) => Err(unexpected(other)),
+        }
+    }
+
+    async fn promote(&self, _: &str, to: &str, from: &str) -> Result<Moved, Error> {
+        let swap = |world: &mut World| {
+            let answer = world.secrets.update_secret_version_stage(SECRET, "AWSCURRENT", Some(to), Some(from));
+            answer.map(|_| ()).map_err(|error| error.exception)
+        };
+        match self.request(format!("promote {to} from {from}"), swap).await {
+            Ok(()) => Ok(Moved::Moved),
+            Err(Exception::InvalidParameter) => Ok(Moved::Conflict),
+            Err(other) => Err(unexpected(other)),
+        }
+    }
+}
+
+impl TikTok for Port {
+    async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<Grant, Error> {
+        let family = if flow == Flow::TtUser { stand_in::Flow::TtUser } else { stand_in::Flow::Business };
+        let (run, token) = (self.run, refresh_token.expose_secret());
+        let redeem = |world: &mut World| {
+            let tokens = world.tiktok.refresh(family, &app.id, app.secret.expose_secret(), token)?;
+            world.spent.push(Spent {
+                run,
+                refresh_token: token.to_owned(),
+                access_token: tokens.access_token.clone(),
+                staged: false,
+                lost: false,
+            });
+            Ok((tokens.access_token, tokens.refresh_token, tokens.expires_in))
+        };
+        let (access_token, refresh_token, expires_in) =
+            self.request("redeem".to_owned(), redeem).await.map_err(rejection)?;
+        Ok(Grant {
+            access_token: SecretString::from(access_token),
+            refresh_token: refresh_token.map(SecretString::from),
+            expires_in,
+            refresh_token_expires_in: None,
+            scope: None,
+            open_id: None,
+        })
+    }
+
+    async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Vec<Advertiser>, Error> {
+        let token = access_token.expose_secret();
+        let list = |world: &mut World| {
+            let list = world.tiktok.advertisers(&app.id, app.secret.expose_secret(), token);
+            if list.is_err() {
+                world.rejected.push(token.to_owned());
+            }
+            list
+        };
+        let list = self.request(format!("list with {:x}", hash(token)), list).await.map_err(rejection)?;
+        Ok(list.into_iter().map(|entry| Advertiser { id: entry.id, name: Some(entry.name) }).collect())
+    }
+}
+
+fn rejection(error: stand_in::ApiError) -> Error {
+    let kind = match error.code {
+        40102 | 40103 | 40105 | 40107 => Kind::ReauthorizationRequired,
+        _ => Kind::TikTokMisconfigured,
+    };
+    Error::new(kind, error.message).with_code(error.code.into())
+}
+
+impl Clock for Port {
+    fn now(&self) -> Timestamp {
+        self.world(|world| world.now)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        // Waiting concerns nobody else, so it needs no gate.
+        self.world(|world| world.advance(duration));
+    }
+
+    async fn timeout<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
+        Some(future.await)
+    }
+}
+
+/// A value that was read, as far as it tells states apart.
+struct Told(Option<crate::stand_ins::secrets_manager::SecretValue>);
+
+impl Hash for Told {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_ref().map(|value| (&value.version_id, &value.body)).hash(state);
+    }
+}

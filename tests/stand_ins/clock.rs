@@ -1,0 +1,33 @@
+//! The time that a stand-in believes in.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Time as a value: the servers feed it from the wall clock, a model test sets it by hand, and anybody may move it ahead.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    now: Duration,
+    ahead: Duration,
+}
+
+impl Clock {
+    /// The present, counted from the Unix epoch.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// Sets the time to `wall` plus whatever [`advance`](Self::advance) has added so far.
+    pub fn tick(&mut self, wall: Duration) {
+        self.now = wall + self.ahead;
+    }
+
+    /// Lets time pass in an instant: tokens expire, unlabelled versions grow old.
+    pub fn advance(&mut self, by: Duration) {
+        self.now += by;
+        self.ahead += by;
+    }
+}
+
+/// The wall clock, counted from the Unix epoch.
+pub fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,41 @@
+//! Stand-ins: real HTTP servers on loopback that play AWS Secrets Manager, TikTok's Business API and AWS Lambda.
+//!
+//! [`World`] starts what a scenario needs:
+//!
+//! ```text
+//!             events             ┌── Secrets Manager ──┐
+//!   test ───► Lambda ── binary ──┤                     ├── one fault plan, one journal
+//!                                └────── TikTok ───────┘
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`faults`] | which request meets what trouble |
+//! | [`journal`] | what was asked, in which order |
+//! | [`secrets_manager`] | a strict state machine, or a proxy before another emulator |
+//! | [`tiktok`] | apps, grants, tokens |
+//! | [`lambda`] | the Runtime API around a real process |
+//!
+//! Each server runs on a thread of its own and stops when it is dropped, so they serve async tests and plain code alike.
+
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of the stand-ins")]
+#![allow(clippy::missing_panics_doc, reason = "a stand-in that is used wrongly, or cannot start, fails the test")]
+#![allow(clippy::missing_errors_doc, reason = "the errors are AWS's and TikTok's own, by their names")]
+
+pub mod background;
+pub mod clock;
+mod exchange;
+pub mod faults;
+pub mod journal;
+pub mod lambda;
+pub mod secrets_manager;
+pub mod tiktok;
+pub mod wire;
+mod world;
+
+pub use faults::{Fault, Faults, When};
+pub use journal::{Ending, Entry, Journal, Service};
+pub use lambda::{Function, FunctionConfig, Invocation, Outcome};
+pub use secrets_manager::{Backend, SecretsManager, SecretsManagerServer};
+pub use tiktok::{Flow, GrantSpec, TikTok, TikTokServer};
+pub use world::{APP_ID, APP_SECRET, World, credentials};

@@ -1,0 +1,471 @@
+//! The state machine: which tokens exist, which of them live, and what a redeem makes of them.
+//!
+//! It is synchronous, can be cloned, and mints the same tokens in every run, so that a model test can explore it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use super::super::clock::Clock;
+use super::grant::{Advertiser, Flow, GrantId, GrantSpec, Issued, Propagation, Renewal, Tokens};
+use super::records::{Alive, ApiError, Burned, Redeem, Refused, Result};
+use super::shape::Shape;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Access,
+    Refresh,
+}
+
+#[derive(Clone, Debug)]
+struct Token {
+    text: String,
+    kind: Kind,
+    grant: GrantId,
+    number: u32,
+    expires: Option<Duration>,
+    alive: Alive,
+    uses_refused: u32,
+    accepted_from: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Grant {
+    app_id: String,
+    spec: GrantSpec,
+    refresh_expires: Duration,
+    renewals: u32,
+    rotations: u32,
+}
+
+#[derive(Clone, Debug)]
+struct App {
+    id: String,
+    secret: String,
+}
+
+#[derive(Clone, Debug)]
+struct AuthCode {
+    text: String,
+    app_id: String,
+    spec: GrantSpec,
+    expires: Duration,
+    is_used: bool,
+}
+
+/// TikTok's side of the world.
+#[derive(Clone, Debug)]
+pub struct TikTok {
+    apps: Vec<App>,
+    grants: Vec<Grant>,
+    tokens: Vec<Token>,
+    codes: Vec<AuthCode>,
+    redeems: Vec<Redeem>,
+    refused: Vec<Refused>,
+    burned: Vec<Burned>,
+    overlapping: Vec<String>,
+    seed: String,
+    minted: u32,
+    /// How answers look.
+    pub shape: Shape,
+    /// The worst case for leaks: error messages repeat the app secret and the token that they are about.
+    pub echo_secrets: bool,
+    /// The code for a wrong app id or secret: 40113 in the documentation, 40000 in production.
+    pub wrong_app_code: u32,
+    /// Whether `advertiser/info/` is refused for lack of scope.
+    pub info_is_forbidden: bool,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Default for TikTok {
+    fn default() -> Self {
+        Self::new("0")
+    }
+}
+
+/// What a test sets up, changes and looks at.
+impl TikTok {
+    /// A TikTok without apps. Tokens depend on `seed` and on the order in which they are minted, on nothing else.
+    pub fn new(seed: &str) -> Self {
+        Self {
+            apps: Vec::new(),
+            grants: Vec::new(),
+            tokens: Vec::new(),
+            codes: Vec::new(),
+            redeems: Vec::new(),
+            refused: Vec::new(),
+            burned: Vec::new(),
+            overlapping: Vec::new(),
+            seed: seed.to_owned(),
+            minted: 0,
+            shape: Shape::default(),
+            echo_secrets: false,
+            wrong_app_code: 40113,
+            info_is_forbidden: false,
+            clock: Clock::default(),
+        }
+    }
+
+    /// Registers an app.
+    pub fn add_app(&mut self, app_id: &str, secret: &str) {
+        self.apps.push(App { id: app_id.to_owned(), secret: secret.to_owned() });
+    }
+
+    /// A person consents, and the first tokens are handed out without an auth code.
+    pub fn authorize(&mut self, app_id: &str, spec: GrantSpec) -> Issued {
+        let tokens = self.consent(app_id.to_owned(), spec);
+        Issued { grant: tokens.grant, access_token: tokens.access_token, refresh_token: tokens.refresh_token }
+    }
+
+    /// A person consents, and the redirect brings an auth code that works once within `lifetime`.
+    pub fn authorize_by_code(&mut self, app_id: &str, spec: GrantSpec, lifetime: Duration) -> String {
+        let text = self.mint("canary-code");
+        let expires = self.clock.now() + lifetime;
+        self.codes.push(AuthCode { text: text.clone(), app_id: app_id.to_owned(), spec, expires, is_used: false });
+        text
+    }
+
+    /// A person takes a consent back: every token of it is revoked.
+    pub fn revoke(&mut self, grant: GrantId) {
+        self.tokens.iter_mut().filter(|token| token.grant == grant).for_each(|token| token.alive = Alive::Revoked);
+    }
+
+    /// Revokes one token, of either kind.
+    pub fn revoke_token(&mut self, token: &str) {
+        self.tokens.iter_mut().filter(|known| known.text == token).for_each(|token| token.alive = Alive::Revoked);
+    }
+
+    /// What a grant covers and how its tokens behave, to be changed at will.
+    pub fn grant_mut(&mut self, grant: GrantId) -> &mut GrantSpec {
+        &mut self.grants[grant].spec
+    }
+
+    /// Every redeem that was carried out, in order.
+    pub fn redeems(&self) -> &[Redeem] {
+        &self.redeems
+    }
+
+    /// Every redeem that was refused, in order.
+    pub fn refused_redeems(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    /// The refresh tokens that were sent to the wrong family.
+    pub fn burned(&self) -> &[Burned] {
+        &self.burned
+    }
+
+    /// The refresh tokens that came in a second request while a first was still being answered.
+    pub fn overlapping_redeems(&self) -> &[String] {
+        &self.overlapping
+    }
+
+    /// How often this refresh token was redeemed.
+    pub fn redeem_count_of(&self, refresh_token: &str) -> usize {
+        self.redeems.iter().filter(|redeem| redeem.refresh_token == refresh_token).count()
+    }
+
+    /// Whether a token works now, and why not.
+    pub fn state_of(&self, token: &str) -> Alive {
+        let Some(token) = self.tokens.iter().find(|known| known.text == token) else { return Alive::Unknown };
+        match token.alive {
+            Alive::Yes if token.is_expired(self.clock.now()) => Alive::Expired,
+            state => state,
+        }
+    }
+
+    /// Whether a token works now, or will as soon as it has propagated.
+    pub fn is_alive(&self, token: &str) -> bool {
+        self.state_of(token) == Alive::Yes
+    }
+
+    /// Whether this is the refresh token that its grant's latest redeem left behind, dead or alive.
+    pub fn is_newest_refresh_token(&self, token: &str) -> bool {
+        self.is_newest(token, Kind::Refresh)
+    }
+
+    /// Whether this is the access token of its grant's latest redeem, dead or alive.
+    pub fn is_newest_access_token(&self, token: &str) -> bool {
+        self.is_newest(token, Kind::Access)
+    }
+
+    /// The newest tokens of a grant: access and refresh.
+    pub fn newest(&self, grant: GrantId) -> (String, Option<String>) {
+        let newest = |kind| {
+            let mut tokens = self.tokens.iter().rev();
+            tokens.find(|token| token.grant == grant && token.kind == kind).map(|token| token.text.clone())
+        };
+        (newest(Kind::Access).unwrap_or_default(), newest(Kind::Refresh))
+    }
+
+    /// A token's name for journals and failure messages, which must not show the token.
+    pub fn name_of(&self, token: &str) -> String {
+        match self.tokens.iter().find(|known| known.text == token) {
+            Some(Token { kind: Kind::Access, grant, number, .. }) => format!("grant {grant} access token {number}"),
+            Some(Token { kind: Kind::Refresh, grant, number, .. }) => format!("grant {grant} refresh token {number}"),
+            None if self.codes.iter().any(|code| code.text == token) => "auth code".to_owned(),
+            None => "unknown token".to_owned(),
+        }
+    }
+
+    fn is_newest(&self, token: &str, kind: Kind) -> bool {
+        let grant = self.tokens.iter().find(|known| known.text == token && known.kind == kind).map(|known| known.grant);
+        let mut tokens = self.tokens.iter().rev();
+        tokens.find(|known| Some(known.grant) == grant && known.kind == kind).is_some_and(|known| known.text == token)
+    }
+
+    pub(super) fn note_overlap(&mut self, refresh_token: &str) {
+        self.overlapping.push(refresh_token.to_owned());
+    }
+}
+
+/// The endpoints.
+impl TikTok {
+    /// `oauth2/refresh_token/` and `tt_user/oauth2/refresh_token/`.
+    pub fn refresh(&mut self, flow: Flow, app_id: &str, secret: &str, refresh_token: &str) -> Result<Tokens> {
+        let result = self.try_refresh(flow, app_id, secret, refresh_token);
+        if let Err(ApiError { code, .. }) = result {
+            self.refused.push(Refused { refresh_token: refresh_token.to_owned(), code });
+        }
+        result.map_err(|error| self.echo(error, &[secret, refresh_token]))
+    }
+
+    /// `oauth2/access_token/` and `tt_user/oauth2/token/`.
+    pub fn exchange(&mut self, flow: Flow, app_id: &str, secret: &str, auth_code: &str) -> Result<Tokens> {
+        let result = self.check_app(app_id, secret).and_then(|()| self.spend_code(flow, app_id, auth_code));
+        match result {
+            Ok(spec) => Ok(self.consent(app_id.to_owned(), spec)),
+            Err(error) => Err(self.echo(error, &[secret, auth_code])),
+        }
+    }
+
+    /// `oauth2/advertiser/get/`.
+    pub fn advertisers(&mut self, app_id: &str, secret: &str, access_token: &str) -> Result<Vec<Advertiser>> {
+        let result = self.check_app(app_id, secret).and_then(|()| {
+            let grant = self.use_access_token(access_token)?;
+            self.check_owner(grant, app_id)?;
+            Ok(self.grants[grant].spec.advertisers.clone())
+        });
+        result.map_err(|error| self.echo(error, &[secret, access_token]))
+    }
+
+    /// `advertiser/info/`: those of the ids that the grant covers.
+    pub fn advertiser_info(&mut self, access_token: &str, ids: &[String]) -> Result<Vec<Advertiser>> {
+        let grant = self.use_access_token(access_token).map_err(|error| self.echo(error, &[access_token]))?;
+        if ids.is_empty() || ids.len() > 100 {
+            return Err(ApiError::new(40002, "advertiser_ids: Length must be between 1 and 100."));
+        }
+        let advertisers = &self.grants[grant].spec.advertisers;
+        let found: Vec<_> = advertisers.iter().filter(|advertiser| ids.contains(&advertiser.id)).cloned().collect();
+        if self.info_is_forbidden || found.len() != ids.len() {
+            return Err(ApiError::new(
+                40001,
+                "No permission to operate these advertisers or to read their information.",
+            ));
+        }
+        Ok(found)
+    }
+
+    /// `user/info/`.
+    pub fn user_info(&mut self, access_token: &str) -> Result<GrantId> {
+        self.use_access_token(access_token).map_err(|error| self.echo(error, &[access_token]))
+    }
+}
+
+impl TikTok {
+    fn try_refresh(&mut self, flow: Flow, app_id: &str, secret: &str, refresh_token: &str) -> Result<Tokens> {
+        self.check_app(app_id, secret)?;
+        let spent = self.redeemable(flow, app_id, refresh_token)?;
+        let Token { grant, number, .. } = self.tokens[spent];
+        let tokens = self.renew(grant, spent);
+        self.redeems.push(Redeem {
+            grant,
+            refresh_token: refresh_token.to_owned(),
+            refresh_number: number,
+            access_token: tokens.access_token.clone(),
+            access_number: self.grants[grant].renewals,
+            next_refresh_token: tokens.refresh_token.clone().unwrap_or_default(),
+        });
+        Ok(tokens)
+    }
+
+    /// The place of a refresh token that this app may redeem at this family's endpoint. To try has consequences.
+    fn redeemable(&mut self, flow: Flow, app_id: &str, refresh_token: &str) -> Result<usize> {
+        let invalid = || ApiError::new(40107, "Refresh token is invalid.");
+        let index = self.tokens.iter().position(|token| token.text == refresh_token).ok_or_else(invalid)?;
+        let Token { kind, grant, alive, .. } = self.tokens[index];
+        self.check_owner(grant, app_id)?;
+        if kind == Kind::Access {
+            let message = "Refresh token is invalid. A long-term Marketing API access token cannot be refreshed.";
+            return Err(ApiError::new(40107, message));
+        }
+        let spec = &self.grants[grant].spec;
+        if spec.flow != flow {
+            self.tokens[index].alive = Alive::Burned;
+            self.burned.push(Burned { grant, refresh_token: refresh_token.to_owned(), sent_to: flow });
+            return Err(invalid());
+        }
+        if alive == Alive::Replaced && spec.renewal == (Renewal::Rotating { reuse_revokes: true }) {
+            self.revoke(grant);
+        }
+        if alive != Alive::Yes {
+            return Err(invalid());
+        }
+        if self.tokens[index].is_expired(self.clock.now()) {
+            return Err(ApiError::new(40103, "Refresh token is expired."));
+        }
+        Ok(index)
+    }
+
+    /// Mints what comes after the refresh token at `spent`.
+    fn renew(&mut self, grant: GrantId, spent: usize) -> Tokens {
+        let Grant { spec, renewals, rotations, .. } = &mut self.grants[grant];
+        *renewals += 1;
+        let (old_dies, rotates) = (spec.old_access_token_dies, matches!(spec.renewal, Renewal::Rotating { .. }));
+        *rotations += u32::from(rotates);
+        if old_dies {
+            let mine = |token: &&mut Token| token.grant == grant && token.kind == Kind::Access;
+            let alive = self.tokens.iter_mut().filter(mine).filter(|token| token.alive == Alive::Yes);
+            alive.for_each(|token| token.alive = Alive::Replaced);
+        }
+        if rotates {
+            self.tokens[spent].alive = Alive::Replaced;
+        }
+        let access_token = self.mint_access(grant);
+        let refresh_token = if rotates { self.mint_refresh(grant) } else { self.tokens[spent].text.clone() };
+        self.describe(grant, access_token, Some(refresh_token))
+    }
+
+    /// A new grant with its first tokens.
+    fn consent(&mut self, app_id: String, spec: GrantSpec) -> Tokens {
+        let refresh_expires = self.clock.now() + spec.refresh_lifetime;
+        let is_long_term = spec.renewal == Renewal::LongTerm;
+        self.grants.push(Grant { app_id, spec, refresh_expires, renewals: 0, rotations: 0 });
+        let grant = self.grants.len() - 1;
+        let access_token = self.mint_access(grant);
+        let refresh_token = (!is_long_term).then(|| self.mint_refresh(grant));
+        self.describe(grant, access_token, refresh_token)
+    }
+
+    fn describe(&self, grant: GrantId, access_token: String, refresh_token: Option<String>) -> Tokens {
+        let Grant { spec, refresh_expires, .. } = &self.grants[grant];
+        let is_refreshable = spec.renewal != Renewal::LongTerm;
+        Tokens {
+            grant,
+            flow: spec.flow,
+            access_token,
+            refresh_token,
+            expires_in: is_refreshable.then_some(spec.access_lifetime),
+            refresh_token_expires_in: is_refreshable.then(|| refresh_expires.saturating_sub(self.clock.now())),
+            scope: spec.scope.clone(),
+            advertiser_ids: spec.advertisers.iter().map(|advertiser| advertiser.id.clone()).collect(),
+        }
+    }
+
+    fn mint_access(&mut self, grant: GrantId) -> String {
+        let text = self.mint("canary-access");
+        let now = self.clock.now();
+        let Grant { spec, renewals, .. } = &self.grants[grant];
+        let (uses_refused, accepted_from) = match spec.propagation {
+            Propagation::Immediate => (0, now),
+            Propagation::Uses(uses) => (uses, now),
+            Propagation::Time(time) => (0, now + time),
+        };
+        let expires = (spec.renewal != Renewal::LongTerm).then(|| now + spec.access_lifetime);
+        let (kind, number, alive) = (Kind::Access, *renewals, Alive::Yes);
+        let token = Token { text: text.clone(), kind, grant, number, expires, alive, uses_refused, accepted_from };
+        self.tokens.push(token);
+        text
+    }
+
+    fn mint_refresh(&mut self, grant: GrantId) -> String {
+        let text = self.mint("canary-refresh");
+        let Grant { refresh_expires, rotations, .. } = self.grants[grant];
+        self.tokens.push(Token {
+            text: text.clone(),
+            kind: Kind::Refresh,
+            grant,
+            number: rotations,
+            expires: Some(refresh_expires),
+            alive: Alive::Yes,
+            uses_refused: 0,
+            accepted_from: Duration::ZERO,
+        });
+        text
+    }
+
+    /// A token that looks random, is the same in every run, and can be searched for in anything that must not hold it.
+    fn mint(&mut self, prefix: &str) -> String {
+        self.minted += 1;
+        let mut hasher = DefaultHasher::new();
+        (prefix, &self.seed, self.minted).hash(&mut hasher);
+        let hash = hasher.finish();
+        format!("{prefix}-{}-{:04}-{hash:016x}{:016x}", self.seed, self.minted, hash.rotate_left(29) ^ 0x5bd1_e995)
+    }
+
+    /// Checks an access token as every data endpoint does, and counts the use.
+    fn use_access_token(&mut self, access_token: &str) -> Result<GrantId> {
+        let now = self.clock.now();
+        let incorrect = || ApiError::new(40105, "Access token is incorrect or has been revoked.");
+        let found = self.tokens.iter_mut().find(|token| token.text == access_token && token.kind == Kind::Access);
+        let token = found.ok_or_else(incorrect)?;
+        if token.alive != Alive::Yes {
+            return Err(incorrect());
+        }
+        if token.is_expired(now) {
+            return Err(ApiError::new(40102, "Access token is expired."));
+        }
+        if token.uses_refused > 0 {
+            token.uses_refused -= 1;
+            return Err(incorrect());
+        }
+        if now < token.accepted_from {
+            return Err(incorrect());
+        }
+        Ok(token.grant)
+    }
+
+    fn spend_code(&mut self, flow: Flow, app_id: &str, auth_code: &str) -> Result<GrantSpec> {
+        let now = self.clock.now();
+        let found = self.codes.iter_mut().find(|code| code.text == auth_code);
+        let code = found.ok_or_else(|| ApiError::new(40110, "Auth_code is invalid."))?;
+        if code.app_id != app_id || code.spec.flow != flow {
+            return Err(ApiError::new(40110, "Auth_code does not belong to this app."));
+        }
+        if code.is_used {
+            return Err(ApiError::new(40110, "Auth_code has been used."));
+        }
+        if code.expires <= now {
+            return Err(ApiError::new(40109, "Auth_code is expired."));
+        }
+        code.is_used = true;
+        Ok(code.spec.clone())
+    }
+
+    fn check_app(&self, app_id: &str, secret: &str) -> Result<()> {
+        let is_right = self.apps.iter().any(|app| app.id == app_id && app.secret == secret);
+        is_right
+            .then_some(())
+            .ok_or_else(|| ApiError::new(self.wrong_app_code, "The app id or the secret is incorrect."))
+    }
+
+    fn check_owner(&self, grant: GrantId, app_id: &str) -> Result<()> {
+        let is_owner = self.grants[grant].app_id == app_id;
+        is_owner
+            .then_some(())
+            .ok_or_else(|| ApiError::new(self.wrong_app_code, "The token does not belong to this app."))
+    }
+
+    fn echo(&self, mut error: ApiError, secrets: &[&str]) -> ApiError {
+        if self.echo_secrets {
+            error.message = format!("{} Received: {}", error.message, secrets.join(", "));
+        }
+        error
+    }
+}
+
+impl Token {
+    fn is_expired(&self, now: Duration) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}

@@ -1,0 +1,142 @@
+//! What an advertiser's or account holder's consent consists of.
+
+use std::time::Duration;
+
+/// The two families of endpoints. A token of one is worth nothing at the other, and can be burned there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Flow {
+    /// `oauth2/…`: advertisers.
+    #[default]
+    Business,
+    /// `tt_user/oauth2/…`: TikTok account holders.
+    TtUser,
+}
+
+/// How the access token of a grant is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Renewal {
+    /// Not at all: there is no refresh token, and the access token lives until it is revoked.
+    LongTerm,
+    /// By a refresh token that stays the same.
+    SameRefreshToken,
+    /// By a refresh token that is used up and replaced each time.
+    Rotating {
+        /// Whether sending a used one revokes every token of the grant.
+        reuse_revokes: bool,
+    },
+}
+
+/// How soon a new access token is accepted; until then it is answered with 40105.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Propagation {
+    /// At once.
+    #[default]
+    Immediate,
+    /// After so many uses.
+    Uses(u32),
+    /// After so much time.
+    Time(Duration),
+}
+
+/// An advertiser that a grant covers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Advertiser {
+    /// The id, of up to 19 digits.
+    pub id: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Advertiser {
+    /// An advertiser.
+    pub fn new(id: &str, name: &str) -> Self {
+        Self { id: id.to_owned(), name: name.to_owned() }
+    }
+}
+
+/// A consent: what it covers and how its tokens behave. The default is the worst that TikTok is believed to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GrantSpec {
+    /// The family of endpoints.
+    pub flow: Flow,
+    /// How the access token is renewed.
+    pub renewal: Renewal,
+    /// Whether a renewal ends the access token before.
+    pub old_access_token_dies: bool,
+    /// How soon new access tokens are accepted.
+    pub propagation: Propagation,
+    /// How long an access token lives, unless it is long-term.
+    pub access_lifetime: Duration,
+    /// How long refresh tokens work, counted from the consent: a renewal does not restart it.
+    pub refresh_lifetime: Duration,
+    /// The advertisers.
+    pub advertisers: Vec<Advertiser>,
+    /// The permissions, by TikTok's numbers.
+    pub scope: Vec<u64>,
+}
+
+impl Default for GrantSpec {
+    fn default() -> Self {
+        Self {
+            flow: Flow::Business,
+            renewal: Renewal::Rotating { reuse_revokes: false },
+            old_access_token_dies: true,
+            propagation: Propagation::Immediate,
+            access_lifetime: Duration::from_hours(24),
+            refresh_lifetime: Duration::from_hours(365 * 24),
+            advertisers: vec![
+                Advertiser::new("7000000000000000001", "First Advertiser"),
+                Advertiser::new("7000000000000000002", "Zweite Werbung GmbH"),
+            ],
+            // One above 2^53, as TikTok really sends.
+            scope: vec![4, 300, 9_007_199_254_740_995],
+        }
+    }
+}
+
+impl GrantSpec {
+    /// The default with another flow.
+    pub fn of(flow: Flow) -> Self {
+        Self { flow, ..Self::default() }
+    }
+
+    /// A long-term grant of the Marketing API.
+    pub fn long_term() -> Self {
+        Self { renewal: Renewal::LongTerm, ..Self::default() }
+    }
+}
+
+/// A grant, in the order of consents from 0.
+pub type GrantId = usize;
+
+/// What a consent hands out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The grant.
+    pub grant: GrantId,
+    /// The first access token.
+    pub access_token: String,
+    /// The first refresh token; none if the grant is long-term.
+    pub refresh_token: Option<String>,
+}
+
+/// What a token endpoint answers, before it takes its shape as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// The grant.
+    pub grant: GrantId,
+    /// The family of endpoints.
+    pub flow: Flow,
+    /// The new access token.
+    pub access_token: String,
+    /// The refresh token that is valid from now on.
+    pub refresh_token: Option<String>,
+    /// How long the access token lives; none if it is long-term.
+    pub expires_in: Option<Duration>,
+    /// How long refresh tokens still work.
+    pub refresh_token_expires_in: Option<Duration>,
+    /// The permissions.
+    pub scope: Vec<u64>,
+    /// The ids of the advertisers.
+    pub advertiser_ids: Vec<String>,
+}

@@ -1,0 +1,178 @@
+//! How answers look. TikTok's own differ between endpoints, versions and samples, and a client has to read them all.
+
+use serde_json::{Map, Value, json};
+
+use super::grant::{Advertiser, Flow, Tokens};
+use super::records::ApiError;
+
+/// Where an answer has its `request_id`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestId {
+    /// Beside `code`.
+    #[default]
+    Top,
+    /// Inside `data`.
+    InsideData,
+    /// Nowhere.
+    Absent,
+}
+
+/// What a refresh answers as `refresh_token`. Other than `Present` goes only with a refresh token that stays the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RefreshTokenField {
+    /// The token.
+    #[default]
+    Present,
+    /// Nothing.
+    Omitted,
+    /// An empty string.
+    Empty,
+}
+
+/// The shape of every answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a variation that exists on its own at TikTok")]
+pub struct Shape {
+    /// The `message` of a success; none leaves it out.
+    pub message: Option<String>,
+    /// Where the `request_id` is.
+    pub request_id: RequestId,
+    /// Whether the header `X-TT-LOGID` is there.
+    pub log_id: bool,
+    /// The name of the access token's lifetime: `expires_in`, `expires`; none leaves it out.
+    pub expires_in: Option<&'static str>,
+    /// The name of the refresh token's lifetime: `refresh_token_expires_in`, `refresh_expires_in`, `refresh_expires`.
+    pub refresh_token_expires_in: Option<&'static str>,
+    /// What stands for the refresh token.
+    pub refresh_token: RefreshTokenField,
+    /// Whether lifetimes are strings of digits.
+    pub numbers_as_strings: bool,
+    /// Whether the tokens stand beside `code` instead of under `data`.
+    pub tokens_at_top: bool,
+    /// Whether the scope is an array of numbers instead of one comma-separated string.
+    pub scope_as_numbers: bool,
+    /// Whether advertiser ids are numbers instead of strings.
+    pub ids_as_numbers: bool,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            message: Some("OK".to_owned()),
+            request_id: RequestId::Top,
+            log_id: true,
+            expires_in: Some("expires_in"),
+            refresh_token_expires_in: Some("refresh_token_expires_in"),
+            refresh_token: RefreshTokenField::Present,
+            numbers_as_strings: false,
+            tokens_at_top: false,
+            scope_as_numbers: false,
+            ids_as_numbers: false,
+        }
+    }
+}
+
+impl Shape {
+    /// The answer of a token endpoint.
+    pub(super) fn tokens(&self, tokens: &Tokens, request_id: &str) -> Value {
+        let fields = self.token_fields(tokens);
+        if !self.tokens_at_top {
+            return self.success(Value::Object(fields), request_id);
+        }
+        let mut answer = self.success(json!({}), request_id);
+        answer.as_object_mut().expect("an envelope is an object").extend(fields);
+        answer
+    }
+
+    /// The answer of `oauth2/advertiser/get/`.
+    pub(super) fn advertisers(&self, advertisers: &[Advertiser], request_id: &str) -> Value {
+        let item =
+            |Advertiser { id, name }: &Advertiser| json!({ "advertiser_id": self.id(id), "advertiser_name": name });
+        self.success(json!({ "list": advertisers.iter().map(item).collect::<Vec<_>>() }), request_id)
+    }
+
+    /// The answer of `advertiser/info/`, with all fields or the `wanted` ones.
+    pub(super) fn info(&self, advertisers: &[Advertiser], wanted: Option<&[String]>, request_id: &str) -> Value {
+        let item = |Advertiser { id, name }: &Advertiser| {
+            let mut item = json!({
+                "advertiser_id": self.id(id), "name": name, "currency": "EUR", "country": "DE",
+                "display_timezone": "Europe/Berlin", "timezone": "Etc/GMT-1", "status": "STATUS_ENABLE",
+                "owner_bc_id": self.id("7000000000000000999"),
+            });
+            if let (Some(wanted), Some(fields)) = (wanted, item.as_object_mut()) {
+                fields.retain(|field, _| wanted.contains(field));
+            }
+            item
+        };
+        self.success(json!({ "list": advertisers.iter().map(item).collect::<Vec<_>>() }), request_id)
+    }
+
+    /// An answer with code 0.
+    pub(super) fn success(&self, data: Value, request_id: &str) -> Value {
+        self.envelope(0, self.message.as_deref(), data, request_id)
+    }
+
+    /// An answer with another code, still HTTP 200.
+    pub(super) fn error(&self, error: &ApiError, request_id: &str) -> Value {
+        self.envelope(error.code, Some(&error.message), json!({}), request_id)
+    }
+
+    fn envelope(&self, code: u32, message: Option<&str>, mut data: Value, request_id: &str) -> Value {
+        if self.request_id == RequestId::InsideData {
+            data["request_id"] = json!(request_id);
+        }
+        let mut answer = json!({ "code": code, "data": data });
+        if let Some(message) = message {
+            answer["message"] = json!(message);
+        }
+        if self.request_id == RequestId::Top {
+            answer["request_id"] = json!(request_id);
+        }
+        answer
+    }
+
+    fn token_fields(&self, tokens: &Tokens) -> Map<String, Value> {
+        let mut fields = Map::new();
+        let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+        put("access_token", json!(tokens.access_token));
+        put("scope", self.scope(&tokens.scope));
+        match (self.refresh_token, &tokens.refresh_token) {
+            (RefreshTokenField::Present, Some(token)) => drop(put("refresh_token", json!(token))),
+            (RefreshTokenField::Empty, Some(_)) => drop(put("refresh_token", json!(""))),
+            _ => {}
+        }
+        let lifetimes =
+            [(self.expires_in, tokens.expires_in), (self.refresh_token_expires_in, tokens.refresh_token_expires_in)];
+        for (name, lifetime) in lifetimes.into_iter().filter_map(|(name, lifetime)| name.zip(lifetime)) {
+            put(name, self.number(lifetime.as_secs()));
+        }
+        match tokens.flow {
+            Flow::Business => {
+                put("advertiser_ids", tokens.advertiser_ids.iter().map(|id| self.id(id)).collect());
+            }
+            Flow::TtUser => {
+                put("token_type", json!("Bearer"));
+                put("open_id", json!(format!("open-id-{}", tokens.grant)));
+            }
+        }
+        fields
+    }
+
+    fn scope(&self, scope: &[u64]) -> Value {
+        if self.scope_as_numbers {
+            return json!(scope);
+        }
+        json!(scope.iter().map(u64::to_string).collect::<Vec<_>>().join(","))
+    }
+
+    fn number(&self, number: u64) -> Value {
+        if self.numbers_as_strings { json!(number.to_string()) } else { json!(number) }
+    }
+
+    fn id(&self, id: &str) -> Value {
+        match id.parse::<u64>() {
+            Ok(number) if self.ids_as_numbers => json!(number),
+            _ => json!(id),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Everything that a scenario needs, started and wired together.
+
+use std::env;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::faults::Faults;
+use super::lambda::{Function, FunctionConfig};
+use super::secrets_manager::{Backend, SecretsManager, SecretsManagerServer};
+use super::tiktok::{Flow, GrantId, GrantSpec, Issued, TikTok, TikTokServer};
+
+/// The app that every world has.
+pub const APP_ID: &str = "7100000000000000001";
+/// Its secret.
+pub const APP_SECRET: &str = "canary-app-secret-0123456789abcdef";
+
+/// Runs every scenario against the emulator at this URL instead of the strict state machine.
+const UPSTREAM: &str = "TEST_SECRETS_MANAGER_URL";
+
+/// Both servers with one fault plan, an app, a grant, and a credentials secret that holds the grant's first tokens.
+#[derive(Debug)]
+pub struct World {
+    /// The fault plan and the journal.
+    pub faults: Faults,
+    /// AWS.
+    pub secrets_manager: SecretsManagerServer,
+    /// TikTok.
+    pub tiktok: TikTokServer,
+    /// The grant whose tokens are in the secret.
+    pub grant: GrantId,
+    /// The name of the credentials secret.
+    pub secret_id: String,
+}
+
+impl World {
+    /// A world whose grant is renewed daily by a refresh token that rotates.
+    pub fn start() -> Self {
+        Self::with(GrantSpec::default())
+    }
+
+    /// A world with another kind of grant.
+    pub fn with(spec: GrantSpec) -> Self {
+        Self::with_document(spec, |_| {})
+    }
+
+    /// A world with another kind of grant, and with changes to the credentials document before it is stored.
+    pub fn with_document(spec: GrantSpec, change: impl FnOnce(&mut Value)) -> Self {
+        let mut world = Self::empty();
+        let (flow, issued) = (spec.flow, world.tiktok.core().authorize(APP_ID, spec));
+        world.grant = issued.grant;
+        let mut document = credentials(flow, &issued);
+        change(&mut document);
+        world.create_secret(&world.secret_id, &document);
+        world
+    }
+
+    /// Both servers and the app: no grant, no secret. The name of the secret-to-be is set.
+    pub fn empty() -> Self {
+        let faults = Faults::new();
+        let backend = match env::var(UPSTREAM) {
+            Ok(url) => Backend::Forward(url),
+            Err(_) => Backend::Strict(SecretsManager::new()),
+        };
+        let secrets_manager = SecretsManagerServer::start(faults.clone(), backend);
+        // Unique, because all scenarios of a run may share one upstream emulator.
+        let id = Uuid::new_v4().simple().to_string();
+        let mut tiktok = TikTok::new(&id[..8]);
+        tiktok.add_app(APP_ID, APP_SECRET);
+        let tiktok = TikTokServer::start(faults.clone(), tiktok);
+        Self { faults, secrets_manager, tiktok, grant: 0, secret_id: format!("tiktok/ads/{id}") }
+    }
+
+    /// Creates another secret, from code that need not be async, and returns its ARN.
+    pub fn create_secret(&self, name: &str, document: &Value) -> String {
+        let (client, name, body) = (self.secrets_manager.client(), name.to_owned(), document.to_string());
+        let created = async move { client.create_secret(&name, &body).await };
+        self.secrets_manager.background().block_on(created).expect("a new secret")
+    }
+
+    /// The document that a label of the credentials secret holds, from code that need not be async.
+    pub fn document(&self, label: &str) -> Option<Value> {
+        let (client, name, label) = (self.secrets_manager.client(), self.secret_id.clone(), label.to_owned());
+        let (_, body) = self.secrets_manager.background().block_on(async move { client.get(&name, &label).await })?;
+        Some(serde_json::from_str(&body).expect("the secret holds JSON"))
+    }
+
+    /// The variables by which the function finds this world.
+    pub fn function_env(&self) -> Vec<(String, String)> {
+        let variables = [
+            ("SECRET_ID", self.secret_id.clone()),
+            ("TIKTOK_API_URL", self.tiktok.url()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets_manager.url()),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// The function in this world. The fault plan's kills are for the last one started.
+    pub fn function(&self, binary: impl Into<PathBuf>) -> Function {
+        self.function_with(binary, &[])
+    }
+
+    /// The function with more variables, or with other values for those that it has.
+    pub fn function_with(&self, binary: impl Into<PathBuf>, variables: &[(&str, &str)]) -> Function {
+        let mut env = self.function_env();
+        env.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let function = Function::start(FunctionConfig::new(binary, env));
+        self.faults.set_killer(function.killer());
+        function
+    }
+}
+
+/// The document that a person stores at first.
+pub fn credentials(flow: Flow, issued: &Issued) -> Value {
+    let mut document = json!({ "app_id": APP_ID, "secret": APP_SECRET, "access_token": issued.access_token });
+    if let Some(refresh_token) = &issued.refresh_token {
+        document["refresh_token"] = json!(refresh_token);
+    }
+    if flow == Flow::TtUser {
+        document["flow"] = json!("tt_user");
+    }
+    document
+}
