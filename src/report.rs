@@ -97,7 +97,11 @@ pub fn metrics(namespace: &str, function: &str, ending: &Ending<Outcome>, trace:
     metrics.count("ClaimConflicts", u64::from(trace.claim_conflicts()));
     for step in Step::ALL {
         if let Some(took) = trace.duration(step) {
-            metrics.add(&format!("{}Duration", capitalised(step.name())), "Milliseconds", took.as_secs_f64() * 1000.0);
+            metrics.add(
+                &format!("{}Duration", capitalised(step.name())),
+                "Milliseconds",
+                (took.as_secs_f64() * 100_000.0).round() / 100.0,
+            );
         }
     }
     metrics.line(namespace, function, &ending.secret_id, error, now)

@@ -121,7 +121,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             if self.remaining() < wait + request.least + request.reserve {
                 return Err(error);
             }
-            tracing::debug!(step = %request.step, error = error.what(), wait_ms = wait.as_millis(), "trying again");
+            tracing::debug!(step = %request.step, error = error.what(), wait_seconds = wait.as_secs_f32(), "trying again");
             self.clock.sleep(wait).await;
             let Some(next) = self.room_for(request) else { return Err(error) };
             limit = next;

@@ -63,7 +63,7 @@ impl BusinessApi {
             code = answer.as_ref().ok().map(|answer| answer.code),
             request_id,
             log_id,
-            ms = started.elapsed().as_millis(),
+            ms = started.elapsed().as_secs_f32() * 1000.0,
             "TikTok answered"
         );
         answer.and_then(|answer| call.judge(answer))

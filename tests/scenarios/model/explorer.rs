@@ -133,8 +133,7 @@ struct Path<'a> {
 
 impl<'a> Path<'a> {
     fn begin(scenario: &'a Scenario) -> Self {
-        let shared =
-            Shared { world: scenario.world.clone(), progress: Vec::new(), admitted: None, gates: 0 };
+        let shared = Shared { world: scenario.world.clone(), progress: Vec::new(), admitted: None, gates: 0 };
         let mut path = Self {
             scenario,
             shared: Rc::new(RefCell::new(shared)),

@@ -83,7 +83,10 @@ fn at_each_step(world: &World) {
     assert!(!(was_issued_by_a_redeem && world.rejected.contains(&token)), "a rejected token is not promoted");
     for (index, spent) in world.spent.iter().enumerate() {
         let again = world.spent[..index].iter().find(|earlier| earlier.refresh_token == spent.refresh_token);
-        assert!(again.is_none_or(|earlier| earlier.lost), "a refresh token was redeemed again although its answer was not lost");
+        assert!(
+            again.is_none_or(|earlier| earlier.lost),
+            "a refresh token was redeemed again although its answer was not lost"
+        );
     }
 }
 
@@ -128,7 +131,10 @@ fn person_authorises_again(world: &mut World) {
 
 fn put_by_hand(world: &mut World, body: &serde_json::Value) {
     let token = "00000000-0000-4000-8000-00000000000e";
-    world.secrets.put_secret_value(SECRET, token, Body::String(body.to_string().into()), &[]).expect("a person may write");
+    world
+        .secrets
+        .put_secret_value(SECRET, token, Body::String(body.to_string().into()), &[])
+        .expect("a person may write");
 }
 
 fn the_note_is_there(world: &World) {

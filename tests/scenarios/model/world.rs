@@ -113,7 +113,8 @@ impl Store for Port {
     async fn put(&self, _: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {
         let text = body.expose_secret().to_owned();
         let put = move |world: &mut World| {
-            let answer = world.secrets.put_secret_value(SECRET, id, Body::String(text.as_str().into()), &[label.name()]);
+            let answer =
+                world.secrets.put_secret_value(SECRET, id, Body::String(text.as_str().into()), &[label.name()]);
             if answer.is_ok() {
                 world.note_staged(&text);
             }
