@@ -62,14 +62,16 @@ pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_li
     }
     let due = match trigger {
         Trigger::Now => Err(Due::AskedFor),
-        Trigger::Slot(slot) => since(credentials, slot),
+        Trigger::Slot(slot) => since(credentials, slot, now),
         Trigger::IfNeeded => top_up(snapshot, now, min_lifetime),
     };
     due.map_or_else(Plan::Renew, Plan::Skip)
 }
 
-fn since(credentials: &Credentials, slot: Timestamp) -> Result<Fresh, Due> {
+fn since(credentials: &Credentials, slot: Timestamp, now: Timestamp) -> Result<Fresh, Due> {
     match credentials.refreshed_at {
+        // An event can arrive hours late, and a token may live less than a day.
+        Some(_) if credentials.access_token_has_expired(now) => Err(Due::NotRefreshedSince { slot }),
         Some(at) if at >= crate::document::whole_seconds(slot) => Ok(Fresh::RefreshedSince { slot, at }),
         _ => Err(Due::NotRefreshedSince { slot }),
     }

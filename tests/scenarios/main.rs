@@ -1,7 +1,10 @@
 //! Scenarios through the public face of the function. Each name is a promise.
 
+mod crash_sweep;
 mod daily_refresh;
 mod model;
+mod person;
 #[path = "../stand_ins/mod.rs"]
 mod stand_ins;
 mod support;
+mod two_runs;

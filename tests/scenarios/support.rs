@@ -63,3 +63,13 @@ pub fn outcome(invocation: &Invocation) -> String {
         None => only_result(invocation)["outcome"].as_str().expect("an outcome").to_owned(),
     }
 }
+
+/// The world, if its Secrets Manager keeps every rule of AWS's that the scenario leans on; public emulators do not.
+#[allow(clippy::print_stdout, reason = "who runs the scenarios against an emulator wants to know what that leaves out")]
+pub fn strict(world: World) -> Option<World> {
+    if world.secrets_manager.is_strict() {
+        return Some(world);
+    }
+    println!("skipped: this scenario needs rules of Secrets Manager that the emulator does not keep");
+    None
+}

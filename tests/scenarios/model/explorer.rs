@@ -296,6 +296,7 @@ impl Told {
     }
 }
 
+#[allow(clippy::print_stderr, reason = "the path is what a broken promise needs beside its sentence")]
 impl Drop for Told {
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -95,10 +95,10 @@ fn at_the_end(world: &World) {
     let token = world.field("access_token").expect("AWSCURRENT is a complete document");
     let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
     let lost = world.spent.iter().any(|spent| spent.lost);
-    let (_, last) = world.endings.last().expect("a run came to its end");
+    let (_, ending) = world.endings.last().expect("a run came to its end");
     if lost && !world.tiktok.is_alive(&token) {
         // The answer died with its run before it was stored. Nothing can bring it back, and nobody may call that success.
-        assert_eq!(last, "ReauthorizationRequired", "a lost answer that cannot be made good");
+        assert_eq!(ending, "ReauthorizationRequired", "a lost answer that cannot be made good");
         return;
     }
     assert!(world.tiktok.is_alive(&token), "the access token works: {:?}", world.endings);
@@ -143,6 +143,7 @@ fn the_note_is_there(world: &World) {
     assert!(!is_written || world.field("note").is_some(), "a person's edit is never overwritten");
 }
 
+#[allow(clippy::print_stdout, reason = "what was covered is worth knowing")]
 fn told(name: &str, coverage: &Coverage) {
     assert!(coverage.ends > 0, "no path came to an end");
     println!("{name}: {} states, {} paths, {} ends", coverage.states, coverage.paths, coverage.ends);

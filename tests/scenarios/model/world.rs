@@ -75,7 +75,7 @@ impl World {
     }
 
     pub fn let_claims_expire(&mut self) {
-        self.advance(Duration::from_secs(120));
+        self.advance(Duration::from_mins(2));
     }
 
     pub fn advance(&mut self, by: Duration) {

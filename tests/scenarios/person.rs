@@ -1,0 +1,90 @@
+//! A person writes to the secret while a run is at work, at each of its requests.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::{
+    stand_ins::{APP_ID, Fault, GrantSpec, When, World},
+    support::{outcome, scheduled},
+};
+
+/// The requests of an undisturbed run, and a few more that a rebase adds.
+const REQUESTS: u64 = 12;
+
+/// Lets a person change the document at the k-th request of a run, before or after it is carried out.
+fn edit(world: &World, k: u64, before: bool, change: impl Fn(&mut Value) + Send + Sync + 'static) {
+    let (client, secret_id, change) = (world.secrets_manager.client(), world.secret_id.clone(), Arc::new(change));
+    let action = move || {
+        let (client, secret_id, change) = (client.clone(), secret_id.clone(), Arc::clone(&change));
+        async move {
+            let (_, body) = client.get(&secret_id, "AWSCURRENT").await.expect("AWSCURRENT is always there");
+            let mut document: Value = serde_json::from_str(&body).expect("JSON");
+            change(&mut document);
+            client.put(&secret_id, &document.to_string()).await.expect("a person may write");
+        }
+    };
+    world.faults.at(When::request(k), if before { Fault::run_before(action) } else { Fault::run_after(action) });
+}
+
+fn moments() -> impl Iterator<Item = (u64, bool)> {
+    (1..=REQUESTS).flat_map(|k| [(k, true), (k, false)])
+}
+
+#[tokio::test]
+async fn a_persons_other_fields_are_kept_whenever_they_write() {
+    for (k, before) in moments() {
+        let world = World::start();
+        edit(&world, k, before, |document| document["note"] = json!("added by a person"));
+        let invocation = world.lambda().run(scheduled()).await;
+        if world.faults.unfired() > 0 {
+            continue;
+        }
+        let moment = format!("{} request {k}", if before { "before" } else { "after" });
+        assert_eq!(outcome(&invocation), "refreshed", "{moment}");
+        assert_eq!(world.field("note"), "added by a person", "{moment}");
+        world.assert_usable();
+        assert_eq!(world.tiktok.core().redeems().len(), 1, "{moment}");
+    }
+}
+
+#[tokio::test]
+async fn the_tokens_that_a_person_pastes_in_win_whenever_they_write() {
+    for (k, before) in moments() {
+        let world = World::start();
+        let theirs = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
+        let (access_token, refresh_token) = (theirs.access_token.clone(), theirs.refresh_token.clone());
+        edit(&world, k, before, move |document| {
+            document["access_token"] = json!(access_token);
+            document["refresh_token"] = json!(refresh_token);
+        });
+        world.lambda().run(scheduled()).await;
+        if world.faults.unfired() > 0 {
+            continue;
+        }
+        let (_, newest) = world.tiktok.core().newest(theirs.grant);
+        let moment = format!("{} request {k}", if before { "before" } else { "after" });
+        assert_eq!(Some(world.field("refresh_token")), newest, "{moment}");
+        world.assert_usable();
+        // The run after it goes on with their tokens, not with those of the run that they outran.
+        world.lambda().run(scheduled()).await;
+        let (_, newest) = world.tiktok.core().newest(theirs.grant);
+        assert_eq!(Some(world.field("refresh_token")), newest, "{moment}");
+        world.assert_usable();
+    }
+}
+
+#[tokio::test]
+async fn a_long_term_run_keeps_what_a_person_writes_meanwhile() {
+    for (k, before) in moments() {
+        let world = World::with(GrantSpec::long_term());
+        edit(&world, k, before, |document| document["note"] = json!("added by a person"));
+        let invocation = world.lambda().run(scheduled()).await;
+        if world.faults.unfired() > 0 {
+            continue;
+        }
+        assert_eq!(outcome(&invocation), "verified", "request {k}");
+        assert_eq!(world.field("note"), "added by a person", "request {k}");
+        assert_eq!(world.current()["advertisers"].as_array().map(Vec::len), Some(2), "request {k}");
+    }
+}

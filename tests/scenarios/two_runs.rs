@@ -1,0 +1,69 @@
+//! Two functions started at the same moment, over the wire. The model explores every interleaving; this shows that the real
+//! processes, the real SDK and the real requests behave as the model says.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal},
+    support::{BINARY, outcome, refresh, scheduled, strict},
+};
+
+async fn race(world: &World, event: Value) -> [String; 2] {
+    let (one, other) = (world.function(BINARY), world.function(BINARY));
+    let (one, other) = tokio::join!(one.run(event.clone()), other.run(event));
+    [outcome(&one), outcome(&other)]
+}
+
+#[tokio::test]
+async fn two_runs_started_together_redeem_one_refresh_token_once() {
+    for round in 0..20 {
+        let Some(world) = strict(World::start()) else { return };
+        // Each round holds another request back, so that the runs meet at other places.
+        world.faults.at(When::request(1 + round), Fault::Delay(Duration::from_millis(30)));
+        let outcomes = race(&world, scheduled()).await;
+        assert!(outcomes.contains(&"refreshed".to_owned()), "{outcomes:?}");
+        let other = outcomes.iter().find(|outcome| *outcome != "refreshed").expect("one refresh is enough");
+        assert!(["in_progress", "fresh", "resumed", "superseded"].contains(&other.as_str()), "{outcomes:?}");
+        world.assert_usable();
+        let tiktok = world.tiktok.core();
+        assert_eq!((tiktok.redeems().len(), tiktok.refused_redeems().len()), (1, 0), "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_forced_runs_never_send_the_same_refresh_token() {
+    let Some(world) = strict(World::start()) else { return };
+    race(&world, refresh()).await;
+    world.assert_usable();
+    assert!(world.tiktok.core().refused_redeems().is_empty(), "no dead token was sent");
+    assert!(world.tiktok.core().overlapping_redeems().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_rotate_is_redeemed_once_by_two_runs_too() {
+    let Some(world) = strict(World::with(GrantSpec { renewal: Renewal::SameRefreshToken, ..GrantSpec::default() }))
+    else {
+        return;
+    };
+    race(&world, scheduled()).await;
+    world.assert_usable();
+    assert_eq!(world.tiktok.core().redeems().len(), 1);
+}
+
+#[tokio::test]
+async fn who_finds_an_expired_token_and_a_live_claim_waits_for_the_other_run() {
+    let Some(world) = strict(World::start()) else { return };
+    world.lambda().run(refresh()).await;
+    world.tiktok.core().clock.advance(Duration::from_hours(25));
+    let mut expired = world.current();
+    expired["access_token_expires_at"] = "2026-01-01T00:00:00Z".into();
+    let client = world.secrets_manager.client();
+    client.put(&world.secret_id, &expired.to_string()).await.expect("a person may write");
+    world.faults.at(When::operation("oauth2/refresh_token"), Fault::Delay(Duration::from_secs(3)));
+    let outcomes = race(&world, scheduled()).await;
+    assert!(outcomes.contains(&"refreshed".to_owned()), "{outcomes:?}");
+    assert!(!outcomes.contains(&"in_progress".to_owned()), "an expired token is not called usable: {outcomes:?}");
+    world.assert_usable();
+}
