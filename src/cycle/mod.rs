@@ -33,14 +33,17 @@ pub use attempts::{STAGE_RESERVE, TIKTOK_TIMEOUT};
 pub use clock::{Deadline, SystemClock};
 use jiff::Timestamp;
 pub use outcome::{Outcome, OutcomeKind};
-use plan::{Plan, plan};
+use plan::{Plan, Times, plan};
 pub use ports::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which};
 use read::{Pending, Snapshot};
 use renew::{Ended, Start};
 pub use status::Status;
 pub use trace::{Seen, Step, Trace};
 
-use crate::{document::hex, error::Error};
+use crate::{
+    document::{Flow, hex},
+    error::Error,
+};
 
 /// How often a run plans anew after TikTok rejected a refresh token: somebody else may have refreshed a moment ago.
 const MAX_PLANS: usize = 3;
@@ -126,6 +129,10 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
                 return self.keep(&snapshot, error).await;
             }
             match self.follow(&snapshot, trigger).await? {
+                Ended::Done(outcome) if plans < MAX_PLANS && self.is_still_due(&outcome, trigger) => {
+                    trigger = if trigger == Trigger::Now { Trigger::IfNeeded } else { trigger };
+                    plans += 1;
+                }
                 Ended::Done(outcome) => return Ok(outcome),
                 Ended::Rejected(error) => {
                     rejected = Some((snapshot.current.credentials.fingerprint, error));
@@ -157,6 +164,13 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
 
     fn plan(&self, snapshot: &Snapshot, trigger: Trigger) -> Plan {
         plan(snapshot, trigger, self.clock.now(), self.run.min_token_lifetime)
+    }
+
+    /// Whether the run goes on: what it resumed was a token from another day.
+    fn is_still_due(&self, outcome: &Outcome, trigger: Trigger) -> bool {
+        let times = Times { refreshed_at: outcome.refreshed_at, expires_at: outcome.access_token_expires_at };
+        let is_due = plan::is_still_due(times, trigger, self.clock.now(), self.run.min_token_lifetime);
+        outcome.outcome == OutcomeKind::Resumed && outcome.flow != Flow::LongTerm && is_due
     }
 
     async fn follow(&self, snapshot: &Snapshot, trigger: Trigger) -> Result<Ended, Error> {

@@ -67,6 +67,7 @@ pub struct Outcome {
     pub version_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    pub refreshed_at: Option<Timestamp>,
     pub access_token_expires_at: Option<Timestamp>,
     pub refresh_token_expires_at: Option<Timestamp>,
     pub advertisers: usize,
@@ -87,6 +88,7 @@ impl Outcome {
             flow: credentials.flow,
             version_id: version.id.clone(),
             plan: None,
+            refreshed_at: credentials.refreshed_at,
             access_token_expires_at: credentials.access_token_expires_at,
             refresh_token_expires_at: credentials.refresh_token_expires_at,
             advertisers: credentials.advertisers.len(),

@@ -62,16 +62,38 @@ pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_li
     }
     let due = match trigger {
         Trigger::Now => Err(Due::AskedFor),
-        Trigger::Slot(slot) => since(credentials, slot, now),
+        Trigger::Slot(slot) => since(credentials.into(), slot, now),
         Trigger::IfNeeded => top_up(snapshot, now, min_lifetime),
     };
     due.map_or_else(Plan::Renew, Plan::Skip)
 }
 
-fn since(credentials: &Credentials, slot: Timestamp, now: Timestamp) -> Result<Fresh, Due> {
-    match credentials.refreshed_at {
+/// Whether tokens that were staged by an earlier run, and are promoted now, are too old for what this run was asked for.
+pub(super) fn is_still_due(resumed: Times, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> bool {
+    match trigger {
+        Trigger::Slot(slot) => since(resumed, slot, now).is_err(),
+        // Asked for by hand, a refresh that a run before this one began is as good as one of its own, while it lasts.
+        Trigger::Now | Trigger::IfNeeded => lives_long_enough(resumed, now, min_lifetime).is_err(),
+    }
+}
+
+/// When a pair of tokens was made and how long it lasts, as far as that is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub refreshed_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<&Credentials> for Times {
+    fn from(credentials: &Credentials) -> Self {
+        Self { refreshed_at: credentials.refreshed_at, expires_at: credentials.access_token_expires_at }
+    }
+}
+
+fn since(times: Times, slot: Timestamp, now: Timestamp) -> Result<Fresh, Due> {
+    match times.refreshed_at {
         // An event can arrive hours late, and a token may live less than a day.
-        Some(_) if credentials.access_token_has_expired(now) => Err(Due::NotRefreshedSince { slot }),
+        Some(_) if times.expires_at.is_some_and(|expires| expires <= now) => Err(Due::NotRefreshedSince { slot }),
         Some(at) if at >= crate::document::whole_seconds(slot) => Ok(Fresh::RefreshedSince { slot, at }),
         _ => Err(Due::NotRefreshedSince { slot }),
     }
@@ -79,14 +101,18 @@ fn since(credentials: &Credentials, slot: Timestamp, now: Timestamp) -> Result<F
 
 fn top_up(snapshot: &Snapshot, now: Timestamp, min_lifetime: Duration) -> Result<Fresh, Due> {
     let credentials = &snapshot.current.credentials;
-    let Some(refreshed_at) = credentials.refreshed_at else {
-        return Err(Due::NeverRefreshed);
-    };
     // A claim on the pair that is still current: a run announced that it would redeem it, and did not get to the end.
     if snapshot.claim.as_ref().is_some_and(|claim| claim.fingerprint == credentials.fingerprint.as_str()) {
         return Err(Due::LastRunFailed);
     }
-    match credentials.access_token_expires_at {
+    lives_long_enough(credentials.into(), now, min_lifetime)
+}
+
+fn lives_long_enough(times: Times, now: Timestamp, min_lifetime: Duration) -> Result<Fresh, Due> {
+    let Some(refreshed_at) = times.refreshed_at else {
+        return Err(Due::NeverRefreshed);
+    };
+    match times.expires_at {
         Some(expires) if expires <= now => Err(Due::Expired(expires)),
         Some(expires) if expires < now + min_lifetime => Err(Due::ExpiresSoon(expires)),
         Some(expires) => Ok(Fresh::LivesUntil(expires)),

@@ -120,8 +120,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let n = match self.claim(&snapshot.arn, pair, snapshot.claim.as_ref()).await? {
             Claimed::InProgress { until } => return Ok(Redeeming::Ended(Ended::InProgress { until })),
             Claimed::Finished(version) if untried(&version) => return Ok(Redeeming::Found(version)),
-            // Its answer was tried already and leads no further: what follows looks for a later one.
-            Claimed::Finished(_) => 1,
+            Claimed::Finished(_) => {
+                let what = "TikTok rejects the tokens that the secret holds, and those that were redeemed for them.";
+                return Ok(Redeeming::Ended(Ended::Rejected(Error::new(Kind::ReauthorizationRequired, what))));
+            }
             Claimed::Won { n } => n,
         };
         if n > 0

@@ -5,8 +5,8 @@ use crate::error::{Error, Kind};
 pub const MAX_BYTES: usize = 65_536;
 
 /// How much the function's own fields other than the list may grow in one refresh. Tokens have tens to hundreds of
-/// characters, the private field about 1.3 kB, a scope a few hundred; four kilobytes hold all of it twice.
-pub const TOKEN_HEADROOM: usize = 4_096;
+/// characters, the private field about 1.3 kB, a scope at most one; eight kilobytes hold all of it several times.
+pub const TOKEN_HEADROOM: usize = 8_192;
 
 /// How the list of advertisers was made to fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

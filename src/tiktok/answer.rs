@@ -8,6 +8,9 @@ use crate::{cycle::Grant, document::Advertiser};
 /// A lifetime beyond this is a mistake, and would overflow the calendar: a hundred years.
 const MAX_LIFETIME_SECONDS: u64 = 100 * 365 * 86_400;
 
+/// A longer scope is left out: it is there to be read by people, and must not take the tokens' room in the secret.
+const MAX_SCOPE: usize = 1_024;
+
 /// TikTok's envelope. `data` and whatever stands beside it stay JSON text: numbers of nineteen digits must not pass
 /// through a float.
 pub(super) struct Answer {
@@ -46,7 +49,7 @@ impl Answer {
             refresh_token: token("refresh_token"),
             expires_in: lifetime(&["expires_in", "expires"]),
             refresh_token_expires_in: lifetime(&["refresh_token_expires_in", "refresh_expires_in", "refresh_expires"]),
-            scope: fields.json("scope").filter(|scope| *scope != "null").map(str::to_owned),
+            scope: fields.json("scope").filter(|scope| *scope != "null" && scope.len() <= MAX_SCOPE).map(str::to_owned),
             open_id: fields.text("open_id").as_ref().map(shown),
         })
     }

@@ -1,8 +1,10 @@
-//! The main job, as the schedule starts it.
+//! The main job, as the schedule starts it, and what it finds on days that are not ordinary.
+
+use serde_json::json;
 
 use crate::{
-    stand_ins::World,
-    support::{only_result, outcome, scheduled},
+    stand_ins::{Fault, GrantSpec, When, World, secrets_manager::client::new_token, tiktok::Advertiser},
+    support::{only_result, outcome, refresh, scheduled},
 };
 
 #[tokio::test]
@@ -12,5 +14,135 @@ async fn a_scheduled_run_leaves_a_working_token_and_the_advertisers() {
     assert_eq!(outcome(&invocation), "refreshed");
     world.assert_usable();
     assert_eq!(only_result(&invocation)["advertisers"], 2);
-    assert_eq!(world.current()["advertiser_ids"], serde_json::json!(["7000000000000000001", "7000000000000000002"]));
+    assert_eq!(world.current()["advertiser_ids"], json!(["7000000000000000001", "7000000000000000002"]));
+}
+
+#[tokio::test]
+async fn an_ordinary_day_takes_five_requests_one_after_another() {
+    let world = World::start();
+    let function = world.lambda();
+    function.run(refresh()).await;
+    world.faults.reset();
+    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    let mut requests = world.faults.journal().operations().join(" ");
+    // Those that run side by side arrive in either order.
+    let side_by_side = ["oauth2/advertiser/get PutSecretValue", "PutSecretValue oauth2/advertiser/get"];
+    requests = requests.replace(side_by_side[1], side_by_side[0]);
+    let read = "GetSecretValue GetSecretValue GetSecretValue";
+    assert_eq!(
+        requests,
+        format!("{read} PutSecretValue oauth2/refresh_token {} UpdateSecretVersionStage", side_by_side[0])
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_comes_twice_refreshes_once() {
+    let world = World::start();
+    let function = world.lambda();
+    let event = scheduled();
+    assert_eq!(outcome(&function.run(event.clone()).await), "refreshed");
+    assert_eq!(outcome(&function.run(event).await), "fresh");
+    assert_eq!(world.tiktok.core().redeems().len(), 1);
+}
+
+#[tokio::test]
+async fn new_and_lost_advertisers_are_reported_and_stored() {
+    let world = World::start();
+    let function = world.lambda();
+    function.run(refresh()).await;
+    let next = vec![Advertiser::new("7000000000000000002", "Renamed"), Advertiser::new("6999999999999999999", "New")];
+    world.tiktok.core().grant_mut(world.grant).advertisers = next;
+    let result = only_result(&function.run(refresh()).await);
+    assert_eq!(result["advertisers_added"], json!(["6999999999999999999"]));
+    assert_eq!(result["advertisers_removed"], json!(["7000000000000000001"]));
+    let names: Vec<_> = world.current()["advertisers"].as_array().into_iter().flatten().cloned().collect();
+    assert_eq!(names[0], json!({"advertiser_id": "6999999999999999999", "advertiser_name": "New"}));
+    assert_eq!(names[1]["advertiser_name"], "Renamed");
+}
+
+/// Lets a run die between the write of TikTok's answer and its promotion.
+async fn die_after_stage(world: &World) {
+    world.faults.at(When::operation("PutSecretValue").detail("AWSPENDING"), Fault::KillAfter);
+    world.lambda().run(scheduled()).await;
+}
+
+#[tokio::test]
+async fn staged_tokens_are_promoted_by_the_next_run_without_redeeming_again() {
+    let world = World::start();
+    die_after_stage(&world).await;
+    assert_eq!(outcome(&world.lambda().run(json!({"action": "refresh", "if_needed": true})).await), "resumed");
+    world.assert_usable();
+    assert_eq!(world.tiktok.core().redeems().len(), 1);
+}
+
+#[tokio::test]
+async fn staged_tokens_from_another_day_are_promoted_and_then_renewed() {
+    let world = World::start();
+    die_after_stage(&world).await;
+    let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+    let event = json!({"action": "refresh", "scheduled_time": tomorrow.to_string()});
+    assert_eq!(outcome(&world.lambda().run(event).await), "refreshed");
+    world.assert_usable();
+    assert_eq!(world.tiktok.core().redeems().len(), 2);
+}
+
+#[tokio::test]
+async fn staged_tokens_whose_access_token_died_are_redeemed_in_their_turn() {
+    let world = World::start();
+    die_after_stage(&world).await;
+    let (access_token, _) = world.tiktok.core().newest(world.grant);
+    world.tiktok.core().revoke_token(&access_token);
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    world.assert_usable();
+    assert_eq!(world.tiktok.core().redeems().len(), 2);
+}
+
+#[tokio::test]
+async fn staged_tokens_that_lost_their_label_are_found() {
+    let world = World::start();
+    die_after_stage(&world).await;
+    let client = world.secrets_manager.client();
+    let labels = client.describe(&world.secret_id).await.expect("the secret is there");
+    let (staged, _) = labels.iter().find(|(_, labels)| labels.contains(&"AWSPENDING".to_owned())).expect("staged");
+    client.update_stage(&world.secret_id, "AWSPENDING", None, Some(staged)).await.expect("a person may");
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "resumed");
+    world.assert_usable();
+    assert_eq!(world.tiktok.core().redeems().len(), 1);
+}
+
+#[tokio::test]
+async fn a_secret_that_was_rolled_back_to_dead_tokens_is_healed() {
+    let world = World::start();
+    let function = world.lambda();
+    function.run(refresh()).await;
+    let (client, before) = (world.secrets_manager.client(), world.document("AWSPREVIOUS").expect("a version before"));
+    function.run(refresh()).await;
+    let redeems = world.tiktok.core().redeems().len();
+    client.put(&world.secret_id, &before.to_string()).await.expect("a person may write");
+    assert_eq!(outcome(&function.run(scheduled()).await), "resumed");
+    world.assert_usable();
+    assert_eq!(world.tiktok.core().redeems().len(), redeems);
+}
+
+#[tokio::test]
+async fn a_pending_version_of_somebody_elses_keeps_its_label() {
+    let world = World::start();
+    let client = world.secrets_manager.client();
+    let theirs = new_token();
+    client.put_labelled(&world.secret_id, &theirs, r#"{"their":"own"}"#, &["AWSPENDING"]).await.expect("they may");
+    let function = world.lambda();
+    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    world.assert_usable();
+    assert_eq!(world.document("AWSPENDING"), Some(json!({"their": "own"})));
+}
+
+#[tokio::test]
+async fn a_long_term_token_is_verified_and_nothing_is_written_when_nothing_changed() {
+    let world = World::with(GrantSpec::long_term());
+    let function = world.lambda();
+    assert_eq!(outcome(&function.run(scheduled()).await), "verified");
+    world.faults.reset();
+    assert_eq!(outcome(&function.run(scheduled()).await), "verified");
+    let journal = world.faults.journal();
+    assert_eq!((journal.count("PutSecretValue"), journal.count("UpdateSecretVersionStage")), (0, 0));
 }
