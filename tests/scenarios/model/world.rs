@@ -30,7 +30,9 @@ pub struct Spent {
     pub access_token: String,
     /// Whether the answer is in the store.
     pub staged: bool,
-    /// Whether its run died before that.
+    /// Whether its run has begun to write it.
+    pub offered: bool,
+    /// Whether its run died before it was written.
     pub lost: bool,
 }
 
@@ -84,6 +86,12 @@ impl World {
         self.tiktok.clock.advance(by);
     }
 
+    fn note_offered(&mut self, body: &str) {
+        for spent in &mut self.spent {
+            spent.offered |= body.contains(&spent.access_token);
+        }
+    }
+
     fn note_staged(&mut self, body: &str) {
         for spent in &mut self.spent {
             spent.staged |= body.contains(&spent.access_token);
@@ -112,6 +120,7 @@ impl Store for Port {
 
     async fn put(&self, _: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {
         let text = body.expose_secret().to_owned();
+        self.world(|world| world.note_offered(&text));
         let put = move |world: &mut World| {
             let answer =
                 world.secrets.put_secret_value(SECRET, id, Body::String(text.as_str().into()), &[label.name()]);
@@ -151,6 +160,7 @@ impl TikTok for Port {
                 refresh_token: token.to_owned(),
                 access_token: tokens.access_token.clone(),
                 staged: false,
+                offered: false,
                 lost: false,
             });
             Ok((tokens.access_token, tokens.refresh_token, tokens.expires_in))
@@ -170,6 +180,8 @@ impl TikTok for Port {
     async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Vec<Advertiser>, Error> {
         let token = access_token.expose_secret();
         let list = |world: &mut World| {
+            let waits_for_the_check = |spent: &Spent| spent.access_token == token && !spent.offered;
+            assert!(!world.spent.iter().any(waits_for_the_check), "nothing comes between an answer and its write");
             let list = world.tiktok.advertisers(&app.id, app.secret.expose_secret(), token);
             if list.is_err() {
                 world.rejected.push(token.to_owned());
