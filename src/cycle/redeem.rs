@@ -31,7 +31,15 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         };
         let redeemed = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem), redeem)).await;
         redeemed.map_err(|error| match error.kind() {
-            Kind::ReauthorizationRequired if error.lost_answer() || spent_before => answer_was_lost(&error),
+            Kind::ReauthorizationRequired if error.lost_answer() => answer_was_lost(
+                &error,
+                "TikTok's answer to an earlier attempt was lost, most likely with a new refresh token in it",
+            ),
+            // The claim does not tell whether that run had its answer: a grant that ended is rejected every day.
+            Kind::ReauthorizationRequired if spent_before => answer_was_lost(
+                &error,
+                "Either the grant has ended, or the answer to an earlier attempt was lost, with a new refresh token in it",
+            ),
             _ => error,
         })
     }
@@ -39,11 +47,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
 /// A rejection after a lost answer does not say that the grant was bad: most likely TikTok took the refresh token, gave a
 /// new one, and the answer never arrived.
-fn answer_was_lost(rejection: &Error) -> Error {
-    let what = format!(
-        "TikTok's answer to an earlier attempt was lost, most likely with a new refresh token in it: {}",
-        rejection.what()
-    );
+fn answer_was_lost(rejection: &Error, how: &str) -> Error {
+    let what = format!("{how}: {}", rejection.what());
     let error = Error::new(Kind::ReauthorizationRequired, what).with_lost_answer();
     rejection.code().map_or_else(|| error.clone(), |code| error.clone().with_code(code))
 }
