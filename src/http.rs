@@ -89,7 +89,8 @@ impl HttpConnector for SdkConnector {
             let (status, headers) = (response.status(), response.headers().clone());
             let body = read_bounded(response, MAX_SDK_ANSWER).await.map_err(|error| match error {
                 BodyError::Broken(error) => connector_error(error),
-                BodyError::TooLarge => ConnectorError::other("the answer is too large".into(), None),
+                // Whatever sent it, it is not what Secrets Manager answers.
+                BodyError::TooLarge => ConnectorError::io("the answer is too large".into()),
             })?;
             let mut response = HttpResponse::new(status.into(), SdkBody::from(body.to_vec()));
             for (name, value) in headers.iter().filter_map(|(name, value)| Some((name, value.to_str().ok()?))) {
