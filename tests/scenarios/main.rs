@@ -2,6 +2,7 @@
 
 mod crash_sweep;
 mod daily_refresh;
+mod failures;
 mod model;
 mod person;
 #[path = "../stand_ins/mod.rs"]

@@ -1,12 +1,19 @@
 //! What every scenario needs beside the stand-ins.
 
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tiktok_token_refresh::cycle::Label;
 
-use crate::stand_ins::{Function, Invocation, World};
+use crate::stand_ins::{Function, Invocation, Outcome, World, secrets_manager::client::new_token};
 
 /// The function as it is deployed.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_tiktok-token-refresh");
+
+/// The shortest invocation in which there is time to redeem, and to repeat a redeem that failed at once, but none for a
+/// second long wait: what goes on for ever ends after two seconds.
+pub const SHORT: Duration = Duration::from_secs(17);
 
 /// The event of the daily schedule, for a slot that has come a moment ago.
 pub fn scheduled() -> Value {
@@ -34,6 +41,36 @@ impl World {
         self.current()[name].as_str().unwrap_or_default().to_owned()
     }
 
+    /// A person stores this as the value of the secret.
+    pub async fn store(&self, body: &str) {
+        self.secrets_manager.client().put(&self.secret_id, body).await.expect("a person may write");
+    }
+
+    /// Lets the time pass that others give to the run that holds the latest claim.
+    pub async fn let_the_claim_expire(&self) {
+        let client = self.secrets_manager.client();
+        let Some((_, body)) = client.get(&self.secret_id, Label::Claim.name()).await else { return };
+        let mut claim: Value = serde_json::from_str(&body).expect("a claim is JSON");
+        claim["claim"]["expires_at"] = json!("2026-01-01T00:00:00Z");
+        let (id, body, labels) = (new_token(), claim.to_string(), [Label::Claim.name()]);
+        client.put_labelled(&self.secret_id, &id, &body, &labels).await.expect("the claim of a run that is over");
+    }
+
+    /// The next run, after the trouble is over. It has to end well; returns how.
+    pub async fn next_run(&self) -> String {
+        self.faults.clear();
+        self.let_the_claim_expire().await;
+        let ending = outcome(&self.lambda().run(refresh()).await);
+        assert!(["refreshed", "resumed", "verified"].contains(&ending.as_str()), "the next run ended as {ending}");
+        self.assert_usable();
+        ending
+    }
+
+    /// How many refresh tokens were spent.
+    pub fn redeemed(&self) -> usize {
+        self.tiktok.core().redeems().len()
+    }
+
     /// What every scenario that ends well has to end with.
     #[track_caller]
     pub fn assert_usable(&self) {
@@ -53,6 +90,32 @@ pub fn only_result(invocation: &Invocation) -> Value {
     let results = invocation.outcome.response()["results"].as_array().expect("a list of results");
     assert_eq!(results.len(), 1);
     results[0].clone()
+}
+
+/// Whether the invocation failed with this type, and with a message that holds each of these.
+#[track_caller]
+pub fn assert_failed(invocation: &Invocation, kind: &str, says: &[&str]) {
+    let Outcome::Error { error_type, error_message } = &invocation.outcome else {
+        panic!("expected {kind}, got {:?}", invocation.outcome);
+    };
+    assert_eq!(error_type, kind, "{error_message}");
+    for part in says {
+        assert!(error_message.contains(part), "{part:?} is missing in: {error_message}");
+    }
+}
+
+/// The warnings for its only secret, one after the other.
+#[track_caller]
+pub fn warnings(invocation: &Invocation) -> String {
+    let result = only_result(invocation);
+    let warnings = result["warnings"].as_array().expect("a list of warnings");
+    warnings.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | ")
+}
+
+/// Runs cases side by side: most of their time they wait.
+pub fn side_by_side<R, F: Future<Output = R>>(cases: impl IntoIterator<Item = F>) -> impl Future<Output = Vec<R>> {
+    let cases: Vec<_> = cases.into_iter().map(Box::pin).collect();
+    stream::iter(cases).buffer_unordered(16).collect()
 }
 
 /// The outcome for its only secret, or the type of the error.

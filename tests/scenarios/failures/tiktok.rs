@@ -1,0 +1,347 @@
+//! TikTok refuses, falters, fails or answers strangely.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    stand_ins::{
+        APP_ID, APP_SECRET, Fault, Faults, Flow, GrantSpec, TikTok, TikTokServer, When, World, credentials,
+        tiktok::{Propagation, Renewal},
+        wire::Answer,
+    },
+    support::{BINARY, SHORT, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, warnings},
+};
+
+const REDEEM: &str = "oauth2/refresh_token";
+const LIST: &str = "oauth2/advertiser/get";
+
+fn rotating(old_access_token_dies: bool) -> GrantSpec {
+    GrantSpec { old_access_token_dies, ..GrantSpec::default() }
+}
+
+fn same_refresh_token() -> GrantSpec {
+    GrantSpec { renewal: Renewal::SameRefreshToken, ..GrantSpec::default() }
+}
+
+/// A world whose secret holds a list of advertisers of long ago.
+fn world_with_an_old_list(spec: GrantSpec) -> World {
+    World::with_document(spec, |document| {
+        document["advertiser_ids"] = json!(["6999"]);
+        document["advertisers"] = json!([{ "advertiser_id": "6999", "advertiser_name": "Old" }]);
+        document["advertisers_fetched_at"] = json!("2026-01-01T00:00:00Z");
+    })
+}
+
+#[tokio::test]
+async fn a_wrong_app_secret_is_named_as_such() {
+    for code in [40113, 40000] {
+        let world = World::with_document(GrantSpec::default(), |document| document["secret"] = json!("mistyped"));
+        world.tiktok.core().wrong_app_code = code;
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_failed(&invocation, "TikTokMisconfigured", &[&format!("code {code}"), "app", "secret"]);
+        assert_eq!(world.redeemed(), 0);
+        let mut corrected = world.current();
+        corrected["secret"] = json!(APP_SECRET);
+        world.store(&corrected.to_string()).await;
+        assert_eq!(world.next_run().await, "refreshed");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_refresh_token_is_a_warning_as_long_as_the_access_token_works() {
+    for (lifetime, code) in [(Duration::ZERO, "40103"), (Duration::from_hours(1), "40107")] {
+        let world = World::with(GrantSpec { refresh_lifetime: lifetime, ..GrantSpec::default() });
+        if lifetime > Duration::ZERO {
+            world.tiktok.core().revoke_token(&world.field("refresh_token"));
+        }
+        let access_token = world.field("access_token");
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_eq!(outcome(&invocation), "kept");
+        let warning = warnings(&invocation);
+        for part in [code, "still works and was kept", "Authorise the app again"] {
+            assert!(warning.contains(part), "{part:?} is missing in: {warning}");
+        }
+        assert_eq!(world.field("access_token"), access_token);
+        assert!(world.tiktok.core().is_alive(&access_token), "downstream goes on");
+        assert_eq!(only_result(&invocation)["advertisers"], 2, "with the advertisers of today");
+        assert_eq!(world.current()["advertiser_ids"].as_array().map(Vec::len), Some(2));
+    }
+}
+
+#[tokio::test]
+async fn when_both_tokens_are_dead_a_person_is_asked_to_authorise() {
+    for (lifetime, code) in [(Duration::ZERO, "40103"), (Duration::from_hours(1), "40107")] {
+        let world = World::with(GrantSpec { refresh_lifetime: lifetime, ..GrantSpec::default() });
+        let tokens = [world.field("access_token"), world.field("refresh_token")];
+        let dead = if lifetime == Duration::ZERO { &tokens[..1] } else { &tokens[..] };
+        for token in dead {
+            world.tiktok.core().revoke_token(token);
+        }
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_failed(&invocation, "ReauthorizationRequired", &[code, "Authorise the app again"]);
+        let issued = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
+        world.store(&credentials(Flow::Business, &issued).to_string()).await;
+        assert_eq!(world.next_run().await, "refreshed");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_grant_is_called_dead_on_every_day_after_it_died() {
+    let world = World::start();
+    world.tiktok.core().revoke(world.grant);
+    for _ in 0..3 {
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_failed(&invocation, "ReauthorizationRequired", &["40107"]);
+        let said = format!("{:?}", invocation.outcome);
+        assert!(!said.contains("most likely with a new refresh token"), "TikTok has answered every time: {said}");
+        world.let_the_claim_expire().await;
+    }
+}
+
+/// The ways in which TikTok carries a redeem out and its answer gets lost.
+fn lost_answers() -> [Fault; 5] {
+    [
+        Fault::DropAfter,
+        Fault::ResetAfter,
+        Fault::TruncatedBody,
+        Fault::answer(502, "text/html", "<html>Bad Gateway</html>").after_applying(),
+        Fault::tiktok(50000, "System error").after_applying(),
+    ]
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_where_the_refresh_token_stays_the_same() {
+    side_by_side(lost_answers().map(|fault| async move {
+        let world = World::with(same_refresh_token());
+        let case = format!("{fault:?}");
+        world.faults.at(When::operation(REDEEM), fault);
+        assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed", "{case}");
+        world.assert_usable();
+        assert_eq!(world.redeemed(), 2, "{case}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_not_blamed_on_the_grant() {
+    side_by_side(lost_answers().map(|fault| async move {
+        let world = World::with(rotating(true));
+        world.faults.at(When::operation(REDEEM), fault.clone());
+        let invocation = world.lambda().run(scheduled()).await;
+        let says = ["answer to an earlier attempt was lost", "40107", "Authorise the app again"];
+        assert_failed(&invocation, "ReauthorizationRequired", &says);
+
+        let world = World::with(rotating(false));
+        world.faults.at(When::operation(REDEEM), fault);
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_eq!(outcome(&invocation), "kept", "the access token before it still works");
+        assert!(warnings(&invocation).contains("answer to an earlier attempt was lost"), "{}", warnings(&invocation));
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_of_another_content_type_is_an_answer() {
+    let world = World::start();
+    world.faults.at(When::operation(REDEEM), Fault::WrongContentType);
+    world.faults.at(When::operation(LIST), Fault::WrongContentType);
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    world.assert_usable();
+    assert_eq!((world.redeemed(), world.faults.unfired()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_new_token_that_is_not_accepted_at_once_is_waited_for() {
+    let world = World::with(GrantSpec { propagation: Propagation::Uses(2), ..GrantSpec::default() });
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    world.assert_usable();
+    assert_eq!(world.redeemed(), 1);
+}
+
+#[tokio::test]
+async fn a_new_token_that_is_not_accepted_is_not_promoted_but_kept_for_the_next_run() {
+    let world = World::with(rotating(false));
+    let before = world.current();
+    world.faults.at(When::operation(LIST).always(), Fault::tiktok(40105, "Access token is incorrect"));
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_failed(&invocation, "NewTokenRejected", &["40105", "AWSPENDING", "the next run tries them again"]);
+    assert_eq!(world.current(), before, "nobody reads a token that TikTok rejects");
+    let staged = world.document("AWSPENDING").expect("the new tokens are kept");
+    let newest = world.tiktok.core().newest(world.grant);
+    assert_eq!(staged["access_token"], newest.0);
+    assert_eq!(staged["refresh_token"].as_str(), newest.1.as_deref());
+    assert_eq!(world.next_run().await, "resumed");
+    assert_eq!(world.redeemed(), 1);
+}
+
+fn throttled() -> [(Fault, &'static str); 5] {
+    [
+        (Fault::tiktok(40100, "Request too frequent. Please try again later."), "40100"),
+        (Fault::tiktok(40016, "Your developer app has reached the QPS limit"), "40016"),
+        (Fault::tiktok(61000, "Too many requests"), "61000"),
+        (Fault::tiktok(40000, "Requests are made Too Frequently"), "40000"),
+        (Fault::answer(429, "text/html", "<html>Too Many Requests</html>"), "HTTP 429"),
+    ]
+}
+
+#[tokio::test]
+async fn a_rate_limit_that_holds_until_the_deadline_is_named_and_costs_nothing() {
+    side_by_side(throttled().map(|(fault, code)| async move {
+        let world = World::start();
+        world.faults.at(When::operation(REDEEM).always(), fault);
+        let invocation = world.lambda().invoke(scheduled(), SHORT).await;
+        assert_failed(&invocation, "TikTokThrottled", &[code, "Nothing is lost"]);
+        assert_eq!(world.redeemed(), 0);
+        assert_eq!(world.next_run().await, "refreshed");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_rate_limit_that_passes_is_waited_for() {
+    side_by_side(throttled().into_iter().flat_map(|fault| [(REDEEM, fault.clone()), (LIST, fault)]).map(
+        |(operation, (fault, code))| async move {
+            let world = World::start();
+            world.faults.at(When::operation(operation), fault);
+            let invocation = world.lambda().run(scheduled()).await;
+            assert_eq!(outcome(&invocation), "refreshed", "{operation} {code}");
+            assert_eq!(warnings(&invocation), "");
+            world.assert_usable();
+            let entries = world.faults.journal();
+            let at: Vec<_> = entries.of(operation).map(|entry| entry.at).collect();
+            assert!(at[1] >= at[0] + Duration::from_secs(2), "short waits only feed the limit");
+        },
+    ))
+    .await;
+}
+
+fn unavailable() -> [(Fault, &'static str); 8] {
+    [
+        (Fault::tiktok(50000, "System error"), "50000"),
+        (Fault::tiktok(51010, "Service error"), "51010"),
+        (Fault::tiktok(60001, "The API is under maintenance"), "60001"),
+        (Fault::answer(500, "text/plain", "oops"), "HTTP 500"),
+        (Fault::answer(503, "text/html", "<html>maintenance</html>"), "HTTP 503"),
+        (Fault::answer(200, "text/html", "<html>maintenance</html>"), "not what its API answers"),
+        (Fault::Garbage, "not what its API answers"),
+        (Fault::ResetBefore, "closed the connection"),
+    ]
+}
+
+#[tokio::test]
+async fn a_tiktok_that_is_down_until_the_deadline_is_named_and_costs_nothing() {
+    side_by_side(unavailable().map(|(fault, says)| async move {
+        let world = World::start();
+        world.faults.at(When::operation(REDEEM).always(), fault);
+        let invocation = world.lambda().invoke(scheduled(), SHORT).await;
+        assert_failed(&invocation, "TikTokUnavailable", &[says, REDEEM, "the next run tries again"]);
+        assert!(world.faults.journal().count(REDEEM) > 1, "{says}: it was tried again");
+        assert_eq!(world.redeemed(), 0);
+        assert_eq!(world.next_run().await, "refreshed");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_tiktok_that_is_down_for_a_moment_is_outlasted() {
+    side_by_side(unavailable().map(|(fault, says)| async move {
+        let world = World::start();
+        world.faults.at(When::operation(REDEEM).times(2), fault.clone());
+        world.faults.at(When::operation(LIST).times(2), fault);
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".into(), String::new()), "{says}");
+        world.assert_usable();
+        assert_eq!((world.redeemed(), world.faults.unfired()), (1, 0), "{says}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_fetched_keeps_no_new_token_back() {
+    let cases = [
+        (Fault::tiktok(40001, "No permission to operate this advertiser"), "40001"),
+        (Fault::answer(404, "text/plain", "404 page not found"), "HTTP 404"),
+        (Fault::answer(200, "application/json", r#"{"code":0,"data":{}}"#), "no list of advertisers"),
+        (Fault::tiktok(50000, "System error"), "50000"),
+        (Fault::tiktok(40100, "Request too frequent"), "40100"),
+    ];
+    side_by_side(cases.map(|(fault, says)| async move {
+        let world = world_with_an_old_list(GrantSpec::default());
+        world.faults.at(When::operation(LIST).always(), fault);
+        let invocation = world.lambda().invoke(scheduled(), SHORT).await;
+        assert_eq!(outcome(&invocation), "refreshed", "{says}");
+        world.assert_usable();
+        assert_the_old_list_is_kept(&world, &only_result(&invocation), &warnings(&invocation), says);
+        assert_eq!(world.next_run().await, "refreshed");
+        assert_eq!(world.current()["advertiser_ids"].as_array().map(Vec::len), Some(2), "{says}");
+    }))
+    .await;
+}
+
+#[track_caller]
+fn assert_the_old_list_is_kept(world: &World, result: &Value, warnings: &str, says: &str) {
+    assert_eq!(result["advertisers_stale"], true, "{says}");
+    assert_eq!(result["advertisers"], 1, "{says}");
+    assert_eq!((&result["advertisers_added"], &result["advertisers_removed"]), (&json!([]), &json!([])), "{says}");
+    assert_eq!(world.current()["advertiser_ids"], json!(["6999"]), "{says}");
+    assert_eq!(world.field("advertisers_fetched_at"), "2026-01-01T00:00:00Z", "{says}");
+    assert!(
+        warnings.contains(says) && warnings.contains("the old list was kept"),
+        "{says:?} is missing in: {warnings}"
+    );
+}
+
+#[tokio::test]
+async fn an_empty_list_does_not_take_the_place_of_a_good_one() {
+    let world = world_with_an_old_list(GrantSpec { advertisers: Vec::new(), ..GrantSpec::default() });
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_eq!(outcome(&invocation), "refreshed");
+    assert_the_old_list_is_kept(&world, &only_result(&invocation), &warnings(&invocation), "no advertisers at all");
+    world.assert_usable();
+}
+
+#[tokio::test]
+async fn an_empty_list_where_there_was_none_is_just_that() {
+    let world = World::with(GrantSpec { advertisers: Vec::new(), ..GrantSpec::default() });
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".into(), String::new()));
+    assert_eq!(only_result(&invocation)["advertisers_stale"], false);
+    assert_eq!(world.current()["advertisers"], json!([]));
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_error_and_no_secret_follows_it() {
+    let elsewhere = Faults::new();
+    let mut impostor = TikTok::new("elsewhere");
+    impostor.add_app(APP_ID, APP_SECRET);
+    let impostor = TikTokServer::start(elsewhere.clone(), impostor);
+    for status in [301, 302, 303, 307, 308] {
+        let redirect = |to: &str| {
+            let answer = Answer::new(status, "text/html", "<html>Moved</html>");
+            Fault::Answer(answer.with_header("location", &format!("{}{to}/", impostor.url())))
+        };
+        let world = World::start();
+        world.faults.at(When::operation(REDEEM), redirect(REDEEM));
+        let invocation = world.lambda().run(scheduled()).await;
+        let says = [&format!("HTTP {status}"), "TIKTOK_API_URL"];
+        assert_failed(&invocation, "TikTokMisconfigured", &says);
+        assert_eq!(world.redeemed(), 0);
+
+        world.let_the_claim_expire().await;
+        world.faults.at(When::operation(LIST), redirect(LIST));
+        let invocation = world.lambda().run(refresh()).await;
+        assert_eq!(outcome(&invocation), "refreshed");
+        assert!(warnings(&invocation).contains(says[0]), "{}", warnings(&invocation));
+        assert!(elsewhere.journal().is_empty(), "{}", elsewhere.journal());
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_the_apis_is_named_as_such() {
+    let world = World::start();
+    let url = format!("http://{}/open_api/v0.9/", world.tiktok.address());
+    let invocation = world.function_with(BINARY, &[("TIKTOK_API_URL", &url)]).run(scheduled()).await;
+    assert_failed(&invocation, "TikTokMisconfigured", &["HTTP 404", "Check TIKTOK_API_URL"]);
+    assert_eq!(world.next_run().await, "refreshed");
+}
