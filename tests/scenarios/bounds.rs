@@ -1,0 +1,120 @@
+//! What hangs, dribbles or floods ends before the deadline, by its own name, and costs neither a token nor the memory.
+
+use std::time::Duration;
+
+use crate::{
+    stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal},
+    support::{SHORT, assert_failed, only_result, outcome, scheduled, side_by_side, warnings},
+};
+
+const REDEEM: &str = "oauth2/refresh_token";
+const LIST: &str = "oauth2/advertiser/get";
+
+/// Longer than one attempt at Secrets Manager is waited for, and too short to begin to redeem.
+const BRIEF: Duration = Duration::from_secs(6);
+/// Long after every deadline.
+const FOR_EVER: Duration = Duration::from_mins(10);
+const GIBIBYTE: u64 = 1 << 30;
+
+/// A world in which no answer that is lost costs a grant.
+fn world() -> World {
+    World::with(GrantSpec { renewal: Renewal::SameRefreshToken, ..GrantSpec::default() })
+}
+
+fn endless() -> [Fault; 3] {
+    [Fault::Hang, Fault::HangAfter, Fault::SlowBody(FOR_EVER)]
+}
+
+#[tokio::test]
+async fn a_tiktok_that_does_not_answer_a_redeem_is_named_before_the_deadline() {
+    side_by_side(endless().map(|fault| async move {
+        let world = world();
+        world.faults.at(When::operation(REDEEM).always(), fault);
+        let invocation = world.lambda().invoke(scheduled(), SHORT).await;
+        assert_failed(&invocation, "TikTokUnavailable", &["did not answer within 10 seconds", "redeem"]);
+        assert_eq!(world.faults.journal().count(REDEEM), 1, "there is no time for a second attempt and a write");
+        assert_eq!(world.next_run().await, "refreshed");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_tiktok_that_does_not_list_the_advertisers_keeps_no_new_token_back() {
+    side_by_side(endless().map(|fault| async move {
+        let world = world();
+        world.faults.at(When::operation(LIST).always(), fault);
+        let invocation = world.lambda().invoke(scheduled(), SHORT).await;
+        assert_eq!(outcome(&invocation), "refreshed");
+        assert_eq!(only_result(&invocation)["advertisers_stale"], true);
+        assert!(warnings(&invocation).contains("could not be listed"), "{}", warnings(&invocation));
+        world.assert_usable();
+        assert_eq!(world.redeemed(), 1);
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_tiktok_that_does_not_answer_for_a_long_term_token_is_named_before_the_deadline() {
+    side_by_side(endless().map(|fault| async move {
+        let world = World::with(GrantSpec::long_term());
+        world.faults.at(When::operation(LIST).always(), fault);
+        let invocation = world.lambda().invoke(scheduled(), BRIEF).await;
+        assert_failed(&invocation, "TikTokUnavailable", &["did not answer", "check"]);
+        assert_eq!(world.next_run().await, "verified");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_secrets_manager_that_does_not_answer_is_named_before_the_deadline() {
+    let requests = [
+        ("GetSecretValue", "AWSCURRENT", BRIEF, 0),
+        ("GetSecretValue", "TIKTOK_CLAIM", BRIEF, 0),
+        ("PutSecretValue", "TIKTOK_CLAIM", BRIEF, 0),
+        ("PutSecretValue", "AWSPENDING", SHORT, 1),
+        ("UpdateSecretVersionStage", "", SHORT, 1),
+    ];
+    let cases = requests.into_iter().flat_map(|request| endless().map(|fault| (request, fault)));
+    side_by_side(cases.map(|((operation, part, limit, redeemed), fault)| async move {
+        let world = world();
+        let case = format!("{operation} {part}: {fault:?}");
+        world.faults.at(When::operation(operation).detail(part).always(), fault);
+        let invocation = world.lambda().invoke(scheduled(), limit).await;
+        assert_eq!(outcome(&invocation), "SecretsManagerUnavailable", "{case}");
+        assert_failed(&invocation, "SecretsManagerUnavailable", &["Secrets Manager did not answer within"]);
+        assert_eq!(world.redeemed(), redeemed, "{case}");
+        world.next_run().await;
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn an_invocation_too_short_to_redeem_safely_spends_nothing() {
+    for limit in [400, 1_000, 5_000, 14_000].map(Duration::from_millis) {
+        let world = World::start();
+        let invocation = world.lambda().invoke(scheduled(), limit).await;
+        assert_failed(&invocation, "DeadlineExceeded", &["Raise the function's timeout"]);
+        assert!(invocation.duration < limit, "{limit:?}");
+        assert_eq!((world.faults.journal().count(REDEEM), world.redeemed()), (0, 0), "{limit:?}");
+        assert_eq!(world.next_run().await, "refreshed");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_bytes_costs_one_more_attempt_and_a_few_megabytes_of_memory() {
+    let calm = World::start();
+    let normal = calm.lambda().run(scheduled()).await.peak_rss_kb.expect("the process lives");
+    // A list may be long, so that much of it is read before it is too much.
+    let cases =
+        [(REDEEM, "", 4), (LIST, "", 12), ("GetSecretValue", "AWSCURRENT", 4), ("PutSecretValue", "AWSPENDING", 4)];
+    for (operation, part, megabytes) in cases {
+        let world = World::start();
+        world.faults.at(When::operation(operation).detail(part), Fault::HugeBody(GIBIBYTE));
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_eq!(outcome(&invocation), "refreshed", "{operation}: {:?}", invocation.outcome);
+        world.assert_usable();
+        let peak = invocation.peak_rss_kb.expect("the process lives");
+        assert!(peak < normal + megabytes * 1024, "{operation}: {peak} kB, and {normal} kB without the flood");
+        assert_eq!((world.redeemed(), world.faults.unfired()), (1, 0), "{operation}");
+    }
+}
