@@ -54,11 +54,14 @@ impl Call {
     fn refused(self, secret: &str, code: &str, message: &str) -> Error {
         let action = self.action();
         let about_kms = code.contains("KMS") || message.contains("KMS") || message.contains("kms:");
+        let message = message.trim_end_matches('.');
+        // A write carries the secret's value. AWS masks it where it quotes a request; an emulator or a proxy may not.
+        let said = if matches!(self, Self::Put) { String::new() } else { format!(": {message}") };
         match code {
             "AccessDeniedException" | "AccessDenied" if about_kms => self.kms_refused(secret, code, message),
             "DecryptionFailure" | "EncryptionFailure" => self.kms_refused(secret, code, message),
             "AccessDeniedException" | "AccessDenied" => {
-                let what = format!("{action} on '{secret}' was denied: {message}");
+                let what = format!("{action} on '{secret}' was denied: {message}.");
                 Error::new(Kind::AccessDenied, what)
                     .advise(format!("Grant {action} on this secret to the function's role."))
             }
@@ -68,7 +71,7 @@ impl Call {
             | "InvalidClientTokenId"
             | "IncompleteSignature"
             | "MissingAuthenticationToken" => {
-                let what = format!("AWS did not accept the function's credentials ({code}): {message}");
+                let what = format!("AWS did not accept the function's credentials ({code}): {message}.");
                 Error::new(Kind::AccessDenied, what)
                     .advise("Give the function valid AWS credentials; in Lambda, its role provides them.")
             }
@@ -82,18 +85,18 @@ impl Call {
                     .advise("Restore it (aws secretsmanager restore-secret), or correct SECRET_ID.")
             }
             "InvalidParameterException" | "ValidationException" | "InvalidRequestException" => {
-                let what = format!("Secrets Manager refused {action} on '{secret}' ({code}): {message}");
+                let what = format!("Secrets Manager refused {action} on '{secret}' ({code}{said}).");
                 Error::new(Kind::InvalidConfiguration, what).advise("Correct SECRET_ID, or what the message names.")
             }
             // Throttling, quotas and internal errors pass by themselves.
-            _ => Error::new(Kind::SecretsManagerUnavailable, format!("{action} failed with {code}: {message}"))
+            _ => Error::new(Kind::SecretsManagerUnavailable, format!("{action} failed ({code}{said})."))
                 .with_lost_answer(),
         }
     }
 
     fn kms_refused(self, secret: &str, code: &str, message: &str) -> Error {
         let needed = self.kms_action();
-        let what = format!("The key that encrypts '{secret}' could not be used ({code}): {message}");
+        let what = format!("The key that encrypts '{secret}' could not be used ({code}): {message}.");
         Error::new(Kind::AccessDenied, what).advise(format!(
             "Grant {needed} on the secret's KMS key to the function's role, and see that the key is enabled."
         ))
