@@ -12,11 +12,11 @@ use answer::Answer;
 use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::Serialize;
-use url::Url;
+use url::{Url, form_urlencoded::byte_serialize};
 
 use crate::{
     cycle::{Grant, TikTok},
-    document::{Advertiser, App, Flow},
+    document::{Advertiser, App, Flow, json_text},
     error::{Error, Kind},
     http::{BodyError, Http, read_bounded},
 };
@@ -212,11 +212,16 @@ impl Call<'_> {
 
     /// TikTok's message without what the request carried, and not longer than a line.
     fn without_secrets(self, message: &str) -> String {
-        let message = self
-            .secrets
-            .iter()
-            .filter(|secret| !secret.is_empty())
-            .fold(message.to_owned(), |message, secret| message.replace(secret, "***"));
+        let spellings = self.secrets.iter().filter(|secret| !secret.is_empty()).flat_map(|secret| spellings(secret));
+        let message = spellings.fold(message.to_owned(), |message, secret| message.replace(secret.as_str(), "***"));
         message.chars().filter(|c| !c.is_control()).take(200).collect()
     }
+}
+
+/// A secret as it may stand in a message: as it is, or as a quoted URL or a quoted body spells it.
+fn spellings(secret: &str) -> [Zeroizing<String>; 4] {
+    let in_json = json_text(secret);
+    let in_query: String = byte_serialize(secret.as_bytes()).collect();
+    let in_url = in_query.replace('+', "%20");
+    [secret.to_owned(), in_json.trim_matches('"').to_owned(), in_query, in_url].map(Zeroizing::new)
 }
