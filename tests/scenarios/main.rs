@@ -4,6 +4,7 @@ mod bounds;
 mod crash_sweep;
 mod daily_refresh;
 mod failures;
+mod leaks;
 mod model;
 mod person;
 #[path = "../stand_ins/mod.rs"]

@@ -32,7 +32,11 @@ async fn a_missing_permission_is_named_and_costs_no_token() {
     let cases = [
         (Denial::of("GetSecretValue"), vec![get, "Grant"], 0),
         (Denial::of("GetSecretValue").label("AWSPENDING"), vec![get], 0),
-        (Denial::of("PutSecretValue"), vec!["secretsmanager:PutSecretValue", "Grant"], 0),
+        (
+            Denial::of("PutSecretValue"),
+            vec!["secretsmanager:PutSecretValue", "allows the secretsmanager:PutSecretValue action. Grant"],
+            0,
+        ),
         // The new tokens are staged by then, and the next run goes on with them.
         (Denial::of("UpdateSecretVersionStage"), vec!["secretsmanager:UpdateSecretVersionStage", "Grant"], 1),
         (Denial::of_decryption(), vec!["kms:Decrypt", "Grant"], 0),
@@ -102,7 +106,7 @@ async fn trouble_that_stays_ends_as_an_error_before_the_deadline_and_spends_noth
         let world = World::start();
         world.faults.at(When::operation(operation).detail(part).always(), internal_error());
         let invocation = world.lambda().invoke(scheduled(), VERY_SHORT).await;
-        let says = [operation, "InternalServiceError", "the next run tries again"];
+        let says = [operation, "InternalServiceError", ". Nothing to do yet: the next run tries again."];
         assert_failed(&invocation, "SecretsManagerUnavailable", &says);
         assert_eq!(world.redeemed(), 0, "{operation} {part}");
         assert_eq!(world.next_run().await, "refreshed");

@@ -1,0 +1,276 @@
+//! No token, app secret or key shows in anything that leaves the function: not in a log line at any level, not in a metric,
+//! a response or an error, whatever fails and whoever repeats what they were sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use url::form_urlencoded::byte_serialize;
+
+use crate::{
+    stand_ins::{
+        Entry, Fault, Flow, Function, GrantSpec, Invocation, Outcome, Service, TikTok, When, World, credentials,
+        tiktok::Propagation, wire::Answer,
+    },
+    support::{BINARY, SHORT, refresh, side_by_side},
+};
+
+/// An app whose secret looks different in a URL and in JSON. Both of its ends can be recognised.
+const APP_ID: &str = "7100000000000000009";
+const APP_SECRET: &str = "canary/app+secret=&\"%\\é? tail-canary";
+
+const REDEEM: &str = "oauth2/refresh_token";
+
+/// Every way in which a person may have Lambda log.
+const LOGGING: [(&str, &str); 4] = [("DEBUG", "JSON"), ("DEBUG", "Text"), ("TRACE", "JSON"), ("TRACE", "Text")];
+
+/// A world with that app, whose TikTok repeats in its error messages what it was sent.
+fn world(change: impl FnOnce(&mut Value)) -> World {
+    let world = World::empty();
+    let issued = {
+        let mut tiktok = world.tiktok.core();
+        tiktok.add_app(APP_ID, APP_SECRET);
+        tiktok.echo_secrets = true;
+        tiktok.authorize(APP_ID, GrantSpec::default())
+    };
+    let mut document = credentials(Flow::Business, &issued);
+    (document["app_id"], document["secret"]) = (json!(APP_ID), json!(APP_SECRET));
+    change(&mut document);
+    world.create_secret(&world.secret_id, &document);
+    world
+}
+
+fn lambda(world: &World, (level, format): (&str, &str)) -> Function {
+    let variables = [
+        ("AWS_LAMBDA_LOG_LEVEL", level),
+        ("AWS_LAMBDA_LOG_FORMAT", format),
+        // Whatever a dependency may listen to.
+        ("RUST_LOG", "trace"),
+        ("RUST_BACKTRACE", "full"),
+    ];
+    world.function_with(BINARY, &variables)
+}
+
+/// What must not show: what every secret begins with, and the ends of those that this world has seen.
+fn needles(world: &World) -> BTreeSet<String> {
+    let tiktok: &TikTok = &world.tiktok.core();
+    let tokens = tiktok.redeems().iter();
+    let tokens = tokens.flat_map(|redeem| [&redeem.refresh_token, &redeem.access_token, &redeem.next_refresh_token]);
+    let ends = tokens.map(|token| token[token.len() - 12..].to_owned());
+    ends.chain(["canary".to_owned()]).collect()
+}
+
+#[track_caller]
+fn assert_tight(world: &World, invocation: &Invocation, case: &str) {
+    let outcome = format!("{:?}", invocation.outcome);
+    for needle in needles(world) {
+        for text in invocation.logs.iter().chain([&outcome]) {
+            assert!(!text.contains(&needle), "{case}: {needle:?} shows in: {text}");
+        }
+    }
+}
+
+/// A request of a run: its operation, and the how-manieth of it that it is.
+type Target = (Service, String, u64);
+
+/// The requests of a run that nothing disturbs.
+async fn targets() -> Vec<Target> {
+    let world = world(|_| {});
+    lambda(&world, LOGGING[0]).run(refresh()).await;
+    let mut seen = BTreeMap::new();
+    let target = |entry: &Entry| {
+        let nth = seen.entry(entry.operation.clone()).and_modify(|nth| *nth += 1).or_insert(1);
+        (entry.service, entry.operation.clone(), *nth)
+    };
+    world.faults.journal().iter().map(target).collect()
+}
+
+/// What a server may repeat of a request: the app's secret as it is, as it stands in a URL and in JSON, and the token.
+fn echo(world: &World, operation: &str) -> String {
+    let encoded: String = byte_serialize(APP_SECRET.as_bytes()).collect();
+    let percent = encoded.replace('+', "%20");
+    let token = if operation == REDEEM { world.field("refresh_token") } else { String::new() };
+    format!("{APP_SECRET} GET ?app_id={APP_ID}&secret={encoded} &secret={percent} {} {token}", json!(APP_SECRET))
+}
+
+fn everywhere() -> Vec<Fault> {
+    vec![
+        Fault::DropBefore,
+        Fault::DropAfter,
+        Fault::ResetAfter,
+        Fault::TruncatedBody,
+        Fault::Garbage,
+        Fault::WrongContentType,
+    ]
+}
+
+fn tiktok_faults(world: &World, operation: &str) -> Vec<Fault> {
+    let echo = echo(world, operation);
+    let coded = [40002, 40100, 40103, 40105, 40113, 50000].map(|code| Fault::tiktok(code, &echo));
+    let html = format!("<html>{echo}</html>");
+    let moved = Answer::new(302, "text/html", html.clone()).with_header("location", "https://x.test/?secret=canary");
+    let answers = [
+        Fault::answer(400, "application/json", json!({"code": 40002, "message": &echo}).to_string()),
+        Fault::answer(200, "application/json", json!({"code": &echo, "data": &echo}).to_string()),
+        Fault::answer(200, "application/json", json!({"code": 0, "message": &echo, "data": {}}).to_string()),
+        Fault::answer(200, "text/html", html.clone()),
+        Fault::answer(502, "text/html", html),
+        Fault::Answer(moved),
+    ];
+    everywhere().into_iter().chain(coded).chain(answers).collect()
+}
+
+fn secrets_manager_faults(world: &World, operation: &str) -> Vec<Fault> {
+    let document = world.current().to_string();
+    let aws = "application/x-amz-json-1.1";
+    let answers = [
+        Fault::aws_error(400, "AccessDeniedException", "User is not authorized to perform this"),
+        Fault::aws_error(400, "ThrottlingException", "Rate exceeded"),
+        Fault::answer(200, aws, json!({"ARN": "arn", "VersionId": 1, "SecretString": &document}).to_string()),
+        Fault::answer(200, aws, json!({"SecretString": &document}).to_string()),
+        Fault::answer(503, "text/html", format!("<html>{document}</html>")),
+    ];
+    // AWS masks the value of a secret where it quotes a request; an emulator or a proxy may not.
+    let quoted = format!("1 validation error detected: Value '{document}' at 'secretString' failed: too long");
+    let messages = [(400, "ValidationException"), (400, "InvalidParameterException"), (500, "InternalServiceError")]
+        .map(|(status, exception)| Fault::aws_error(status, exception, &quoted));
+    let messages = messages.into_iter().filter(|_| operation == "PutSecretValue");
+    everywhere().into_iter().chain(answers).chain(messages).collect()
+}
+
+/// Runs the function, and once more when the claim of that run is over.
+async fn run_twice(world: World, logging: (&str, &str), case: String) {
+    let lambda = lambda(&world, logging);
+    let case = format!("{logging:?} {case}");
+    let invocation = lambda.invoke(refresh(), SHORT).await;
+    assert!(!invocation.logs.is_empty(), "{case}: something is logged");
+    assert_tight(&world, &invocation, &case);
+    assert_eq!(world.faults.unfired(), 0, "{case}: the fault struck");
+    world.let_the_claim_expire().await;
+    assert_tight(&world, &lambda.invoke(refresh(), SHORT).await, &case);
+}
+
+#[tokio::test]
+#[allow(clippy::print_stdout, reason = "how much was tried is what this test shows")]
+async fn no_secret_shows_whichever_request_fails_in_whichever_way() {
+    let mut cases = Vec::new();
+    for (service, operation, nth) in targets().await {
+        let faults = |world: &World| match service {
+            Service::TikTok => tiktok_faults(world, &operation),
+            Service::SecretsManager => secrets_manager_faults(world, &operation),
+        };
+        for (index, logging) in (0..faults(&world(|_| {})).len()).flat_map(|index| LOGGING.map(|l| (index, l))) {
+            let world = world(|_| {});
+            let fault = faults(&world).swap_remove(index);
+            let case = format!("{operation} {nth}: {fault:?} {index}");
+            world.faults.at(When::operation(&operation).nth(nth), fault);
+            cases.push(run_twice(world, logging, case));
+        }
+    }
+    let runs = side_by_side(cases).await.len() * 2;
+    assert!(runs > 400, "only {runs} runs");
+    println!("{runs} runs, and no secret in any line of a log, metric, response or error");
+}
+
+/// A change to a good world after which TikTok refuses, and says what it refuses.
+type Refusal = (&'static str, fn(&World));
+
+#[tokio::test]
+async fn no_secret_shows_when_tiktok_repeats_what_it_refuses() {
+    let refusals: [Refusal; 5] = [
+        ("the consent was taken back", |world| world.tiktok.core().revoke(world.grant)),
+        ("the refresh token is dead", |world| world.tiktok.core().revoke_token(&world.field("refresh_token"))),
+        ("the grant is another app's", |world| world.tiktok.core().add_app(APP_ID, "canary changed")),
+        ("the new token is not accepted", |world| {
+            world.tiktok.core().grant_mut(world.grant).propagation = Propagation::Uses(100);
+        }),
+        ("the answer was lost", |world| world.faults.at(When::operation(REDEEM), Fault::DropAfter)),
+    ];
+    let cases = refusals.into_iter().flat_map(|refusal| LOGGING.map(|logging| (refusal, logging)));
+    side_by_side(cases.map(|((name, refuse), logging)| {
+        let world = world(|_| {});
+        refuse(&world);
+        run_twice(world, logging, name.to_owned())
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn no_secret_shows_when_the_credentials_secret_is_malformed() {
+    let token = "canary-0123456789";
+    let good = world(|_| {}).current();
+    let with = |field: &str, value: Value| {
+        let mut document = good.clone();
+        document[field] = value;
+        document.to_string()
+    };
+    let values =
+        [json!([token]), json!({ token: token }), json!(format!("{token}\u{0}\n{token}")), json!(format!("{token}ü"))];
+    let fields = ["app_id", "secret", "access_token", "refresh_token", "flow", "scope", "advertisers", "_refresh"];
+    let values = fields.iter().flat_map(|field| values.clone().map(|value| with(field, value)));
+    let broken = [
+        format!(r#"{{"app_id":"1","secret":"{token}","refresh_token":"{token}" oops"#),
+        format!(r#"{{"app_id":"1","refresh_token":{token}}}"#),
+        format!(r#"{{"{token}"}}"#),
+        format!(r#"{{"app_id":"1","refresh_token":"{token}","refresh_token":"{token}"}}"#),
+        format!(r#"{{"app_id":"1","refresh_token":"\q{token}"}}"#),
+        format!(r#"["{token}"]"#),
+        format!(r#""{token}""#),
+        token.to_owned(),
+        with("app_secret", json!(token)),
+        with("flow", json!(token)),
+        with("access_token_expires_at", json!(token)),
+        with("advertiser_ids", json!(token)),
+    ];
+    let cases: Vec<String> = values.chain(broken).collect();
+    let cases = cases.into_iter().flat_map(|body| LOGGING.map(|logging| (body.clone(), logging)));
+    side_by_side(cases.map(|(body, logging)| async move {
+        let world = world(|_| {});
+        world.store(&body).await;
+        run_twice(world, logging, body).await;
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn no_value_of_an_event_shows_that_the_function_does_not_know() {
+    let token = "canary-0123456789";
+    let events = [
+        json!({"action": "refresh", "unknown": token}),
+        json!({"action": "status", "access_token": token}),
+        json!({"refresh_token": {"nested": [token]}}),
+        json!({"action": "exchange", "redirect_url": format!("https://x.test/?auth_code={token}&state={token}")}),
+        json!({"action": [token]}),
+        json!({"if_needed": token}),
+        json!({"dry_run": {"really": token}}),
+        json!({"secret_ids": token}),
+        json!({"secret_ids": [{ "id": token }]}),
+        json!({"scheduled_time": token}),
+        json!({"detail-type": token}),
+        json!({"detail-type": "Scheduled Event", "time": token, "detail": token}),
+        json!([token]),
+        json!(token),
+    ];
+    let world = world(|_| {});
+    for logging in LOGGING {
+        let lambda = lambda(&world, logging);
+        for event in &events {
+            let invocation = lambda.run(event.clone()).await;
+            assert_eq!(invocation.outcome.error_type(), Some("InvalidEvent"), "{event}");
+            let outcome = format!("{:?} {:?}", invocation.outcome, invocation.logs);
+            assert!(!outcome.contains("canary"), "{logging:?} {event}: {outcome}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_secret_shows_when_all_is_well() {
+    for logging in LOGGING {
+        let world = world(|_| {});
+        let lambda = lambda(&world, logging);
+        for event in [json!({"dry_run": true}), json!({"action": "status"}), refresh(), json!({"action": "status"})] {
+            let invocation = lambda.run(event.clone()).await;
+            assert!(matches!(invocation.outcome, Outcome::Response(_)), "{event}: {:?}", invocation.outcome);
+            assert_tight(&world, &invocation, &format!("{logging:?} {event}"));
+        }
+    }
+}
