@@ -10,4 +10,5 @@ mod person;
 #[path = "../stand_ins/mod.rs"]
 mod stand_ins;
 mod support;
+mod tiktok_answers;
 mod two_runs;
