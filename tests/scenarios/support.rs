@@ -15,9 +15,10 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_tiktok-token-refresh");
 /// second long wait: what goes on for ever ends after two seconds.
 pub const SHORT: Duration = Duration::from_secs(17);
 
-/// The event of the daily schedule, for a slot that has come a moment ago.
+/// The event of the daily schedule, delivered late: whatever a scenario refreshes is refreshed after its slot.
 pub fn scheduled() -> Value {
-    json!({"action": "refresh", "scheduled_time": jiff::Timestamp::now().to_string()})
+    let slot = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
+    json!({"action": "refresh", "scheduled_time": slot.to_string()})
 }
 
 /// The event of a refresh by hand.
