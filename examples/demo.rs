@@ -31,8 +31,8 @@ fn main() -> ExitCode {
     let function = world.function(&binary);
     let mut show = Show::new();
     show.title("tiktok-token-refresh against stand-ins on this machine");
-    show.line(&format!("Secrets Manager at {}", world.secrets_manager.url()));
-    show.line(&format!("TikTok          at {}", world.tiktok.url()));
+    line(&format!("Secrets Manager at {}", world.secrets_manager.url()));
+    line(&format!("TikTok          at {}", world.tiktok.url()));
     the_schedule_fires(&world, &function, &mut show);
     the_schedule_fires_again(&world, &function, &mut show);
     the_process_dies(&world, &function, &mut show);
@@ -90,7 +90,7 @@ fn the_process_dies(world: &World, function: &Function, show: &mut Show) {
     let invocation = show.invoke(world, function, &json!({"action": "refresh"}));
     show.promise("the process is dead", matches!(invocation.outcome, Outcome::Crashed(_)));
     show.promise("TikTok has retired the token that AWSCURRENT still holds", !works(world));
-    show.line("Lambda tries again a minute later:");
+    line("Lambda tries again a minute later:");
     let invocation = show.invoke(world, function, &json!({"action": "refresh", "if_needed": true}));
     show.secret("after", world);
     show.promise("the run went on with the staged tokens", outcome(&invocation) == "resumed");
@@ -152,13 +152,9 @@ impl Show {
         println!("\n{}", self.paint("1", text));
     }
 
-    fn line(&self, text: &str) {
-        println!("   {text}");
-    }
-
     /// Invokes the function and shows the event, each request that it made, and its answer.
     fn invoke(&mut self, world: &World, function: &Function, event: &Value) -> Invocation {
-        self.line(&format!("event    {event}"));
+        line(&format!("event    {event}"));
         let invocation = function.run_blocking(event.clone());
         let journal = world.faults.journal();
         for entry in &journal[self.shown..] {
@@ -166,7 +162,7 @@ impl Show {
             let detail = entry.detail.strip_prefix(world.secret_id.as_str()).unwrap_or(&entry.detail).trim();
             let ending = format!("{:<7}", entry.ending.to_string());
             let row = format!("{:<15} {:<28} {ending} {detail}", entry.service.to_string(), entry.operation);
-            self.line(&format!("  {}{fault}", self.paint("2", &row)));
+            line(&format!("  {}{fault}", self.paint("2", &row)));
         }
         self.shown = journal.len();
         let answer = match &invocation.outcome {
@@ -174,7 +170,7 @@ impl Show {
             Outcome::Response(_) => self.paint("36", &outcome(&invocation)),
             _ => self.paint("31", &outcome(&invocation)),
         };
-        self.line(&format!("answer   {answer}"));
+        line(&format!("answer   {answer}"));
         invocation
     }
 
@@ -188,13 +184,13 @@ impl Show {
                 _ => value.to_string(),
             };
             let label = if index == 0 { when } else { "" };
-            self.line(&format!("{label:<8} {name:<26} {value}"));
+            line(&format!("{label:<8} {name:<26} {value}"));
         }
     }
 
     fn promise(&mut self, what: &str, kept: bool) {
         let mark = if kept { self.paint("32", "✓") } else { self.paint("1;31", "✗ BROKEN:") };
-        self.line(&format!("{mark} {what}"));
+        line(&format!("{mark} {what}"));
         *(if kept { &mut self.kept } else { &mut self.broken }) += 1;
     }
 
@@ -203,6 +199,10 @@ impl Show {
         self.title(&format!("{kept} promises kept, {broken} broken"));
         if *broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+fn line(text: &str) {
+    println!("   {text}");
 }
 
 /// The last four characters: enough to see that a token changed.

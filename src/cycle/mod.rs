@@ -1,7 +1,7 @@
 //! The refresh cycle of one secret.
 //!
 //! ```text
-//! read ──► plan ──► claim ──► redeem ──► stage ∥ check ──► promote
+//! read ──► plan ──► claim ──► redeem ──► stage ∥ check ──► promote ──► publish
 //!            │ skip: fresh                                   │ conflict: rebase, or superseded
 //!            │ resume: a staged version waits ────► check ───┘
 //!            └ verify: a long-term token ─────────► check ──► written only if something changed
@@ -19,6 +19,7 @@ mod outcome;
 pub mod plan;
 mod ports;
 mod promote;
+mod publish;
 mod read;
 mod redeem;
 mod renew;
@@ -117,6 +118,16 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     /// # Errors
     /// Whenever the secret is not known to be usable afterwards.
     pub async fn refresh(&self, trigger: Trigger) -> Result<Outcome, Error> {
+        let (outcome, snapshot) = self.bring_up_to_date(trigger).await?;
+        if outcome.outcome == OutcomeKind::InProgress {
+            return Ok(outcome);
+        }
+        let published = self.publish(&snapshot).await?;
+        Ok(Outcome { published, ..outcome })
+    }
+
+    /// The cycle up to its promotion, and the secret as it last found it before that.
+    async fn bring_up_to_date(&self, trigger: Trigger) -> Result<(Outcome, Snapshot), Error> {
         let mut trigger = trigger;
         let mut rejected = None;
         let mut plans = 0;
@@ -126,14 +137,14 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
             if let Some((fingerprint, error)) = rejected.take()
                 && (snapshot.current.credentials.fingerprint == fingerprint || plans == MAX_PLANS)
             {
-                return self.keep(&snapshot, error).await;
+                return Ok((self.keep(&snapshot, error).await?, snapshot));
             }
             match self.follow(&snapshot, trigger).await? {
                 Ended::Done(outcome) if plans < MAX_PLANS && self.is_still_due(&outcome, trigger) => {
                     trigger = if trigger == Trigger::Now { Trigger::IfNeeded } else { trigger };
                     plans += 1;
                 }
-                Ended::Done(outcome) => return Ok(outcome),
+                Ended::Done(outcome) => return Ok((outcome, snapshot)),
                 Ended::Rejected(error) => {
                     rejected = Some((snapshot.current.credentials.fingerprint, error));
                     // Whoever refreshed since this run began has done what it was asked for.
@@ -142,7 +153,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
                 }
                 Ended::InProgress { until } => {
                     if !snapshot.current.credentials.access_token_has_expired(self.clock.now()) {
-                        return Ok(Outcome::in_progress(&snapshot.current, until));
+                        return Ok((Outcome::in_progress(&snapshot.current, until), snapshot));
                     }
                     self.wait_for_other_run(until).await?;
                 }

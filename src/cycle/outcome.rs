@@ -77,6 +77,8 @@ pub struct Outcome {
     pub advertisers_stale: bool,
     /// Whether ids or names are missing because the secret would have become too large.
     pub advertisers_reduced: bool,
+    /// The reader secrets that were written.
+    pub published: Vec<String>,
     pub warnings: Vec<String>,
 }
 
@@ -96,6 +98,7 @@ impl Outcome {
             advertisers_removed: Vec::new(),
             advertisers_stale: credentials.list_is_stale(),
             advertisers_reduced: false,
+            published: Vec::new(),
             warnings: Vec::new(),
         }
     }

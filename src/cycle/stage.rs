@@ -1,3 +1,4 @@
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -50,8 +51,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// whoever writes the same thing writes the same version.
     pub(super) async fn write(&self, snapshot: &Snapshot, document: Document) -> Result<Version, Error> {
         let body = document.to_body();
-        let digest = hex(&Sha256::digest(secrecy::ExposeSecret::expose_secret(&body).as_bytes()));
-        let id = version_id(&snapshot.arn, "content", &digest);
+        let id = content_id(&snapshot.arn, &body);
         let label = snapshot.pending.label_to_stage_under();
         match self.attempt(Request::store(Step::Promote), || self.store.put(self.secret, &id, label, &body)).await? {
             Put::Written => Version::new(id, document),
@@ -61,4 +61,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             )),
         }
     }
+}
+
+/// The id of a version that is known by what it holds.
+pub(super) fn content_id(arn: &str, body: &SecretString) -> String {
+    version_id(arn, "content", &hex(&Sha256::digest(body.expose_secret())))
 }

@@ -15,11 +15,13 @@ pub enum Step {
     Stage,
     Check,
     Promote,
+    Publish,
 }
 
 impl Step {
     /// Every step, in the order of the cycle.
-    pub const ALL: [Self; 6] = [Self::Read, Self::Claim, Self::Redeem, Self::Stage, Self::Check, Self::Promote];
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Claim, Self::Redeem, Self::Stage, Self::Check, Self::Promote, Self::Publish];
 
     /// Its name in logs.
     #[must_use]
@@ -31,6 +33,7 @@ impl Step {
             Self::Stage => "stage",
             Self::Check => "check",
             Self::Promote => "promote",
+            Self::Publish => "publish",
         }
     }
 }

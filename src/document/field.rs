@@ -16,6 +16,8 @@ pub const OPEN_ID: &str = "open_id";
 pub const ADVERTISER_IDS: &str = "advertiser_ids";
 pub const ADVERTISERS: &str = "advertisers";
 pub const ADVERTISERS_FETCHED_AT: &str = "advertisers_fetched_at";
+/// The reader secrets to fill.
+pub const PUBLISH: &str = "publish";
 /// Private to this project: where the tokens in the document came from.
 pub const ORIGIN: &str = "_refresh";
 

@@ -9,11 +9,13 @@ mod change;
 mod credentials;
 pub mod field;
 mod fingerprint;
+mod projection;
 mod raw;
 mod size;
 
 pub use change::{Change, Provenance, TokenFields, whole_seconds};
 pub use credentials::{Advertiser, App, AppSource, Credentials, Flow, Origin, app_of};
 pub use fingerprint::{Fingerprint, hex};
+pub use projection::{Format, Publication, project, publications};
 pub use raw::{Document, json_text};
 pub use size::{MAX_BYTES, Reduction, TOKEN_HEADROOM, fit, leaves_room_for_tokens};

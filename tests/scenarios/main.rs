@@ -7,6 +7,7 @@ mod failures;
 mod leaks;
 mod model;
 mod person;
+mod publish;
 #[path = "../stand_ins/mod.rs"]
 mod stand_ins;
 mod support;

@@ -1,0 +1,86 @@
+//! Bringing the reader secrets up to date, after everything else: a job that reads one sees what AWSCURRENT holds.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    Clock, Cycle, Label, Moved, Store, TikTok, Which,
+    attempts::Request,
+    read::{Snapshot, Version},
+    stage::content_id,
+    trace::Step,
+};
+use crate::{
+    document::{Publication, project, publications},
+    error::{Error, Kind},
+};
+
+impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// Fills every reader secret that the document asks for. Returns those that had to be written.
+    ///
+    /// One that fails does not keep the others from being filled, but it fails the run: somebody reads it. The next run
+    /// puts it right without redeeming anything, because every run comes by here.
+    pub(super) async fn publish(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
+        let readers = publications(&snapshot.current.document)?;
+        if readers.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.timed(Step::Publish, self.publish_all(snapshot, &readers)).await
+    }
+
+    async fn publish_all(&self, snapshot: &Snapshot, readers: &[Publication]) -> Result<Vec<String>, Error> {
+        let (mut written, mut failed) = (Vec::new(), None);
+        for reader in readers {
+            match self.publish_to(snapshot, reader).await {
+                Ok(true) => written.push(reader.secret_id.clone()),
+                Ok(false) => {}
+                Err(error) => {
+                    let reader = format!("The tokens are in order, but not the reader secret '{}'", reader.secret_id);
+                    failed = Some(error.context(reader));
+                }
+            }
+        }
+        failed.map_or(Ok(written), Err)
+    }
+
+    /// Whether the reader secret had to be written.
+    async fn publish_to(&self, snapshot: &Snapshot, reader: &Publication) -> Result<bool, Error> {
+        let secret = reader.secret_id.as_str();
+        let read = || self.store.get(secret, Which::Label(Label::Current));
+        loop {
+            let before = self.attempt(Request::store(Step::Publish), read).await?;
+            if before.as_ref().is_some_and(|before| before.arn == snapshot.arn) {
+                return Err(Error::new(Kind::InvalidSecret, "It is the credentials secret itself.")
+                    .advise("Name another secret in the field 'publish'."));
+            }
+            // Read after the reader secret was: whoever promotes newer tokens from here on finds our write, or we theirs.
+            let body = self.projection(reader, &self.read_current().await?).await?;
+            if before.as_ref().is_some_and(|before| before.body.expose_secret() == body.expose_secret()) {
+                return Ok(false);
+            }
+            let arn = before.as_ref().map_or(secret, |before| before.arn.as_str());
+            let id = content_id(arn, &body);
+            let put = || self.store.put(secret, &id, Label::Pending, &body);
+            self.attempt(Request::store(Step::Publish), put).await.map_err(|error| missing(error, secret))?;
+            // The first version of a secret is current from the start.
+            let Some(before) = before else { return Ok(true) };
+            let swap = || self.store.promote(secret, &id, &before.version_id);
+            if self.attempt(Request::store(Step::Publish), swap).await? == Moved::Moved {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn projection(&self, reader: &Publication, current: &Version) -> Result<SecretString, Error> {
+        let app = if reader.format.needs_app() { Some(self.app(current).await?) } else { None };
+        Ok(project(reader.format, &current.document, &current.credentials, app.as_ref()))
+    }
+}
+
+/// Reading cannot tell a secret without a value from one that does not exist. Writing can.
+fn missing(error: Error, secret: &str) -> Error {
+    if error.kind() == Kind::SecretNotFound {
+        return error
+            .advise(format!("Create the secret '{secret}', without a value, or take it out of the field 'publish'."));
+    }
+    error
+}
