@@ -64,10 +64,10 @@ fn slot() -> Value {
 
 fn the_schedule_fires(world: &World, function: &Function, show: &mut Show) {
     show.title("1  The schedule fires. The secret holds what a person pasted in.");
-    show.secret("before", world);
+    show_secret("before", world);
     let pasted = token(world, "refresh_token");
     show.invoke(world, function, &slot());
-    show.secret("after", world);
+    show_secret("after", world);
     show.promise("the access token in the secret works", works(world));
     show.promise("the advertisers are there", world_field(world, "advertiser_ids").as_array().map(Vec::len) == Some(2));
     show.promise("the refresh token was redeemed once", world.tiktok.core().redeem_count_of(&pasted) == 1);
@@ -92,7 +92,7 @@ fn the_process_dies(world: &World, function: &Function, show: &mut Show) {
     show.promise("TikTok has retired the token that AWSCURRENT still holds", !works(world));
     line("Lambda tries again a minute later:");
     let invocation = show.invoke(world, function, &json!({"action": "refresh", "if_needed": true}));
-    show.secret("after", world);
+    show_secret("after", world);
     show.promise("the run went on with the staged tokens", outcome(&invocation) == "resumed");
     show.promise("nothing was redeemed twice", world.tiktok.core().redeems().len() == redeems + 1);
     show.promise("the access token in the secret works", works(world));
@@ -174,20 +174,6 @@ impl Show {
         invocation
     }
 
-    /// Shows the fields of the secret, tokens masked.
-    fn secret(&self, when: &str, world: &World) {
-        let document = world.document("AWSCURRENT").unwrap_or_default();
-        for (index, (name, value)) in document.as_object().into_iter().flatten().enumerate() {
-            let value = match (name.as_str(), value) {
-                ("access_token" | "refresh_token" | "secret", Value::String(secret)) => masked(secret),
-                ("_refresh", _) => "{…}".to_owned(),
-                _ => value.to_string(),
-            };
-            let label = if index == 0 { when } else { "" };
-            line(&format!("{label:<8} {name:<26} {value}"));
-        }
-    }
-
     fn promise(&mut self, what: &str, kept: bool) {
         let mark = if kept { self.paint("32", "✓") } else { self.paint("1;31", "✗ BROKEN:") };
         line(&format!("{mark} {what}"));
@@ -198,6 +184,20 @@ impl Show {
         let Self { kept, broken, .. } = self;
         self.title(&format!("{kept} promises kept, {broken} broken"));
         if *broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// Shows the fields of the secret, tokens masked.
+fn show_secret(when: &str, world: &World) {
+    let document = world.document("AWSCURRENT").unwrap_or_default();
+    for (index, (name, value)) in document.as_object().into_iter().flatten().enumerate() {
+        let value = match (name.as_str(), value) {
+            ("access_token" | "refresh_token" | "secret", Value::String(secret)) => masked(secret),
+            ("_refresh", _) => "{…}".to_owned(),
+            _ => value.to_string(),
+        };
+        let label = if index == 0 { when } else { "" };
+        line(&format!("{label:<8} {name:<26} {value}"));
     }
 }
 
