@@ -255,3 +255,10 @@ fn advertisers(document: &Document) -> Vec<Advertiser> {
     };
     own(document, field::ADVERTISERS).filter(|list: &Vec<Advertiser>| !list.is_empty()).unwrap_or_else(ids)
 }
+
+/// Whether a document says of itself that these are its advertisers.
+pub(super) fn holds_list(document: &Document, list: &[Advertiser]) -> bool {
+    let ids: Option<Vec<String>> = own(document, field::ADVERTISER_IDS);
+    let same_ids = ids.is_some_and(|ids| ids.iter().eq(list.iter().map(|advertiser| &advertiser.id)));
+    same_ids && document.get(field::ADVERTISERS).is_some() && advertisers(document) == list
+}
