@@ -2,9 +2,14 @@
 
 mod crash_sweep;
 mod daily_refresh;
+mod document;
+mod events;
+mod evidence;
 mod model;
 mod person;
+mod settings;
 #[path = "../stand_ins/mod.rs"]
 mod stand_ins;
 mod support;
+mod telemetry;
 mod two_runs;
