@@ -1,0 +1,6 @@
+//! What may come in, and what it does.
+
+mod dry_run;
+mod if_needed;
+mod parse;
+mod status;
