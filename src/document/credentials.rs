@@ -186,10 +186,7 @@ fn app_id(document: &Document) -> Result<Option<String>, Error> {
 }
 
 fn app_secret(document: &Document) -> Result<Option<SecretString>, Error> {
-    Ok(match text(document, field::SECRET)? {
-        Some(secret) => Some(secret),
-        None => text(document, field::APP_SECRET)?,
-    })
+    Ok(text(document, field::SECRET)?.or(text(document, field::APP_SECRET)?))
 }
 
 fn flow(document: &Document, has_refresh_token: bool, has_access_token: bool) -> Result<Flow, Error> {
