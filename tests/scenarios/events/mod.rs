@@ -4,3 +4,5 @@ mod dry_run;
 mod if_needed;
 mod parse;
 mod status;
+
+pub use parse::{examples, mistakes};
