@@ -14,8 +14,10 @@ use crate::{
 const NOW: &str = "2026-11-22T12:00:00Z";
 const MIN_LIFETIME: Duration = Duration::from_hours(12);
 
+type Rule = (fn(&Case) -> bool, &'static str);
+
 /// The rules: the first that fits is the plan. `SLOT`, `AT` and `END` stand for the times of the case.
-const RULES: [(fn(&Case) -> bool, &str); 14] = [
+const RULES: [Rule; 14] = [
     (|c| c.pending == "descendant", "resume: a run before this one staged new tokens and did not promote them"),
     (|c| c.flow == "long_term" && c.asked == "now", "verify: asked for"),
     (|c| c.flow == "long_term" && c.asked == "if needed", "verify: a long-term token can be revoked at any time"),

@@ -234,7 +234,7 @@ async fn each_secret_has_a_line_of_its_own_in_the_namespace_that_is_set() {
     let mut lines = all_metrics(&invocation);
     lines.sort_by_key(|line| line["secret_id"].as_str().map(str::len));
     assert_eq!(lines.len(), 2);
-    for (line, (outcome, id)) in lines.iter().zip([("Refreshed", "").into(), ("Failed", "-missing")]) {
+    for (line, (outcome, id)) in lines.iter().zip([("Refreshed", ""), ("Failed", "-missing")]) {
         assert_is_emf(line);
         assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Ads/TikTok");
         assert_eq!((&line["secret_id"], &line[outcome]), (&format!("{}{id}", world.secret_id).into(), &json!(1)));
