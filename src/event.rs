@@ -85,9 +85,20 @@ fn slot(name: &str, time: &str) -> Result<Timestamp, Error> {
             format!("The event's '{name}' is still the placeholder {time}: only EventBridge Scheduler fills it in.");
         return Err(invalid(what).advise("Give a time such as \"2026-11-22T03:00:00Z\", or leave the field out."));
     }
-    time.parse().map_err(|_| {
+    time.parse().ok().filter(|_| is_rfc3339(time)).ok_or_else(|| {
         invalid(format!("The event's '{name}' is not a time in RFC 3339, such as \"2026-11-22T03:00:00Z\"."))
     })
+}
+
+/// Of the forms that jiff reads, the one that the event's schema allows: in others a typing error may mean another time.
+fn is_rfc3339(time: &str) -> bool {
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c.to_ascii_uppercase() }).collect();
+    let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else { return false };
+    match rest.strip_prefix('.').map_or(rest, |fraction| fraction.trim_start_matches('0')) {
+        "Z" => true,
+        "+00:00" | "-00:00" => time[time.len() - "00:00".len()..] < *"24",
+        _ => false,
+    }
 }
 
 /// The fields that have not been asked for yet.

@@ -136,10 +136,10 @@ fn concurrency(text: &str) -> Result<usize, String> {
 /// CloudWatch's own rules for a namespace.
 fn namespace(text: Option<String>) -> Result<String, String> {
     let text = text.unwrap_or_else(|| DEFAULT_METRICS_NAMESPACE.to_owned());
-    let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_/#:".contains(c);
-    if text.len() > 255 || !text.chars().all(allowed) || text.starts_with("AWS/") {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || " .-_/#:".contains(c);
+    if text.len() > 255 || !text.chars().all(allowed) || text.starts_with("AWS/") || text.starts_with(':') {
         return Err(
-            "METRICS_NAMESPACE is not a CloudWatch namespace: up to 255 of A-Z a-z 0-9 . - _ / # : and not under AWS/"
+            "METRICS_NAMESPACE is not a CloudWatch namespace: up to 255 of A-Z a-z 0-9 . - _ / # : and spaces, not under AWS/"
                 .to_owned(),
         );
     }

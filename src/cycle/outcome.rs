@@ -121,7 +121,11 @@ impl Outcome {
     pub(super) fn dry_run(current: &Version, plan: &Plan, checked: Checked) -> Self {
         let outcome = Self { plan: Some(plan.to_string()), ..Self::new(OutcomeKind::DryRun, current) };
         match ListNews::of(&current.credentials, checked) {
-            Ok(news) => outcome.with_news(current, current, news),
+            Ok(news) => {
+                let listed = news.fetched.as_deref().unwrap_or(&current.credentials.advertisers);
+                let advertisers_added = missing_from(&current.credentials.advertisers, listed);
+                Self { advertisers_added, ..outcome.with_news(current, current, news) }
+            }
             Err(rejection) => outcome.warn(format!("The current access token does not work: {}", rejection.what())),
         }
     }
@@ -133,11 +137,12 @@ impl Outcome {
 
     /// Adds what became of the list between two versions, and what the check had to say of it.
     pub(super) fn with_news(mut self, before: &Version, after: &Version, news: ListNews) -> Self {
-        let after = news.fetched.as_deref().unwrap_or(&after.credentials.advertisers);
-        let before = &before.credentials.advertisers;
-        self.advertisers = after.len();
+        let (before, after) = (&before.credentials.advertisers, &after.credentials.advertisers);
+        let listed = news.fetched.as_deref().unwrap_or(after);
+        self.advertisers = listed.len();
+        // Where the list had to be cut, what is missing in the secret was missing before, or will be.
         self.advertisers_added = missing_from(before, after);
-        self.advertisers_removed = missing_from(after, before);
+        self.advertisers_removed = missing_from(listed, before);
         self.warnings.extend(news.warning);
         self
     }

@@ -158,3 +158,6 @@ impl fmt::Display for Due {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,11 @@
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Advertiser, Document, Fingerprint, Origin, credentials::Credentials, field};
+use super::{
+    Advertiser, Document, Fingerprint, Origin,
+    credentials::{Credentials, holds_list},
+    field,
+};
 use crate::error::Error;
 
 /// How far back a document remembers its ancestors. A console edit that brings old tokens back is healed by following
@@ -68,9 +72,12 @@ impl Change {
     pub fn apply(&self, base: &Document, parent: &str) -> Result<Document, Error> {
         let mut document = base.clone();
         if let Some((advertisers, fetched_at)) = &self.list {
-            let ids: Vec<_> = advertisers.iter().map(|advertiser| &advertiser.id).collect();
-            document.set_value(field::ADVERTISER_IDS, &ids);
-            document.set_value(field::ADVERTISERS, advertisers);
+            // A list that is there already stays as it is, with its names or reduced to ids.
+            if !holds_list(base, advertisers) {
+                let ids: Vec<_> = advertisers.iter().map(|advertiser| &advertiser.id).collect();
+                document.set_value(field::ADVERTISER_IDS, &ids);
+                document.set_value(field::ADVERTISERS, advertisers);
+            }
             document.set_value(field::ADVERTISERS_FETCHED_AT, &whole_seconds(*fetched_at));
         }
         if let Some((tokens, provenance)) = &self.tokens {

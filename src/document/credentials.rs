@@ -186,10 +186,7 @@ fn app_id(document: &Document) -> Result<Option<String>, Error> {
 }
 
 fn app_secret(document: &Document) -> Result<Option<SecretString>, Error> {
-    Ok(match text(document, field::SECRET)? {
-        Some(secret) => Some(secret),
-        None => text(document, field::APP_SECRET)?,
-    })
+    Ok(text(document, field::SECRET)?.or(text(document, field::APP_SECRET)?))
 }
 
 fn flow(document: &Document, has_refresh_token: bool, has_access_token: bool) -> Result<Flow, Error> {
@@ -254,4 +251,11 @@ fn advertisers(document: &Document) -> Vec<Advertiser> {
         ids.into_iter().map(|id| Advertiser { id, name: None }).collect()
     };
     own(document, field::ADVERTISERS).filter(|list: &Vec<Advertiser>| !list.is_empty()).unwrap_or_else(ids)
+}
+
+/// Whether a document says of itself that these are its advertisers.
+pub(super) fn holds_list(document: &Document, list: &[Advertiser]) -> bool {
+    let ids: Option<Vec<String>> = own(document, field::ADVERTISER_IDS);
+    let same_ids = ids.is_some_and(|ids| ids.iter().eq(list.iter().map(|advertiser| &advertiser.id)));
+    same_ids && document.get(field::ADVERTISERS).is_some() && advertisers(document) == list
 }

@@ -59,8 +59,9 @@ fn count_that_fits(ids: &[String], room: usize) -> usize {
     let mut used = 0;
     ids.iter()
         .take_while(|id| {
+            // There is one comma less than there are ids.
             used += id.len() + "\"\",".len();
-            used <= room
+            used <= room + 1
         })
         .count()
 }

@@ -3,13 +3,20 @@
 mod bounds;
 mod crash_sweep;
 mod daily_refresh;
+mod document;
+mod error_texts;
+mod events;
+mod evidence;
 mod failures;
 mod leaks;
 mod model;
 mod person;
 mod publish;
+mod schemas;
+mod settings;
 #[path = "../stand_ins/mod.rs"]
 mod stand_ins;
 mod support;
+mod telemetry;
 mod tiktok_answers;
 mod two_runs;

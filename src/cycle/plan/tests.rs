@@ -1,0 +1,202 @@
+//! Every combination of what a run may find and be asked for, against rules that a person can check line by line.
+
+use std::collections::HashSet;
+
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    cycle::{claim::Claim, read::Version},
+    document::{Document, Fingerprint},
+};
+
+const NOW: &str = "2026-11-22T12:00:00Z";
+const MIN_LIFETIME: Duration = Duration::from_hours(12);
+
+type Rule = (fn(&Case) -> bool, &'static str);
+
+/// The rules: the first that fits is the plan. `SLOT`, `AT` and `END` stand for the times of the case.
+const RULES: [Rule; 14] = [
+    (|c| c.pending == "descendant", "resume: a run before this one staged new tokens and did not promote them"),
+    (|c| c.flow == "long_term" && c.asked == "now", "verify: asked for"),
+    (|c| c.flow == "long_term" && c.asked == "if needed", "verify: a long-term token can be revoked at any time"),
+    (|c| c.flow == "long_term", "verify: not known to be refreshed since the slot SLOT"),
+    (|c| c.asked == "now", "renew: asked for"),
+    (|c| c.is_slot() && !c.origin, "renew: not known to be refreshed since the slot SLOT"),
+    (|c| c.is_slot() && c.is_fresh_for_slot(), "skip: refreshed at AT, which is not before the slot SLOT"),
+    (Case::is_slot, "renew: not known to be refreshed since the slot SLOT"),
+    (|c| c.claim == "this pair", "renew: the last run did not finish"),
+    (|c| !c.origin, "renew: these tokens have not been refreshed by this function"),
+    (|c| c.lifetime == "expired", "renew: the access token expired at END"),
+    (|c| c.lifetime == "short", "renew: the access token expires at END"),
+    (|c| c.lifetime == "long", "skip: the access token lives until END"),
+    (|c| c.lifetime == "absent", "skip: refreshed at AT"),
+];
+
+/// The last rule, for what none of the others is for.
+const OTHERWISE: &str = "renew: TikTok gave no lifetime, and the last refresh was at AT";
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    flow: &'static str,
+    asked: &'static str,
+    pending: &'static str,
+    /// Whether `_refresh` speaks of the tokens that are there.
+    origin: bool,
+    lifetime: &'static str,
+    claim: &'static str,
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for flow in ["business", "tt_user", "long_term"] {
+            for asked in ["now", "slot before", "slot of the same second", "slot after", "if needed"] {
+                for pending in ["none", "done", "descendant", "superseded", "foreign"] {
+                    for origin in [true, false] {
+                        for lifetime in ["absent", "absent for long", "long", "short", "expired"] {
+                            for claim in ["none", "this pair", "another pair"] {
+                                all.push(Self { flow, asked, pending, origin, lifetime, claim });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    fn is_slot(&self) -> bool {
+        self.asked.starts_with("slot")
+    }
+
+    /// Refreshed at or after the slot, to the second, and not dead since.
+    fn is_fresh_for_slot(&self) -> bool {
+        matches!(self.asked, "slot before" | "slot of the same second") && self.lifetime != "expired"
+    }
+
+    fn refreshed_at(&self) -> &'static str {
+        if self.lifetime == "absent for long" { "2026-11-20T03:00:02Z" } else { "2026-11-22T03:00:02Z" }
+    }
+
+    fn slot(&self) -> String {
+        match self.asked {
+            "slot before" => self.refreshed_at().replace("02Z", "00Z"),
+            "slot of the same second" => self.refreshed_at().replace("02Z", "02.5Z"),
+            _ => NOW.to_owned(),
+        }
+    }
+
+    fn end(&self) -> Option<&'static str> {
+        match self.lifetime {
+            "long" => Some("2026-11-23T03:00:02Z"),
+            "short" => Some("2026-11-22T18:00:00Z"),
+            "expired" => Some("2026-11-22T11:59:59Z"),
+            _ => None,
+        }
+    }
+
+    fn trigger(&self) -> Trigger {
+        match self.asked {
+            "now" => Trigger::Now,
+            "if needed" => Trigger::IfNeeded,
+            _ => Trigger::Slot(time(&self.slot())),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let current = version(self.flow, self.origin, self.refreshed_at(), self.end());
+        let pair = current.credentials.fingerprint.clone();
+        let pending = match self.pending {
+            "none" => Pending::None,
+            "done" => Pending::Done,
+            "descendant" => Pending::Descendant(current.clone()),
+            "superseded" => Pending::Superseded,
+            _ => Pending::Foreign,
+        };
+        let claim = match self.claim {
+            "none" => None,
+            "this pair" => Some(claim(&pair)),
+            _ => Some(claim(&Fingerprint::of(None, None))),
+        };
+        Snapshot { arn: "arn".to_owned(), current, pending, claim }
+    }
+
+    fn rule(&self) -> usize {
+        RULES.iter().position(|(fits, _)| fits(self)).unwrap_or(RULES.len())
+    }
+
+    fn expected(&self) -> String {
+        let sentence = RULES.get(self.rule()).map_or(OTHERWISE, |(_, sentence)| sentence);
+        let sentence = sentence.replace("SLOT", &self.slot()).replace("AT", self.refreshed_at());
+        sentence.replace("END", self.end().unwrap_or_default())
+    }
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+fn version(flow: &str, origin: bool, refreshed_at: &str, end: Option<&str>) -> Version {
+    let (refresh_token, access_token) = (SecretString::from("refresh"), SecretString::from("access"));
+    let pair = Fingerprint::of(Some(&refresh_token), origin.then_some(&access_token));
+    let body = json!({
+        "app_id": "1", "secret": "s", "flow": flow, "refresh_token": "refresh", "access_token": "access",
+        "refreshed_at": refreshed_at, "access_token_expires_at": end,
+        "_refresh": {
+            "parent": "p", "fingerprint": pair.as_str(), "lineage": [], "run": "r", "at": refreshed_at,
+        },
+    });
+    let document = Document::parse(&SecretString::from(body.to_string())).expect("a document");
+    Version::new("v".to_owned(), document).expect("credentials")
+}
+
+fn claim(pair: &Fingerprint) -> Claim {
+    Claim {
+        n: 0,
+        fingerprint: pair.as_str().to_owned(),
+        nonce: "nonce".to_owned(),
+        claimed_by: "run".to_owned(),
+        claimed_at: time(NOW),
+        expires_at: time(NOW),
+        result_version_id: "result".to_owned(),
+    }
+}
+
+#[test]
+fn the_rules_hold_for_every_combination() {
+    let mut used = HashSet::new();
+    for case in Case::all() {
+        let plan = plan(&case.snapshot(), case.trigger(), time(NOW), MIN_LIFETIME);
+        assert_eq!(plan.to_string(), case.expected(), "{case:?}");
+        used.insert(case.rule());
+    }
+    assert_eq!(used.len(), RULES.len() + 1, "every rule is needed");
+}
+
+#[test]
+fn what_was_resumed_is_renewed_by_the_same_rules() {
+    for case in Case::all().into_iter().filter(|c| c.flow == "business" && c.pending == "none" && c.claim == "none") {
+        let is_due =
+            is_still_due((&case.snapshot().current.credentials).into(), case.trigger(), time(NOW), MIN_LIFETIME);
+        // By hand is as if needed: tokens that a run before this one redeemed are new enough while they last.
+        let case = if case.asked == "now" { Case { asked: "if needed", ..case } } else { case };
+        assert_eq!(is_due, case.expected().starts_with("renew"), "{case:?}");
+    }
+}
+
+#[test]
+fn a_lifetime_is_long_enough_to_the_second() {
+    for (end, expected) in [
+        ("2026-11-22T12:00:00Z", "renew: the access token expired at"),
+        ("2026-11-22T12:00:01Z", "renew: the access token expires at"),
+        ("2026-11-22T23:59:59Z", "renew: the access token expires at"),
+        ("2026-11-23T00:00:00Z", "skip: the access token lives until"),
+    ] {
+        let current = version("business", true, "2026-11-22T03:00:02Z", Some(end));
+        let snapshot = Snapshot { arn: "arn".to_owned(), current, pending: Pending::None, claim: None };
+        let plan = plan(&snapshot, Trigger::IfNeeded, time(NOW), MIN_LIFETIME);
+        assert_eq!(plan.to_string(), format!("{expected} {end}"));
+    }
+}

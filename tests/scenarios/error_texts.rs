@@ -1,0 +1,101 @@
+//! Every error ends with what to do now, under a name that never changes.
+
+use std::collections::HashSet;
+
+use tiktok_token_refresh::error::{Class, Error, Kind};
+
+/// The stable name, the class, and the sentence for a person who knows nothing but this error.
+const TEXTS: [(&str, Class, &str); 13] = [
+    (
+        "InvalidEvent",
+        Class::Permanent,
+        "Send one of the events in the repository's folder events/, for example {\"action\":\"refresh\"}.",
+    ),
+    ("InvalidConfiguration", Class::Permanent, "Correct the function's environment variables and deploy again."),
+    (
+        "InvalidSecret",
+        Class::Permanent,
+        "Put a corrected JSON object into the secret; the README's section 'The credentials secret' lists its fields.",
+    ),
+    ("SecretNotFound", Class::Permanent, "Create the secret, or correct SECRET_ID, its account and its region."),
+    ("AccessDenied", Class::Permanent, "Grant the missing permission to the function's role."),
+    (
+        "ReauthorizationRequired",
+        Class::Permanent,
+        "Authorise the app again in TikTok and put the new tokens into the secret; the README's section 'Authorise' has the steps.",
+    ),
+    (
+        "TikTokMisconfigured",
+        Class::Permanent,
+        "Check the app id, the app secret, the flow and the app's permissions in TikTok's portal.",
+    ),
+    (
+        "TikTokThrottled",
+        Class::Throttled,
+        "Nothing is lost, and the next run tries again; if it stays, spread the runs out or ask TikTok for a higher limit.",
+    ),
+    (
+        "TikTokUnavailable",
+        Class::Transient,
+        "Nothing to do yet: the next run tries again. If it stays, look at TikTok's status page.",
+    ),
+    (
+        "SecretsManagerUnavailable",
+        Class::Transient,
+        "Nothing to do yet: the next run tries again. If it stays, look at the AWS Health Dashboard.",
+    ),
+    (
+        "NewTokenRejected",
+        Class::Permanent,
+        "The new tokens are kept in the version labelled AWSPENDING, and the next run tries them again; if it stays, authorise the app again.",
+    ),
+    (
+        "DeadlineExceeded",
+        Class::Permanent,
+        "Raise the function's timeout (60 seconds are ample for one secret); the next run goes on where this one stopped.",
+    ),
+    (
+        "PartialFailure",
+        Class::Permanent,
+        "The secrets that are not named are in order; each error says what to do for its own.",
+    ),
+];
+
+#[test]
+fn every_kind_has_a_name_of_its_own_a_class_and_advice() {
+    let texts: Vec<_> =
+        Kind::ALL.map(|kind| (kind.name(), kind.class(), Error::new(kind, "What happened.").to_string())).into();
+    for ((name, class, text), (expected_name, expected_class, advice)) in texts.iter().zip(TEXTS) {
+        assert_eq!((*name, *class), (expected_name, expected_class));
+        assert_eq!(*text, format!("What happened. {advice}"));
+    }
+    let names: HashSet<_> = Kind::ALL.map(Kind::name).into();
+    assert_eq!(names.len(), Kind::ALL.len());
+}
+
+#[test]
+fn the_sections_that_advice_names_are_in_the_readme() {
+    let readme = include_str!("../../README.md");
+    let mut named = 0;
+    for (kind, _, advice) in TEXTS {
+        let Some((_, section)) = advice.split_once("README's section '") else { continue };
+        let (section, _) = section.split_once('\'').expect("a section in quotes");
+        assert!(readme.lines().any(|line| line.trim_start_matches('#').trim() == section), "{kind}: {section}");
+        named += 1;
+    }
+    assert!(named > 0);
+}
+
+#[test]
+fn advice_that_knows_more_replaces_the_kinds_own() {
+    let error = Error::new(Kind::AccessDenied, "Denied.").advise("Grant it.").context("The secret 'a'");
+    assert_eq!(error.to_string(), "The secret 'a': Denied. Grant it.");
+    assert_eq!((error.what(), error.advice()), ("The secret 'a': Denied.", "Grant it."));
+}
+
+#[test]
+fn an_error_that_was_not_carried_out_for_sure_says_so() {
+    let error = Error::new(Kind::TikTokUnavailable, "No answer.").with_code(50000);
+    assert_eq!((error.code(), error.lost_answer()), (Some(50000), false));
+    assert!(error.with_lost_answer().lost_answer());
+}

@@ -1,0 +1,8 @@
+//! What may come in, and what it does.
+
+mod dry_run;
+mod if_needed;
+mod parse;
+mod status;
+
+pub use parse::{examples, mistakes};

@@ -1,0 +1,163 @@
+//! An event is understood to the last field, or refused with the name of what is not.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tiktok_token_refresh::{
+    cycle::Trigger,
+    error::Kind,
+    event::{Event, Refresh},
+};
+
+use crate::{
+    evidence::error_message,
+    stand_ins::World,
+    support::{outcome, scheduled},
+};
+
+const SLOT: &str = "2026-11-22T03:00:00Z";
+
+/// What a refresh is by default.
+fn now() -> Refresh {
+    Refresh { trigger: Trigger::Now, secret_ids: vec![], dry_run: false }
+}
+
+fn at_slot() -> Refresh {
+    Refresh { trigger: Trigger::Slot(SLOT.parse().expect("a time")), ..now() }
+}
+
+/// The events of the folder `events`, by name.
+pub fn examples() -> Vec<(String, Value)> {
+    let files = fs::read_dir("events").expect("the folder").map(|entry| entry.expect("a file").path());
+    let example = |path: std::path::PathBuf| {
+        let text = fs::read_to_string(&path).expect("a text");
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        (name, serde_json::from_str(&text).expect("JSON"))
+    };
+    files.map(example).collect()
+}
+
+#[test]
+fn every_example_is_understood_as_what_its_name_says() {
+    let examples = examples();
+    assert!(examples.len() >= 6);
+    for (name, event) in examples {
+        let event = Event::parse(event).unwrap_or_else(|error| panic!("{name}: {error}"));
+        match name.as_str() {
+            "refresh" => assert_eq!(event, Event::Refresh(now())),
+            "scheduler" | "scheduled-event" => assert_eq!(event, Event::Refresh(at_slot())),
+            "if-needed" => assert_eq!(event, Event::Refresh(Refresh { trigger: Trigger::IfNeeded, ..now() })),
+            "dry-run" => assert_eq!(event, Event::Refresh(Refresh { dry_run: true, ..now() })),
+            "status" => assert_eq!(event, Event::Status { secret_ids: vec![] }),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn options_may_be_combined_where_that_makes_sense() {
+    let ids = || vec!["one".to_owned(), "arn:aws:secretsmanager:eu-west-1:1:secret:two".to_owned()];
+    for (event, expected) in [
+        (json!({}), Event::Refresh(now())),
+        (json!({"scheduled_time": SLOT}), Event::Refresh(at_slot())),
+        (json!({"action": "refresh", "if_needed": false, "dry_run": false}), Event::Refresh(now())),
+        (json!({"scheduled_time": "2026-11-22T04:00:00+01:00", "if_needed": false}), Event::Refresh(at_slot())),
+        (
+            json!({"dry_run": true, "scheduled_time": SLOT, "secret_ids": ids()}),
+            Event::Refresh(Refresh { dry_run: true, secret_ids: ids(), ..at_slot() }),
+        ),
+        (json!({"action": "status", "secret_ids": ids()}), Event::Status { secret_ids: ids() }),
+    ] {
+        assert_eq!(Event::parse(event.clone()).expect("understood"), expected, "{event}");
+    }
+}
+
+/// Events that are wrong, each with what its error has to name.
+pub fn mistakes() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!(null), "not a JSON object"),
+        (json!([]), "not a JSON object"),
+        (json!("refresh"), "not a JSON object"),
+        (json!(1), "not a JSON object"),
+        (json!({"action": "refesh"}), "\"refesh\""),
+        (json!({"action": "Refresh"}), "\"Refresh\""),
+        (json!({"action": ""}), "action"),
+        (json!({"action": null}), "'action'"),
+        (json!({"action": ["refresh"]}), "'action'"),
+        (json!({"actoin": "status"}), "\"actoin\""),
+        (json!({"dry-run": true}), "\"dry-run\""),
+        (json!({"dry_run": "true"}), "'dry_run'"),
+        (json!({"dry_run": null}), "'dry_run'"),
+        (json!({"if_needed": 1}), "'if_needed'"),
+        (json!({"scheduled_time": SLOT, "if_needed": true}), "'if_needed'"),
+        (json!({"scheduled_time": "<aws.scheduler.scheduled-time>"}), "<aws.scheduler.scheduled-time>"),
+        (json!({"scheduled_time": "tomorrow"}), "'scheduled_time'"),
+        (json!({"scheduled_time": ""}), "'scheduled_time'"),
+        (json!({"scheduled_time": "2026-11-22"}), "'scheduled_time'"),
+        (json!({"scheduled_time": "2026-11-22T03:00:00"}), "'scheduled_time'"),
+        (json!({"scheduled_time": "2026-13-22T03:00:00Z"}), "'scheduled_time'"),
+        (json!({"scheduled_time": 1_795_316_400}), "'scheduled_time'"),
+        (json!({"scheduled_time": null}), "'scheduled_time'"),
+        (json!({"secret_ids": "one"}), "'secret_ids'"),
+        (json!({"secret_ids": []}), "'secret_ids'"),
+        (json!({"secret_ids": ["one", " "]}), "'secret_ids'"),
+        (json!({"secret_ids": [1]}), "'secret_ids'"),
+        (json!({"secret_ids": null}), "'secret_ids'"),
+        (json!({"action": "status", "dry_run": true}), "\"dry_run\""),
+        (json!({"action": "status", "scheduled_time": SLOT}), "\"scheduled_time\""),
+        (json!({"detail-type": "EC2 Instance State-change Notification", "time": SLOT}), "'detail-type'"),
+        (json!({"detail-type": null, "time": SLOT}), "'detail-type'"),
+        (json!({"detail-type": "Scheduled Event"}), "'time'"),
+        (json!({"detail-type": "Scheduled Event", "time": "now"}), "'time'"),
+        (json!({"detail-type": "Scheduled Event", "time": 1}), "'time'"),
+    ]
+}
+
+#[test]
+fn an_event_that_is_not_understood_is_refused_with_the_name_of_what_is_not() {
+    for (event, what) in mistakes() {
+        let error = Event::parse(event.clone()).expect_err(&event.to_string());
+        assert_eq!(error.kind(), Kind::InvalidEvent, "{event}");
+        assert!(error.what().contains(what), "{event}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_understood_touches_nothing() {
+    let world = World::start();
+    let function = world.lambda();
+    for (event, what) in mistakes() {
+        let invocation = function.run(event.clone()).await;
+        assert_eq!(outcome(&invocation), "InvalidEvent", "{event}");
+        assert!(error_message(&invocation).contains(what), "{event}");
+    }
+    let journal = world.faults.journal();
+    assert!(journal.is_empty(), "{journal}");
+}
+
+#[tokio::test]
+async fn an_event_that_names_secrets_leaves_the_configured_ones_alone() {
+    let world = World::start();
+    let (issued, other) = (world.document("AWSCURRENT").expect("a secret"), format!("{}-other", world.secret_id));
+    world.create_secret_of_text(&other, &issued.to_string());
+    let function = world.lambda();
+    for action in ["status", "refresh"] {
+        let invocation = function.run(json!({"action": action, "secret_ids": [other]})).await;
+        assert_eq!(invocation.outcome.response()["results"][0]["secret_id"], json!(other), "{action}");
+    }
+    assert_eq!(world.current(), issued);
+    let journal = world.faults.journal();
+    let stores = journal.iter().filter(|entry| entry.operation.contains("Secret"));
+    assert!(stores.clone().count() > 3 && stores.clone().all(|entry| entry.detail.contains(&other)), "{journal}");
+}
+
+#[tokio::test]
+async fn a_classic_scheduled_event_that_comes_twice_refreshes_once() {
+    let world = World::start();
+    let function = world.lambda();
+    let mut event = examples().into_iter().find(|(name, _)| name == "scheduled-event").expect("the example").1;
+    event["time"] = scheduled()["scheduled_time"].clone();
+    assert_eq!(outcome(&function.run(event.clone()).await), "refreshed");
+    assert_eq!(outcome(&function.run(event).await), "fresh");
+    assert_eq!(world.tiktok.core().redeems().len(), 1);
+}

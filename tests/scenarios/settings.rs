@@ -1,0 +1,193 @@
+//! The environment: what it may say, and what is told of what it may not.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::json;
+use tiktok_token_refresh::{error::Error, settings::Settings};
+
+use crate::{
+    evidence::error_message,
+    stand_ins::{Outcome, World},
+    support::{BINARY, outcome},
+};
+
+fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
+    let variables: HashMap<_, _> = variables.iter().copied().collect();
+    Settings::read(|name| variables.get(name).map(|value| (*value).to_owned()))
+}
+
+/// Settings with one more variable than the one that is needed.
+fn with(name: &str, value: &str) -> Result<Settings, Error> {
+    read(&[("SECRET_ID", "tiktok"), (name, value)])
+}
+
+#[test]
+fn a_secret_is_all_that_has_to_be_named() {
+    let settings = read(&[("SECRET_ID", "tiktok")]).expect("enough");
+    assert_eq!(settings.secret_ids, ["tiktok"]);
+    assert_eq!(settings.tiktok_api_url.as_str(), "https://business-api.tiktok.com/open_api/v1.3/");
+    assert_eq!(settings.min_token_lifetime, Duration::from_hours(12));
+    assert_eq!(settings.max_concurrency, 4);
+    assert_eq!(settings.metrics_namespace, "TikTokTokenRefresh");
+    assert_eq!(settings.function_name, "local");
+}
+
+#[test]
+fn every_variable_counts() {
+    let settings = read(&[
+        ("SECRET_ID", "one,two"),
+        ("TIKTOK_API_URL", "https://proxy.example.com/tiktok/"),
+        ("MIN_TOKEN_LIFETIME", "90m"),
+        ("MAX_CONCURRENCY", "7"),
+        ("METRICS_NAMESPACE", "Ads/TikTok"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "refresh-eu"),
+    ])
+    .expect("all are right");
+    assert_eq!(settings.secret_ids, ["one", "two"]);
+    assert_eq!(settings.tiktok_api_url.as_str(), "https://proxy.example.com/tiktok/");
+    assert_eq!(settings.min_token_lifetime, Duration::from_mins(90));
+    assert_eq!(settings.max_concurrency, 7);
+    assert_eq!(settings.metrics_namespace, "Ads/TikTok");
+    assert_eq!(settings.function_name, "refresh-eu");
+}
+
+#[test]
+fn a_variable_that_is_empty_is_one_that_is_not_there() {
+    let names = ["TIKTOK_API_URL", "MIN_TOKEN_LIFETIME", "MAX_CONCURRENCY", "METRICS_NAMESPACE"];
+    for empty in ["", "  "] {
+        let mut variables = names.map(|name| (name, empty)).to_vec();
+        variables.push(("SECRET_ID", "tiktok"));
+        assert_eq!(read(&variables).expect("the defaults"), read(&[("SECRET_ID", "tiktok")]).expect("the defaults"));
+    }
+}
+
+#[test]
+fn several_secrets_are_told_apart_by_commas_and_each_counts_once() {
+    for (text, ids) in [
+        ("one", &["one"][..]),
+        (" one , two,one,\n three ,, ", &["one", "two", "three"]),
+        (
+            "arn:aws:secretsmanager:eu-west-1:1:secret:a-AbCdEf,b/c_d+e=f.g@h",
+            &["arn:aws:secretsmanager:eu-west-1:1:secret:a-AbCdEf", "b/c_d+e=f.g@h"],
+        ),
+    ] {
+        assert_eq!(read(&[("SECRET_ID", text)]).expect("a list").secret_ids, ids, "{text}");
+    }
+    for nothing in ["", " ", ",", " , ,"] {
+        let error = read(&[("SECRET_ID", nothing)]).expect_err("no secret");
+        assert!(error.what().starts_with("SECRET_ID is missing"), "{nothing:?}: {error}");
+    }
+}
+
+#[test]
+fn a_duration_is_written_in_any_usual_way() {
+    for (text, minutes) in [
+        ("12h", 720),
+        (" 90m ", 90),
+        ("PT12H", 720),
+        ("1h30m", 90),
+        ("1h 30m", 90),
+        ("2 hours, 15 minutes", 135),
+        ("600s", 10),
+        ("0s", 0),
+    ] {
+        let settings = with("MIN_TOKEN_LIFETIME", text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(settings.min_token_lifetime, Duration::from_mins(minutes), "{text}");
+    }
+    for text in ["12", "half a day", "-1h", "1h ago", "h", "12 parsecs", "PT", "P1Y"] {
+        let error = with("MIN_TOKEN_LIFETIME", text).expect_err(text);
+        assert_eq!(error.what(), "MIN_TOKEN_LIFETIME is not a duration such as 12h or 90m.", "{text}");
+    }
+}
+
+#[test]
+fn the_apps_secret_travels_by_https_or_stays_on_this_machine() {
+    for (text, url) in [
+        ("https://business-api.tiktok.com/open_api/v1.3", "https://business-api.tiktok.com/open_api/v1.3/"),
+        ("https://example.com", "https://example.com/"),
+        ("https://example.com:8443/a/b/", "https://example.com:8443/a/b/"),
+        ("HTTPS://EXAMPLE.com/", "https://example.com/"),
+        ("http://127.0.0.1:8080/open_api", "http://127.0.0.1:8080/open_api/"),
+        ("http://127.1.2.3/", "http://127.1.2.3/"),
+        ("http://[::1]:8080", "http://[::1]:8080/"),
+        ("http://localhost:8080", "http://localhost:8080/"),
+        ("https://[::1]/", "https://[::1]/"),
+    ] {
+        let settings = with("TIKTOK_API_URL", text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(settings.tiktok_api_url.as_str(), url);
+    }
+    for (text, what) in [
+        ("http://business-api.tiktok.com/", "not https"),
+        ("http://localhost.example.com/", "not https"),
+        ("http://127.0.0.1.example.com/", "not https"),
+        ("http://128.0.0.1/", "not https"),
+        ("http://[::2]/", "not https"),
+        ("http://0.0.0.0/", "not https"),
+        ("ftp://example.com/", "not https"),
+        ("file:///tmp", "not https"),
+        ("https://example.com/?a=b", "more than a base URL"),
+        ("https://example.com/#top", "more than a base URL"),
+        ("https://user@example.com/", "more than a base URL"),
+        ("https://:password@example.com/", "more than a base URL"),
+        ("business-api.tiktok.com", "not a URL"),
+        ("/open_api/v1.3/", "not a URL"),
+        ("https://", "not a URL"),
+    ] {
+        let error = with("TIKTOK_API_URL", text).expect_err(text);
+        assert!(error.what().starts_with("TIKTOK_API_URL is ") && error.what().contains(what), "{text}: {error}");
+    }
+}
+
+#[test]
+fn concurrency_is_a_whole_number_from_one() {
+    assert_eq!(with("MAX_CONCURRENCY", "1").expect("a number").max_concurrency, 1);
+    for text in ["0", "-1", "1.5", "many", "99999999999999999999"] {
+        let error = with("MAX_CONCURRENCY", text).expect_err(text);
+        assert_eq!(error.what(), "MAX_CONCURRENCY is not a whole number from 1.", "{text}");
+    }
+}
+
+#[test]
+fn the_namespace_is_one_that_cloudwatch_takes() {
+    let longest = "n".repeat(255);
+    for text in ["TikTok", "Tik Tok", "a.b-c_d/e#f:g", "AWSome", &longest] {
+        assert_eq!(with("METRICS_NAMESPACE", text).expect(text).metrics_namespace, text);
+    }
+    let too_long = "n".repeat(256);
+    for text in ["AWS/TikTok", "TikTok!", "Tik\tTok", "Anzeigen/Förderung", ":TikTok", &too_long] {
+        let error = with("METRICS_NAMESPACE", text).expect_err(text);
+        assert!(error.what().starts_with("METRICS_NAMESPACE is not a CloudWatch namespace"), "{text}: {error}");
+    }
+}
+
+/// Every variable wrong at once.
+const WRONG: [(&str, &str); 5] = [
+    ("SECRET_ID", " "),
+    ("TIKTOK_API_URL", "http://example.com/?token=canary"),
+    ("MIN_TOKEN_LIFETIME", "canary"),
+    ("MAX_CONCURRENCY", "canary"),
+    ("METRICS_NAMESPACE", "canary!"),
+];
+
+#[test]
+fn every_problem_is_in_one_message_and_no_value_is() {
+    let error = read(&WRONG).expect_err("all are wrong");
+    assert_eq!(error.kind().name(), "InvalidConfiguration");
+    for (name, _) in WRONG {
+        assert_eq!(error.what().matches(name).count(), 1, "{name}: {error}");
+    }
+    assert!(!error.to_string().contains("canary"), "{error}");
+}
+
+#[tokio::test]
+async fn wrong_settings_fail_every_invocation_with_all_there_is_to_correct() {
+    let world = World::start();
+    let function = world.function_with(BINARY, &WRONG);
+    for event in [json!({}), json!({"action": "status"})] {
+        let invocation = function.run(event).await;
+        assert!(matches!(invocation.outcome, Outcome::Error { .. }), "the process has started, so that it can tell");
+        assert_eq!(outcome(&invocation), "InvalidConfiguration");
+        assert!(WRONG.iter().all(|(name, _)| error_message(&invocation).contains(name)));
+    }
+    assert!(world.faults.journal().is_empty());
+}
