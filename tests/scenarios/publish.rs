@@ -10,7 +10,7 @@ use crate::{
 const READER: &str = "reader";
 
 /// A world whose credentials secret publishes to one reader secret, which is empty.
-async fn world(format: &str) -> (World, String) {
+pub async fn world(format: &str) -> (World, String) {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let reader = format!("tiktok/{READER}/{id}");
     let publish = json!([{"secret_id": reader, "format": format}]);
@@ -21,7 +21,7 @@ async fn world(format: &str) -> (World, String) {
     (world, reader)
 }
 
-async fn read(world: &World, reader: &str) -> Option<Value> {
+pub async fn read(world: &World, reader: &str) -> Option<Value> {
     let (_, body) = world.secrets_manager.client().get(reader, "AWSCURRENT").await?;
     Some(serde_json::from_str(&body).expect("JSON"))
 }

