@@ -28,33 +28,27 @@ impl World {
         got.expect("a version with this label").1
     }
 
-    /// Stores a text as AWSCURRENT, as a person does in the console.
-    pub fn put_by_hand(&self, text: &str) {
-        let (client, name, text) = (self.secrets_manager.client(), self.secret_id.clone(), text.to_owned());
-        let put = async move { client.put(&name, &text).await };
-        self.secrets_manager.background().block_on(put).expect("a person may write");
-    }
-
     /// Changes the current document, as a person does in the console.
-    pub fn edit(&self, change: impl FnOnce(&mut Value)) {
+    pub async fn edit(&self, change: impl FnOnce(&mut Value)) {
         let mut document = self.current();
         change(&mut document);
-        self.put_by_hand(&document.to_string());
+        self.store(&document.to_string()).await;
     }
 
     /// A person pastes the first tokens of another grant over those in the secret.
-    pub fn paste_other_tokens(&mut self) {
+    pub async fn paste_other_tokens(&mut self) {
         let issued = self.tiktok.core().authorize(APP_ID, GrantSpec::default());
         self.grant = issued.grant;
         self.edit(|document| {
             document["access_token"] = issued.access_token.into();
             document["refresh_token"] = issued.refresh_token.into();
-        });
+        })
+        .await;
     }
 
     /// Makes the tokens in the secret look older than the minute in which TikTok may not know them yet.
-    pub fn age_tokens(&self) {
-        self.edit(|document| document["refreshed_at"] = "2026-01-01T00:00:00Z".into());
+    pub async fn age_tokens(&self) {
+        self.edit(|document| document["refreshed_at"] = "2026-01-01T00:00:00Z".into()).await;
     }
 
     /// Every version that the secret has.

@@ -324,3 +324,14 @@ fn the_names_in_the_schema_are_those_of_the_code() {
     let outcomes = OutcomeKind::ALL.map(|kind| json!(kind).as_str().expect("a name").to_owned()).into();
     assert_eq!(names(&report["$defs"]["outcome"]["properties"]["outcome"]["oneOf"]), outcomes);
 }
+
+#[test]
+fn the_readme_names_every_event_outcome_and_error() {
+    let readme = include_str!("../../README.md");
+    let events = examples().into_iter().map(|(name, _)| format!("events/{name}.json"));
+    let outcomes = OutcomeKind::ALL.iter().map(|kind| format!("`{}`", json!(kind).as_str().expect("a name")));
+    let errors = Kind::ALL.iter().map(|kind| format!("`{}`", kind.name()));
+    for name in events.chain(outcomes).chain(errors) {
+        assert!(readme.contains(&name), "{name}");
+    }
+}

@@ -48,13 +48,13 @@ async fn credentials_work_in_every_form_that_people_store_them_in() {
 }
 
 /// A world whose credentials secret leaves the app's credentials to another secret, which holds this; null is no secret.
-fn world_with_app(app: &Value) -> (World, String) {
+async fn world_with_app(app: &Value) -> (World, String) {
     let world = world(|_| {});
     let (name, current) = (format!("{}-app", world.secret_id), world.current());
     let tokens = json!({
         "app_secret_id": name, "access_token": current["access_token"], "refresh_token": current["refresh_token"],
     });
-    world.put_by_hand(&tokens.to_string());
+    world.store(&tokens.to_string()).await;
     if !app.is_null() {
         world.create_secret_of_text(&name, &app.to_string());
     }
@@ -63,7 +63,7 @@ fn world_with_app(app: &Value) -> (World, String) {
 
 #[tokio::test]
 async fn the_apps_credentials_may_be_in_a_secret_of_their_own_which_is_only_read() {
-    let (world, name) = world_with_app(&json!({"app_id": APP_ID, "app_secret": APP_SECRET, "other": 1}));
+    let (world, name) = world_with_app(&json!({"app_id": APP_ID, "app_secret": APP_SECRET, "other": 1})).await;
     assert_eq!(outcome(&world.lambda().run(refresh()).await), "refreshed");
     world.assert_usable();
     assert_eq!(world.current().get("secret"), None, "the app's secret is not copied");
@@ -81,7 +81,7 @@ async fn what_is_wrong_with_the_apps_own_secret_is_told_with_its_name_before_any
         (json!({"app_id": " ", "secret": APP_SECRET}), "InvalidSecret", "'app_id'"),
         (json!([APP_ID, APP_SECRET]), "InvalidSecret", "not a JSON object"),
     ] {
-        let (world, name) = world_with_app(&app);
+        let (world, name) = world_with_app(&app).await;
         let invocation = world.lambda().run(refresh()).await;
         assert_eq!(outcome(&invocation), error, "{app}");
         let message = error_message(&invocation);

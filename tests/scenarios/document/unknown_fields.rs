@@ -49,9 +49,9 @@ fn text(issued: &Issued) -> String {
     )
 }
 
-/// Every unknown field is there as it was, once, and in its old order.
+/// Every unknown field is there as it was, once, and in its old order. Returns where.
 #[track_caller]
-fn assert_unchanged(text: &str) {
+fn assert_unchanged(text: &str) -> Vec<usize> {
     let place = |field: &&str| {
         let ends = [format!("{field},"), format!("{field}}}")].map(|end| text.matches(&end).count());
         assert_eq!(ends.iter().sum::<usize>(), 1, "{field} in {text}");
@@ -59,6 +59,7 @@ fn assert_unchanged(text: &str) {
     };
     let places: Vec<usize> = UNKNOWN.iter().map(place).collect();
     assert!(places.is_sorted(), "{text}");
+    places
 }
 
 #[tokio::test]
@@ -73,7 +74,13 @@ async fn unknown_fields_survive_every_cycle_to_the_digit() {
         let function = world.lambda();
         for day in 0..2 {
             assert_eq!(outcome(&function.run(refresh()).await), ending, "{flow}, day {day}");
-            assert_unchanged(&world.text("AWSCURRENT"));
+            let text = world.text("AWSCURRENT");
+            let places = assert_unchanged(&text);
+            let (before, token) = (2 * (UNKNOWN.len() / 3), text.find("\"access_token\":").expect("a token"));
+            assert!(
+                (places[before - 1]..places[before]).contains(&token),
+                "a new token stands where the old one stood"
+            );
         }
         assert!(world.text("AWSCURRENT").contains("\"advertiser_ids\":[\"7000000000000000001\","), "{flow} has run");
     }

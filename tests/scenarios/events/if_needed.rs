@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     evidence::log,
-    stand_ins::{Fault, Function, GrantSpec, Invocation, When, World, secrets_manager::client::new_token},
-    support::{BINARY, outcome, refresh},
+    stand_ins::{Fault, Function, GrantSpec, Invocation, When, World},
+    support::{BINARY, outcome, refresh, strict},
 };
 
 async fn top_up(function: &Function) -> Invocation {
@@ -77,16 +77,6 @@ async fn tokens_that_an_earlier_run_staged_are_resumed() {
     assert_eq!(world.tiktok.core().redeems().len(), 1);
 }
 
-/// Makes the claim in the secret look as old as it will be in an hour.
-async fn age_claim(world: &World) {
-    let mut claim: Value = serde_json::from_str(&world.text("TIKTOK_CLAIM")).expect("a claim");
-    claim["claim"]["claimed_at"] = json!("2026-01-01T00:00:00Z");
-    claim["claim"]["expires_at"] = json!("2026-01-01T00:00:30Z");
-    let (client, token) = (world.secrets_manager.client(), new_token());
-    let put = client.put_labelled(&world.secret_id, &token, &claim.to_string(), &["TIKTOK_CLAIM"]).await;
-    put.expect("the label can be moved");
-}
-
 #[tokio::test]
 async fn a_run_that_failed_after_its_claim_is_made_good_as_soon_as_the_claim_has_ended() {
     let world = World::start();
@@ -95,7 +85,7 @@ async fn a_run_that_failed_after_its_claim_is_made_good_as_soon_as_the_claim_has
     world.faults.at(When::operation("oauth2/refresh_token"), Fault::tiktok(40113, "Not today."));
     assert_eq!(outcome(&function.run(refresh()).await), "TikTokMisconfigured");
     assert_eq!(outcome(&top_up(&function).await), "in_progress", "that run could still be at work");
-    age_claim(&world).await;
+    world.let_the_claim_expire().await;
     let invocation = top_up(&function).await;
     assert_eq!(outcome(&invocation), "refreshed");
     assert_eq!(plan(&invocation), "renew: the last run did not finish");
@@ -105,10 +95,10 @@ async fn a_run_that_failed_after_its_claim_is_made_good_as_soon_as_the_claim_has
 
 #[tokio::test]
 async fn tokens_that_a_person_pasted_in_are_refreshed() {
-    let mut world = World::start();
+    let Some(mut world) = strict(World::start()) else { return };
     let function = world.lambda();
     function.run(refresh()).await;
-    world.paste_other_tokens();
+    world.paste_other_tokens().await;
     let invocation = top_up(&function).await;
     assert_eq!(outcome(&invocation), "refreshed");
     assert_eq!(plan(&invocation), "renew: these tokens have not been refreshed by this function");

@@ -76,7 +76,7 @@ async fn staged_tokens_are_seen_as_superseded_once_a_person_has_pasted_others() 
     let mut world = World::start();
     world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
     world.lambda().run(refresh()).await;
-    world.paste_other_tokens();
+    world.paste_other_tokens().await;
     let status = status(&world).await;
     assert_eq!((&status["staged"], &status["claim"]), (&json!("superseded"), &json!(null)));
 }
