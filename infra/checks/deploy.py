@@ -1,0 +1,2 @@
+def stage():
+    """todo"""
