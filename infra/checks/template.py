@@ -1,12 +1,17 @@
 """The template: as it is written, and as CloudFormation gets it."""
 
 import copy
+import logging
 import os
 
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from .tools import TEMPLATE
+
+
+# The transform keeps usage metrics that it has nobody to send to, and says so.
+logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
 
 def written():
