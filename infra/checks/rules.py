@@ -1,3 +1,4 @@
+import copy
 import re
 import tomllib
 
@@ -59,13 +60,24 @@ ALARMS = {
 
 
 def stage():
-    """What has to be true of the transformed template."""
+    """What has to be true of the transformed template, and would be noticed if it were not."""
     template = transformed()
     for rule in RULES:
         problems = list(rule(template))
         if problems:
             raise Failure(f"Not so: {rule.__doc__}\n" + "\n".join(problems))
         say(f"so it is: {rule.__doc__}")
+    from .sabotage import SABOTAGE  # It breaks these rules, so it needs them first.
+
+    for rule in RULES:
+        if not any(broken is rule for broken, _ in SABOTAGE):
+            raise Failure(f"Nobody has shown that this rule can be broken: {rule.__name__}")
+    for number, (rule, change) in enumerate(SABOTAGE):
+        sabotaged = copy.deepcopy(template)
+        change(sabotaged)
+        if not list(rule(sabotaged)):
+            raise Failure(f"{rule.__name__} finds nothing wrong with a template that breaks it (number {number}).")
+    say(f"{len(SABOTAGE)} templates that break a rule: each is found out")
 
 
 def alarms_complete(template):

@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import venv
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,7 +92,3 @@ def dump(value):
 
 def say(text):
     print(text, flush=True)
-
-
-def warn(text):
-    print(text, file=sys.stderr, flush=True)
