@@ -1,3 +1,5 @@
+import functools
+
 from .tools import WORK, Failure, offline, run, say
 
 BUILT = WORK / "sam"
@@ -18,8 +20,8 @@ def stage():
     say(f"bootstrap: {bootstrap.stat().st_size} bytes, needs glibc {'.'.join(map(str, max(needed)))}")
 
 
+@functools.cache
 def built():
-    """The built template, which is built first if it is not there."""
-    if not (BUILT / "template.yaml").exists():
-        stage()
+    """The built template. Built anew once a run, or a stage by itself would deploy what there was before the last change."""
+    stage()
     return BUILT / "template.yaml"

@@ -15,7 +15,8 @@ TRANSPORT = ("DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy")
 
 def stage():
     """The stack comes up in an emulator, twice, and its zip does its work there: by hand, by schedule, after an update."""
-    say(f"the emulator takes no metric math: {', '.join(emulator.METRIC_MATH)} are deployed without theirs")
+    say(f"for the emulator, {', '.join(emulator.METRIC_MATH)} go without metric math, the schedules fire every minute,")
+    say("and the failure destination is the unqualified function's instead of the alias's")
     with emulator.cloud() as cloud, emulator.tiktok() as (tiktok_url, document):
 
         def change(template):
@@ -35,6 +36,7 @@ def stage():
         expect(stack.status == "CREATE_COMPLETE", f"the stack is {stack.status}")
         complete(stack, without=TRANSPORT)
         two_stacks(cloud, stack, change)
+        every_option(cloud, stack, change)
         refused(cloud, stack, change)
         lifecycle(stack, document)
         updated(cloud, stack, every_minute, first)
@@ -69,6 +71,30 @@ def two_stacks(cloud, stack, change):
         say("its queues refuse plain HTTP, even to the administrator")
     else:
         raise Failure("In the emulator, a queue can be read over plain HTTP.")
+
+
+def every_option(cloud, stack, change):
+    account = stack.outputs["SecretArn"].split(":")[4]
+    secret, key = stack.outputs["SecretArn"], f"arn:aws:kms:{emulator.REGION}:{account}:key/12345678-1234-1234-1234-123456789012"
+    options = {
+        "ExistingSecretArn": secret,
+        "KmsKeyArn": key,
+        "AppSecretArn": f"arn:aws:secretsmanager:{emulator.REGION}:{account}:secret:tiktok/app-AbCdEf",
+        "AppSecretKmsKeyArn": key,
+        "AlarmTopicArn": stack.outputs["AlarmTopicArn"],
+        "CreateDashboard": "false",
+        "SuccessEventBusArn": f"arn:aws:events:{emulator.REGION}:{account}:event-bus/default",
+        "PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess",
+    }
+    other = cloud.deploy("options", options, change)
+    expect(other.status == "CREATE_COMPLETE", f"with every option the stack is {other.status}")
+    kept = {"CredentialsSecret", "AlarmTopic", "AlarmTopicPolicy", "AlarmSubscription", "Dashboard"} & set(other.resources)
+    expect(not kept, f"{kept} are there although nobody asked for them")
+    expect(other.outputs["SecretArn"] == secret, "another secret than the existing one is used")
+    policy = cloud.client("iam").get_role_policy(RoleName=other.physical("FunctionRole"), PolicyName="Secrets")["PolicyDocument"]
+    found = [it["Sid"] for it in policy["Statement"]]
+    expect(found == ["RefreshCredentials", "UseKeyOfCredentials", "ReadApp", "UseKeyOfApp"], f"the policy has {found}")
+    say(f"a stack with every option: {', '.join(options)}")
 
 
 def refused(cloud, stack, change):
