@@ -1,0 +1,189 @@
+import json
+import time
+
+import botocore.exceptions
+
+from . import emulator
+from .template import resources, written
+from .tools import Failure, say
+
+# The schedules fire every minute.
+PATIENCE = 100
+# What the emulator, which speaks plain HTTP, does not let anybody past; the second stack keeps them, and shows it.
+TRANSPORT = ("DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy")
+
+
+def stage():
+    """The stack comes up in an emulator, twice, and its zip does its work there: by hand, by schedule, after an update."""
+    say(f"for the emulator, {', '.join(emulator.METRIC_MATH)} go without metric math, the schedules fire every minute,")
+    say("and the failure destination is the unqualified function's instead of the alias's")
+    with emulator.cloud() as cloud, emulator.tiktok() as (tiktok_url, document):
+
+        def change(template):
+            variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+            variables |= {"TIKTOK_API_URL": tiktok_url, "AWS_ENDPOINT_URL_SECRETS_MANAGER": cloud.url}
+
+        def first(template):
+            change(template)
+            template["Resources"]["HourlySchedule"]["Properties"]["ScheduleExpression"] = "rate(1 minute)"
+            # The emulator knows the destinations of the unqualified function alone.
+            template["Resources"]["FunctionEventInvokeConfig"]["Properties"]["Qualifier"] = "$LATEST"
+            for policy in TRANSPORT:
+                del template["Resources"][policy]
+
+        every_minute = {"ScheduleExpression": "rate(1 minute)", "AlarmEmail": "somebody@example.org"}
+        stack = cloud.deploy("first", every_minute, first)
+        expect(stack.status == "CREATE_COMPLETE", f"the stack is {stack.status}")
+        complete(stack, without=TRANSPORT)
+        two_stacks(cloud, stack, change)
+        every_option(cloud, stack, change)
+        refused(cloud, stack, change)
+        lifecycle(stack, document)
+        updated(cloud, stack, every_minute, first)
+        failed_event(cloud, stack)
+        scheduled(stack)
+        removed(cloud, stack)
+
+
+def expect(so, otherwise):
+    if not so:
+        raise Failure(f"In the emulator, {otherwise}")
+
+
+def complete(stack, without):
+    wanted = {name: it["Type"] for name, it in written()["Resources"].items() if name not in without}
+    wanted["Function"] = "AWS::Lambda::Function"
+    for name, kind in wanted.items():
+        expect(stack.resources.get(name, ("nothing",))[0] == kind, f"{name} is missing")
+    say(f"{len(stack.resources)} resources, {len(resources(written(), 'AWS::CloudWatch::Alarm'))} of them alarms")
+
+
+def two_stacks(cloud, stack, change):
+    second = cloud.deploy("second", {}, change)
+    expect(second.status == "CREATE_COMPLETE", f"the second stack is {second.status}")
+    shared = {it for _, it in stack.resources.values()} & {it for _, it in second.resources.values()} - {"live"}
+    expect(not shared, f"two stacks share {shared}")
+    say("a second stack beside it, and nothing shared")
+    try:
+        cloud.client("sqs").receive_message(QueueUrl=second.outputs["ExecutionFailureQueueUrl"])
+    except botocore.exceptions.ClientError as error:
+        expect(error.response["Error"]["Code"] == "AccessDenied", f"the queue answers {error}")
+        say("its queues refuse plain HTTP, even to the administrator")
+    else:
+        raise Failure("In the emulator, a queue can be read over plain HTTP.")
+
+
+def every_option(cloud, stack, change):
+    account = stack.outputs["SecretArn"].split(":")[4]
+    secret, key = stack.outputs["SecretArn"], f"arn:aws:kms:{emulator.REGION}:{account}:key/12345678-1234-1234-1234-123456789012"
+    options = {
+        "ExistingSecretArn": secret,
+        "KmsKeyArn": key,
+        "AppSecretArn": f"arn:aws:secretsmanager:{emulator.REGION}:{account}:secret:tiktok/app-AbCdEf",
+        "AppSecretKmsKeyArn": key,
+        "AlarmTopicArn": stack.outputs["AlarmTopicArn"],
+        "CreateDashboard": "false",
+        "SuccessEventBusArn": f"arn:aws:events:{emulator.REGION}:{account}:event-bus/default",
+        "PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess",
+    }
+    other = cloud.deploy("options", options, change)
+    expect(other.status == "CREATE_COMPLETE", f"with every option the stack is {other.status}")
+    kept = {"CredentialsSecret", "AlarmTopic", "AlarmTopicPolicy", "AlarmSubscription", "Dashboard"} & set(other.resources)
+    expect(not kept, f"{kept} are there although nobody asked for them")
+    expect(other.outputs["SecretArn"] == secret, "another secret than the existing one is used")
+    policy = cloud.client("iam").get_role_policy(RoleName=other.physical("FunctionRole"), PolicyName="Secrets")["PolicyDocument"]
+    found = [it["Sid"] for it in policy["Statement"]]
+    expect(found == ["RefreshCredentials", "UseKeyOfCredentials", "ReadApp", "UseKeyOfApp"], f"the policy has {found}")
+    say(f"a stack with every option: {', '.join(options)}")
+
+
+def refused(cloud, stack, change):
+    secret, topic = stack.outputs["SecretArn"], stack.outputs["AlarmTopicArn"]
+    for parameters in (
+        {"SecretName": "tiktok/ads", "ExistingSecretArn": secret},
+        {"AlarmEmail": "somebody@example.org", "AlarmTopicArn": topic},
+        {"AppSecretKmsKeyArn": "arn:aws:kms:eu-west-1:000000000000:key/1"},
+        {"ExistingSecretArn": secret[: -len("-123456")]},
+        {"LogLevel": "ERROR"},
+        {"TimeoutSeconds": "30"},
+    ):
+        try:
+            cloud.deploy("refused", parameters, change)
+        except Failure as failure:
+            expect("ValidationError" in str(failure), f"{parameters} fails otherwise:\n{failure}")
+        else:
+            raise Failure(f"{list(parameters)} can be combined.")
+        say(f"refused: {', '.join(parameters)}")
+
+
+def lifecycle(stack, document):
+    kind, answer = stack.invoke({"action": "refresh"})
+    expect(kind == "InvalidSecret" and "Authorise the app" in answer["errorMessage"], f"the placeholder leads to {answer}")
+    say(f"the placeholder: {kind}: {answer['errorMessage']}")
+    stack.put_secret(document)
+    expect(outcome(stack.invoke({"action": "refresh"})) == "refreshed", "the credentials are not refreshed")
+    expect(outcome(stack.invoke({"action": "refresh", "if_needed": True})) == "fresh", "the top-up finds something to do")
+    new = stack.secret()
+    expect(new["access_token"] != document["access_token"] and new["advertiser_ids"], "the secret did not change")
+    say("the credentials: refreshed, then fresh")
+
+
+def outcome(invocation):
+    kind, answer = invocation
+    if kind:
+        raise Failure(f"The run failed: {answer}")
+    return answer["results"][0].get("outcome")
+
+
+def updated(cloud, stack, parameters, change):
+    before = stack.secret()
+    again = cloud.deploy(stack.name, parameters | {"TimeoutSeconds": "90"}, change)
+    expect(again.status == "UPDATE_COMPLETE", f"the update ends as {again.status}")
+    expect(again.secret() == before, "the update changed the secret")
+    alias = cloud.client("lambda").get_function_configuration(FunctionName=again.outputs["FunctionAliasArn"])
+    expect((alias["Timeout"], alias["Version"] != "1") == (90, True), f"the alias stayed on version {alias['Version']}")
+    say(f"an update of a parameter: the alias is on version {alias['Version']}, and the secret is as it was")
+
+
+def failed_event(cloud, stack):
+    """An asynchronous event that fails is repeated and ends in the queue, with the reason."""
+    good = stack.secret()
+    stack.put_secret({"app_id": ""})
+    functions, queues = cloud.client("lambda"), cloud.client("sqs")
+    functions.invoke(FunctionName=stack.outputs["FunctionName"], InvocationType="Event", Payload=b'{"action":"refresh"}')
+    queue, until = stack.outputs["ExecutionFailureQueueUrl"], time.monotonic() + 30
+    messages = []
+    while not messages and time.monotonic() < until:
+        messages = queues.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", [])
+    stack.put_secret(good)
+    expect(messages, "the failed event did not arrive in the execution failure queue")
+    body = json.loads(messages[0]["Body"])
+    expect(body["responsePayload"]["errorType"] == "InvalidSecret", f"the message says {body}")
+    attempts = body["requestContext"]["approximateInvokeCount"]
+    say(f"a failed event: in the execution failure queue after {attempts} attempts, as {body['responsePayload']['errorType']}")
+
+
+def scheduled(stack):
+    """Both schedules reach the function. The emulator does not fill in <aws.scheduler.scheduled-time>, so the function
+    refuses the daily event and names the placeholder: that is how it is known to have arrived, unchanged."""
+    wanted = {
+        "the hourly top-up": "the access token lives until",
+        "the daily refresh": "still the placeholder <aws.scheduler.scheduled-time>",
+    }
+    known, until = len(stack.logs()), time.monotonic() + PATIENCE
+    while wanted and time.monotonic() < until:
+        time.sleep(2)
+        lines = stack.logs()[known:]
+        for name, sign in list(wanted.items()):
+            if any(sign in line for line in lines):
+                say(f"{name} arrived by schedule")
+                del wanted[name]
+    expect(not wanted, f"within {PATIENCE} s there was no sign of {', '.join(wanted)}")
+
+
+def removed(cloud, stack):
+    before, formation = stack.secret(), cloud.client("cloudformation")
+    formation.delete_stack(StackName=stack.name)
+    formation.get_waiter("stack_delete_complete").wait(StackName=stack.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    expect(stack.secret() == before, "the secret went with the stack")
+    say("the stack removed: the secret is still there")

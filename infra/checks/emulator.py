@@ -1,0 +1,183 @@
+"""MiniStack, an emulator of AWS that enforces IAM and runs the deployed zip as a process, and what it cannot do."""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import boto3
+from botocore.config import Config
+from samtranslator.yaml_helper import yaml_parse
+
+from .build import built
+from .tools import PROJECT, WORK, Failure, dump, environment_of, free_port, offline, process, run
+
+REGION = "eu-west-1"
+# MiniStack's administrator.
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+# MiniStack refuses alarms over metric math. There, each watches the first metric of its expression instead.
+METRIC_MATH = ("NoSuccessAlarm", "DurationAlarm")
+
+
+class Cloud:
+    def __init__(self, url, scratch):
+        self.url, self.scratch = url, scratch
+
+    def client(self, service):
+        config = Config(retries={"max_attempts": 1}, read_timeout=120, proxies={})
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+            config=config,
+        )
+
+    def deploy(self, name, parameters=None, change=lambda template: None):
+        """`sam deploy` of the built template, with what the emulator needs."""
+        template = yaml_parse(built().read_text())
+        template["Resources"]["Function"]["Properties"]["CodeUri"] = str(built().parent / "Function")
+        for path in ("LicenseUrl", "ReadmeUrl"):
+            del template["Metadata"]["AWS::ServerlessRepo::Application"][path]
+        for alarm in METRIC_MATH:
+            plain(template["Resources"][alarm]["Properties"])
+        change(template)
+        path = self.scratch / f"{name}.json"
+        path.write_text(dump(template))
+        values = {"Architecture": "x86_64"} | (parameters or {})
+        overrides = [f'{key}="{value}"' for key, value in values.items()]
+        command = ["sam", "deploy", "--template-file", path, "--stack-name", name, "--resolve-s3", "--no-confirm-changeset"]
+        command += ["--no-fail-on-empty-changeset", "--capabilities", "CAPABILITY_IAM", "--no-progressbar"]
+        run([*command, "--parameter-overrides", *overrides], "sam deploy failed", env=self.environment(), cwd=self.scratch)
+        return Stack(self, name)
+
+    def environment(self):
+        return offline() | KEYS | {"AWS_ENDPOINT_URL": self.url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
+class Stack:
+    def __init__(self, cloud, name):
+        self.cloud, self.name = cloud, name
+        formation = cloud.client("cloudformation")
+        (described,) = formation.describe_stacks(StackName=name)["Stacks"]
+        self.status = described["StackStatus"]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        summaries = formation.get_paginator("list_stack_resources").paginate(StackName=name)
+        self.resources = {
+            it["LogicalResourceId"]: (it["ResourceType"], it["PhysicalResourceId"])
+            for page in summaries
+            for it in page["StackResourceSummaries"]
+        }
+
+    def physical(self, logical):
+        return self.resources[logical][1]
+
+    def invoke(self, event):
+        """Invokes the alias and returns the error type, if it failed, and the answer."""
+        done = self.cloud.client("lambda").invoke(
+            FunctionName=self.outputs["FunctionAliasArn"], Payload=json.dumps(event).encode()
+        )
+        answer = json.loads(done["Payload"].read())
+        return (answer.get("errorType"), answer) if "FunctionError" in done else (None, answer)
+
+    def secret(self, label="AWSCURRENT"):
+        secrets = self.cloud.client("secretsmanager")
+        value = secrets.get_secret_value(SecretId=self.outputs["SecretArn"], VersionStage=label)
+        return json.loads(value["SecretString"])
+
+    def put_secret(self, document):
+        self.cloud.client("secretsmanager").put_secret_value(
+            SecretId=self.outputs["SecretArn"], SecretString=json.dumps(document)
+        )
+
+    def logs(self):
+        events = self.cloud.client("logs").get_paginator("filter_log_events")
+        pages = events.paginate(logGroupName=self.physical("FunctionLogGroup"))
+        return [event["message"] for page in pages for event in page["events"]]
+
+
+def plain(alarm):
+    """The alarm without metric math."""
+    (first, *_) = [it["MetricStat"] for it in alarm.pop("Metrics") if "MetricStat" in it]
+    alarm |= first["Metric"] | {"Statistic": first["Stat"], "Period": first["Period"]}
+
+
+@contextmanager
+def cloud():
+    """MiniStack on a free port of loopback, with IAM enforced."""
+    python = environment_of("emulator") / "python"
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    WORK.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=WORK, prefix="cloud-") as scratch:
+        scratch = type(WORK)(scratch)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environment = kept | {
+            "AUTH": "true",
+            "AWS_ENDPOINT_URL": url,
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "IOT_MTLS_ENABLED": "0",
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",
+            "LAMBDA_EXECUTOR": "local",
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "SFTP_ENABLED": "0",
+            "STATE_DIR": str(scratch / "state"),
+            "TMPDIR": str(scratch),
+        }
+        log = scratch / "ministack.log"
+        with log.open("w") as output:
+            command = [python, "-m", "ministack"]
+            with process(command, env=environment, cwd=scratch, stdout=output, stderr=output) as running:
+                try:
+                    await_health(url, running)
+                    yield Cloud(url, scratch)
+                except BaseException:
+                    lines = [line[:300] for line in log.read_text().splitlines()]
+                    print("The end of what MiniStack logged:", *lines[-40:], sep="\n", flush=True)
+                    raise
+
+
+def await_health(url, running):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    until = time.monotonic() + 60
+    while True:
+        try:
+            opener.open(f"{url}/_ministack/health", timeout=5).close()
+            return
+        except (OSError, urllib.error.URLError) as error:
+            if running.poll() is not None or time.monotonic() > until:
+                raise Failure(f"MiniStack did not start: {error}") from None
+            time.sleep(0.1)
+
+
+@contextmanager
+def tiktok():
+    """The project's stand-in for TikTok; yields its address and a credentials document that it knows the tokens of."""
+    run(["cargo", "build", "--locked", "--quiet", "--example", "stand_ins"], "the stand-ins did not build", cwd=PROJECT)
+    target = WORK.parent / "debug" / "examples" / "stand_ins"
+    with process([target], stdout=subprocess.PIPE, text=True, env=offline()) as running:
+        variables = {}
+        for line in running.stdout:
+            if line.strip() == "READY":
+                break
+            name, _, value = line.strip().partition("=")
+            variables[name] = value
+        else:
+            raise Failure("The stand-ins ended before they were ready.")
+        secrets = boto3.client(
+            "secretsmanager",
+            endpoint_url=variables["AWS_ENDPOINT_URL_SECRETS_MANAGER"],
+            region_name=REGION,
+            aws_access_key_id="anybody",
+            aws_secret_access_key="anything",
+            config=Config(proxies={}),
+        )
+        value = secrets.get_secret_value(SecretId=variables["SECRET_ID"], VersionStage="AWSCURRENT")
+        yield variables["TIKTOK_API_URL"], json.loads(value["SecretString"])

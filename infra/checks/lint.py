@@ -1,0 +1,24 @@
+import json
+
+from .tools import TEMPLATE, accept, offline, run
+
+ACCEPTED = {
+    ("WS1004", "Function"): "FunctionLogGroup is its log group; the rule looks for one named after the function.",
+    ("ES6000", "DeliveryDeadLetterQueue"): "It is a dead-letter queue itself, and nothing consumes it.",
+    ("ES6000", "ExecutionFailureQueue"): "It is where failures end, and nothing consumes it.",
+    ("ES7000", "AlarmSubscription"): "SNS redrives no e-mail.",
+}
+
+
+def stage():
+    """cfn-lint with the serverless rules, and sam validate --lint."""
+    command = ["cfn-lint", "--format", "json", "--include-checks", "I", "--append-rules", "cfn_lint_serverless.rules"]
+    output = run([*command, "--template", TEMPLATE], "cfn-lint failed", ok=(0, 2, 4, 6, 8, 10, 12, 14), env=offline())
+    findings = {}
+    for finding in json.loads(output):
+        place = finding["Location"]["Path"]
+        resource = str(place[1]) if place and len(place) > 1 else ""
+        line = finding["Location"]["Start"]["LineNumber"]
+        findings[finding["Rule"]["Id"], resource] = f"line {line}: {finding['Rule']['Id']} {resource}: {finding['Message']}"
+    accept(findings, ACCEPTED, "cfn-lint")
+    print(run(["sam", "validate", "--lint", "--template", TEMPLATE], "sam validate failed", env=offline()).strip())

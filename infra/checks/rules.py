@@ -1,0 +1,319 @@
+import copy
+import re
+import tomllib
+
+from .template import branches, references, resources, transformed, walk, written
+from .tools import PROJECT, Failure, say
+
+# CloudFormation writes it at creation and on a change of this text: a change would overwrite live tokens.
+PLACEHOLDER = '{"app_id":"","secret":"","access_token":"","refresh_token":""}'
+
+# (policy document's owner, action) that has to be granted on every resource, and why.
+EVERYWHERE = {
+    ("FunctionRole", "xray:PutTraceSegments"): "X-Ray knows no resources for it.",
+    ("FunctionRole", "xray:PutTelemetryRecords"): "X-Ray knows no resources for it.",
+}
+
+# A resource whose name is given and not generated; the name has to depend on the stack or on its owner's choice.
+NAMES = {
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::Scheduler::Schedule": "Name",
+    "AWS::Scheduler::ScheduleGroup": "Name",
+    "AWS::SecretsManager::Secret": "Name",
+}
+# These are names within a resource of the same stack.
+LOCAL_NAMES = {"AWS::Lambda::Alias"}
+
+# Of the function's secrets, all that it is allowed.
+SECRET_ACTIONS = {
+    "RefreshCredentials": {
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+    },
+    "ReadApp": {"secretsmanager:GetSecretValue"},
+}
+
+# What the issue lists, by the metric that each one watches.
+ALARMS = {
+    "ErrorsAlarm": ("AWS/Lambda", {"Errors"}),
+    "NoSuccessAlarm": (None, {"Refreshed", "Resumed", "Verified", "Kept", "Superseded"}),
+    "AccessTokenBelowOneHourAlarm": (None, {"AccessTokenSecondsRemaining"}),
+    "RefreshTokenBelow30DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
+    "RefreshTokenBelow7DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
+    "ReauthorizationRequiredAlarm": (None, {"ReauthorizationRequired"}),
+    "RefreshTokenRejectedAlarm": (None, {"Kept"}),
+    "AdvertisersStaleAlarm": (None, {"AdvertisersStale"}),
+    "DeliveryDeadLetterQueueAlarm": ("AWS/SQS", {"ApproximateNumberOfMessagesVisible"}),
+    "ExecutionFailureQueueAlarm": ("AWS/SQS", {"ApproximateNumberOfMessagesVisible"}),
+    "ThrottlesAlarm": ("AWS/Lambda", {"Throttles"}),
+    "AsyncEventsDroppedAlarm": ("AWS/Lambda", {"AsyncEventsDropped"}),
+    "ScheduleTargetErrorsAlarm": ("AWS/Scheduler", {"TargetErrorCount"}),
+    "DurationAlarm": ("AWS/Lambda", {"Duration"}),
+}
+
+
+def stage():
+    """What has to be true of the transformed template, and would be noticed if it were not."""
+    template = transformed()
+    for rule in RULES:
+        problems = list(rule(template))
+        if problems:
+            raise Failure(f"Not so: {rule.__doc__}\n" + "\n".join(problems))
+        say(f"so it is: {rule.__doc__}")
+    from .sabotage import SABOTAGE  # It breaks these rules, so it needs them first.
+
+    for rule in RULES:
+        if not any(broken is rule for broken, _ in SABOTAGE):
+            raise Failure(f"Nobody has shown that this rule can be broken: {rule.__name__}")
+    for number, (rule, change) in enumerate(SABOTAGE):
+        sabotaged = copy.deepcopy(template)
+        change(sabotaged)
+        if not list(rule(sabotaged)):
+            raise Failure(f"{rule.__name__} finds nothing wrong with a template that breaks it (number {number}).")
+    say(f"{len(SABOTAGE)} templates that break a rule: each is found out")
+
+
+def alarms_complete(template):
+    """Every alarm of the issue is there, watches its metric, tells somebody, and says what to do."""
+    alarms = resources(template, "AWS::CloudWatch::Alarm")
+    if set(alarms) != set(ALARMS):
+        yield f"alarms: {sorted(set(alarms) ^ set(ALARMS))}"
+    topic = {"Fn::If": ["CreateAlarmTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}
+    for name, alarm in alarms.items():
+        properties = alarm["Properties"]
+        if properties.get("AlarmActions") != [topic]:
+            yield f"{name} has another action than the topic"
+        if "What to do" not in properties.get("AlarmDescription", "") or len(properties["AlarmDescription"]) > 1024:
+            yield f"{name} does not say what to do, or at too great a length"
+        if properties.get("TreatMissingData") != ("breaching" if name == "NoSuccessAlarm" else "notBreaching"):
+            yield f"{name} takes missing data for something else"
+        metrics = [stat["MetricStat"]["Metric"] for stat in properties.get("Metrics", []) if "MetricStat" in stat] or [properties]
+        namespace, wanted = ALARMS.get(name, (None, set()))
+        if {metric["MetricName"] for metric in metrics} != wanted:
+            yield f"{name} watches {[metric['MetricName'] for metric in metrics]}"
+        for metric in metrics:
+            if metric["Namespace"] != (namespace or {"Ref": "MetricsNamespace"}):
+                yield f"{name} looks in namespace {metric['Namespace']}"
+        seconds = properties.get("Period", 3600) * properties["EvaluationPeriods"]
+        if seconds > 604_800:
+            yield f"{name} looks back more than the seven days that CloudWatch allows"
+
+
+def metrics_exist(template):
+    """The function publishes every metric of its own that an alarm or the dashboard shows, under this dimension."""
+    source = (PROJECT / "src/report.rs").read_text() + (PROJECT / "src/cycle/outcome.rs").read_text()
+    steps = re.findall(r'Self::\w+ => "(\w+)"', (PROJECT / "src/cycle/trace.rs").read_text())
+    known = set(re.findall(r'"([A-Z]\w+)"', source)) | {f"{step.capitalize()}Duration" for step in steps}
+    known |= set(re.findall(r"Kind::(ReauthorizationRequired)", source))
+    shown = set()
+    for _, value in walk(template["Resources"]):
+        if isinstance(value, dict) and "MetricName" in value and value["Namespace"] == {"Ref": "MetricsNamespace"}:
+            shown.add(value["MetricName"])
+            if [dimension["Name"] for dimension in value["Dimensions"]] != ["FunctionName"]:
+                yield f"{value['MetricName']} is looked for under other dimensions"
+    body = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
+    shown |= set(re.findall(r'"\$\{Namespace\}", "(\w+)", "FunctionName"', body))
+    if len(shown) < 15:
+        yield f"only {len(shown)} metrics were found, so this rule does not see them all"
+    for name in sorted(shown - known):
+        yield f"the function has no metric {name}"
+
+
+def queues_encrypted(template):
+    """Every queue is encrypted, keeps messages for 14 days, and refuses plain HTTP."""
+    queues = resources(template, "AWS::SQS::Queue")
+    if len(queues) != 2:
+        yield f"queues: {list(queues)}"
+    denied = set()
+    for policy in resources(template, "AWS::SQS::QueuePolicy").values():
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}:
+                denied |= {queue["Ref"] for queue in policy["Properties"]["Queues"]}
+    for name, queue in queues.items():
+        properties = queue["Properties"]
+        if properties.get("SqsManagedSseEnabled") is not True and not properties.get("KmsMasterKeyId"):
+            yield f"{name} is not encrypted"
+        if properties.get("MessageRetentionPeriod") != 14 * 24 * 3600:
+            yield f"{name} does not keep messages for 14 days"
+        if name not in denied:
+            yield f"{name} takes plain HTTP"
+
+
+def least_privilege(template):
+    """Every grant names its actions and exact resources; roles have no managed policy; secrets get three actions at most."""
+    unused = dict(EVERYWHERE)
+    for name, role in resources(template, "AWS::IAM::Role").items():
+        if role["Properties"].get("ManagedPolicyArns"):
+            yield f"{name} has managed policies"
+        for policy in role["Properties"]["Policies"]:
+            for conditional in policy["PolicyDocument"]["Statement"]:
+                for statement in branches(conditional):
+                    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                    for resource in branches(statement["Resource"]):
+                        if not isinstance(resource, dict) and resource != "*":
+                            yield f"{name}, {statement['Sid']}: {resource} is written out"
+                        if "*" in str(resource):
+                            for action in actions:
+                                if unused.pop((name, action), None) is None:
+                                    yield f"{name} may {action} on {resource}, and no reason is given"
+                    if any("*" in action for action in actions):
+                        yield f"{name}, {statement['Sid']}: actions with wildcards: {actions}"
+                    secret = {action for action in actions if action.startswith("secretsmanager:")}
+                    if secret and secret != SECRET_ACTIONS.get(statement["Sid"]):
+                        yield f"{name}, {statement['Sid']}: {sorted(secret)}"
+                    if any(action.startswith("kms:") for action in actions) and set(statement["Condition"]["StringEquals"]) != {
+                        "kms:ViaService",
+                        "kms:EncryptionContext:SecretARN",
+                    }:
+                        yield f"{name}, {statement['Sid']}: the key is not limited to Secrets Manager and this secret"
+    for name, action in unused:
+        yield f"{name} no longer has {action} everywhere; take the reason away"
+    for name, kind in (("FunctionPermissions", "AWS::Lambda::Permission"), ("managed policies", "AWS::IAM::ManagedPolicy")):
+        if resources(template, kind):
+            yield f"there are {name}, which nothing needs"
+
+
+def confused_deputy(template):
+    """Only this account's schedules, of this group, may take on the schedule role."""
+    statement = template["Resources"]["ScheduleRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+    if statement.get("Condition", {}).get("StringEquals") != {
+        "aws:SourceAccount": {"Ref": "AWS::AccountId"},
+        "aws:SourceArn": {"Fn::GetAtt": ["ScheduleGroup", "Arn"]},
+    }:
+        yield f"the condition is {statement.get('Condition')}"
+
+
+def public_principals(template):
+    """Whoever is named as * is only ever denied."""
+    for path, value in walk(template["Resources"]):
+        if isinstance(value, dict) and value.get("Principal") in ("*", {"AWS": "*"}) and value["Effect"] != "Deny":
+            yield "/".join(map(str, path))
+
+
+def no_secret(template):
+    """No literal secret: the placeholder is empty and unchanged, and no default or variable looks like a secret."""
+    secret = template["Resources"]["CredentialsSecret"]
+    if secret["Properties"].get("SecretString") != PLACEHOLDER:
+        yield "the placeholder was changed: the next update of a stack would put it over live tokens"
+    if "GenerateSecretString" in secret["Properties"]:
+        yield "the secret is generated"
+    for path, value in walk(template):
+        if isinstance(value, str) and re.search(r"AKIA[0-9A-Z]{16}|[0-9a-f]{40}|eyJ[\w-]{20}", value):
+            yield "/".join(map(str, path))
+    if written()["Resources"]["Function"]["Properties"]["CodeUri"] != "..":
+        yield "CodeUri does not name the crate"
+
+
+def secret_outlives(template):
+    """The credentials outlive the stack, and whatever would replace them."""
+    secret = template["Resources"]["CredentialsSecret"]
+    policies = (secret.get("DeletionPolicy"), secret.get("UpdateReplacePolicy"))
+    if policies != ("RetainExceptOnCreate", "Retain"):
+        yield f"the policies are {policies}"
+
+
+def deploys_twice(template):
+    """No name is fixed, so a second stack in the same account and Region collides with nothing."""
+    for name, resource in template["Resources"].items():
+        kind, properties = resource["Type"], resource.get("Properties", {})
+        given = {key for key in properties if key == "Name" or (key.endswith("Name") and key == NAMES.get(kind))}
+        if kind in LOCAL_NAMES:
+            continue
+        for key in given:
+            for value in branches(properties[key]):
+                if not references(value) & {"AWS::StackName", "SecretName"}:
+                    yield f"{name} is always named {value}"
+    for schedule in resources(template, "AWS::Scheduler::Schedule").values():
+        if schedule["Properties"].get("GroupName") != {"Ref": "ScheduleGroup"}:
+            yield "a schedule is in somebody else's group"
+
+
+def every_change_is_published(template):
+    """Every value that the function's configuration depends on is in the version's description, and so a new version."""
+    function = dict(template["Resources"]["Function"]["Properties"])
+    for unversioned in ("Tags", "Code"):
+        function.pop(unversioned)
+    # Replaced only with the stack itself.
+    constant = {"FunctionRole", "FunctionLogGroup"}
+    (version,) = resources(template, "AWS::Lambda::Version").values()
+    missing = references(function) - references(version["Properties"]["Description"]) - constant
+    if missing:
+        yield f"a change of {sorted(missing)} would not reach the alias"
+
+
+def function_is_as_agreed(template):
+    """The function has the agreed runtime, memory, architecture, tracing, logging and recursion guard."""
+    properties = template["Resources"]["Function"]["Properties"]
+    wanted = {
+        "Runtime": "provided.al2023",
+        "MemorySize": 128,
+        "RecursiveLoop": "Terminate",
+        "TracingConfig": {"Mode": "Active"},
+        "Architectures": [{"Ref": "Architecture"}],
+        "Role": {"Fn::GetAtt": ["FunctionRole", "Arn"]},
+    }
+    for key, value in wanted.items():
+        if properties.get(key) != value:
+            yield f"{key} is {properties.get(key)}"
+    if properties["LoggingConfig"].get("LogFormat") != "JSON" or "ReservedConcurrentExecutions" in properties:
+        yield "logging or concurrency is not as agreed"
+    if template["Parameters"]["Architecture"]["Default"] != "arm64":
+        yield "the default architecture is not arm64"
+    schedules = {name: it["Properties"]["Target"] for name, it in resources(template, "AWS::Scheduler::Schedule").items()}
+    inputs = sorted(target["Input"] for target in schedules.values())
+    if inputs != [
+        '{"action":"refresh","if_needed":true}',
+        '{"action":"refresh","scheduled_time":"<aws.scheduler.scheduled-time>"}',
+    ]:
+        yield f"the schedules send {inputs}"
+    for name, target in schedules.items():
+        if target["Arn"] != {"Ref": "FunctionAliaslive"} or "RetryPolicy" not in target or "DeadLetterConfig" not in target:
+            yield f"{name} does not call the alias with a retry policy and a dead-letter queue"
+
+
+def parameters_for_people(template):
+    """Every parameter has a description, a group and a label, and a pattern or a list of values."""
+    interface = template["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    parameters = template["Parameters"]
+    if sorted(grouped) != sorted(parameters) or set(interface["ParameterLabels"]) != set(parameters):
+        yield "groups or labels do not have each parameter once"
+    for name, parameter in parameters.items():
+        if not parameter.get("Description"):
+            yield f"{name} has no description"
+        if not {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter):
+            yield f"{name} takes anything"
+        if "AllowedPattern" in parameter and not re.fullmatch(parameter["AllowedPattern"], str(parameter["Default"])):
+            yield f"{name} does not take its own default"
+
+
+def one_version(template):
+    """The Serverless Application Repository gets the version of Cargo.toml."""
+    crate = tomllib.loads((PROJECT / "Cargo.toml").read_text())["package"]
+    application = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    if (application["SemanticVersion"], application["SpdxLicenseId"]) != (crate["version"], crate["license"]):
+        yield f"{application['SemanticVersion']} {application['SpdxLicenseId']}, {crate['version']} {crate['license']}"
+
+
+RULES = [
+    alarms_complete,
+    metrics_exist,
+    queues_encrypted,
+    least_privilege,
+    confused_deputy,
+    public_principals,
+    no_secret,
+    secret_outlives,
+    deploys_twice,
+    every_change_is_published,
+    function_is_as_agreed,
+    parameters_for_people,
+    one_version,
+]

@@ -1,0 +1,91 @@
+"""Templates that break each rule once: a rule that finds nothing wrong with its own is no rule."""
+
+from . import rules
+
+
+def properties(name):
+    return lambda template: template["Resources"][name]["Properties"]
+
+
+def setting(name, key, value):
+    def change(template):
+        properties(name)(template)[key] = value
+
+    return change
+
+
+def statement(role, policy, index, key, value):
+    def change(template):
+        it = properties(role)(template)["Policies"][policy]["PolicyDocument"]["Statement"][index]
+        while "Fn::If" in it:
+            it = it["Fn::If"][1]
+        it[key] = value
+
+    return change
+
+
+def dashboard(template):
+    body = properties("Dashboard")(template)["DashboardBody"]["Fn::Sub"]
+    body[0] = body[0].replace('"Advertisers"', '"Advertizers"')
+
+
+def version(template):
+    (it,) = [it for it in template["Resources"].values() if it["Type"] == "AWS::Lambda::Version"]
+    it["Properties"]["Description"]["Fn::Sub"][0] = it["Properties"]["Description"]["Fn::Sub"][0].replace("${TimeoutSeconds}", "60")
+
+
+def without(*path):
+    def change(template):
+        for key in path[:-1]:
+            template = template[key]
+        del template[path[-1]]
+
+    return change
+
+
+def put(value, *path):
+    def change(template):
+        for key in path[:-1]:
+            template = template[key]
+        template[path[-1]] = value
+
+    return change
+
+
+SABOTAGE = [
+    (rules.alarms_complete, without("Resources", "ErrorsAlarm")),
+    (rules.alarms_complete, without("Resources", "ErrorsAlarm", "Properties", "AlarmActions")),
+    (rules.alarms_complete, setting("ErrorsAlarm", "AlarmDescription", "Something is wrong.")),
+    (rules.alarms_complete, setting("NoSuccessAlarm", "TreatMissingData", "notBreaching")),
+    (rules.alarms_complete, setting("NoSuccessAlarm", "EvaluationPeriods", 200)),
+    (rules.metrics_exist, dashboard),
+    (rules.metrics_exist, setting("ReauthorizationRequiredAlarm", "MetricName", "ReauthorisationRequired")),
+    (rules.queues_encrypted, setting("DeliveryDeadLetterQueue", "SqsManagedSseEnabled", False)),
+    (rules.queues_encrypted, setting("ExecutionFailureQueue", "MessageRetentionPeriod", 345600)),
+    (rules.queues_encrypted, without("Resources", "ExecutionFailureQueuePolicy")),
+    (rules.least_privilege, statement("FunctionRole", 0, 0, "Resource", "*")),
+    (rules.least_privilege, statement("FunctionRole", 0, 0, "Action", "secretsmanager:*")),
+    (rules.least_privilege, statement("FunctionRole", 0, 1, "Condition", {"StringEquals": {}})),
+    (rules.least_privilege, statement("ScheduleRole", 0, 0, "Resource", {"Fn::Sub": "${Function.Arn}*"})),
+    (rules.least_privilege, setting("FunctionRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/ReadOnlyAccess"])),
+    (
+        rules.confused_deputy,
+        without("Resources", "ScheduleRole", "Properties", "AssumeRolePolicyDocument", "Statement", 0, "Condition"),
+    ),
+    (
+        rules.public_principals,
+        put("Allow", "Resources", "AlarmTopicPolicy", "Properties", "PolicyDocument", "Statement", 1, "Effect"),
+    ),
+    (rules.no_secret, setting("CredentialsSecret", "SecretString", "{}")),
+    (rules.no_secret, put("0123456789abcdef0123456789abcdef01234567", "Parameters", "AlarmEmail", "Default")),
+    (rules.secret_outlives, without("Resources", "CredentialsSecret", "DeletionPolicy")),
+    (rules.deploys_twice, setting("ExecutionFailureQueue", "QueueName", "tiktok-failures")),
+    (rules.deploys_twice, setting("DailySchedule", "GroupName", "default")),
+    (rules.every_change_is_published, version),
+    (rules.function_is_as_agreed, setting("Function", "RecursiveLoop", "Allow")),
+    (rules.function_is_as_agreed, put("{}", "Resources", "DailySchedule", "Properties", "Target", "Input")),
+    (rules.function_is_as_agreed, without("Resources", "HourlySchedule", "Properties", "Target", "DeadLetterConfig")),
+    (rules.parameters_for_people, without("Parameters", "AlarmEmail", "AllowedPattern")),
+    (rules.parameters_for_people, without("Parameters", "LogLevel", "Description")),
+    (rules.one_version, put("9.9.9", "Metadata", "AWS::ServerlessRepo::Application", "SemanticVersion")),
+]

@@ -1,0 +1,63 @@
+"""The template: as it is written, and as CloudFormation gets it."""
+
+import copy
+import logging
+import os
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from .tools import TEMPLATE
+
+
+# The transform keeps usage metrics that it has nobody to send to, and says so.
+logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
+
+
+def written():
+    return yaml_parse(TEMPLATE.read_text())
+
+
+def transformed(parameters=None):
+    """What AWS's own transform makes of the template, with the code in some bucket."""
+    os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
+    template = copy.deepcopy(written())
+    template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/key"
+    return transform(template, parameters or {}, None)
+
+
+def resources(template, kind):
+    return {name: it for name, it in template["Resources"].items() if it["Type"] == kind}
+
+
+def walk(value, path=()):
+    """Every value in a tree, with the path to it."""
+    yield path, value
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield from walk(child, (*path, key))
+
+
+def references(value):
+    """The names that a tree refers to: parameters and resources."""
+    names = set()
+    for path, it in walk(value):
+        if path and path[-1] == "Ref":
+            names.add(it)
+        elif path and path[-1] == "Fn::GetAtt":
+            names.add(it[0] if isinstance(it, list) else it.split(".")[0])
+        elif path and path[-1] == "Fn::Sub":
+            text, local = (it, {}) if isinstance(it, str) else it
+            while "${" in text:
+                name, _, text = text.partition("${")[2].partition("}")
+                if name not in local:
+                    names.add(name.split(".")[0])
+    return names
+
+
+def branches(value):
+    """A value, or everything that an Fn::If may make of it."""
+    if isinstance(value, dict) and set(value) == {"Fn::If"}:
+        _, yes, no = value["Fn::If"]
+        return branches(yes) + branches(no)
+    return [] if value == {"Ref": "AWS::NoValue"} else [value]
