@@ -11,7 +11,11 @@ use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util
 /// holds the app's secret, and the Lambda runtime logs whole events.
 pub fn start() {
     let level = level(env::var("AWS_LAMBDA_LOG_LEVEL").ok().as_deref());
-    let filter = Targets::new().with_default(LevelFilter::WARN.min(level)).with_target(env!("CARGO_CRATE_NAME"), level);
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN.min(level))
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        // The runtime repeats every error of the handler in a form of its own.
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
     let json = env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
     let layer = if json {
         // CloudWatch filters on `timestamp`, `level` and whatever stands at the top.
