@@ -104,7 +104,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     ) -> Result<R, Error> {
         let mut waits_of = (waits(Class::Transient), waits(Class::Throttled));
         let mut lost_answer = false;
-        let mut limit = self.room_for(request).ok_or_else(|| self.no_time_for(request.step))?;
+        let mut limit = self.time_for(request)?;
         loop {
             let answer = self.clock.timeout(limit, operation()).await;
             let error = match answer.unwrap_or_else(|| Err(request.took_too_long())) {
@@ -126,6 +126,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let Some(next) = self.room_for(request) else { return Err(error) };
             limit = next;
         }
+    }
+
+    /// How long an attempt may take now; an error if it is not worth beginning.
+    pub(super) fn time_for(&self, request: Request) -> Result<Duration, Error> {
+        self.room_for(request).ok_or_else(|| self.no_time_for(request.step))
     }
 
     /// How long an attempt may take now; `None` if it is not worth beginning.

@@ -4,12 +4,14 @@ use jiff::Timestamp;
 
 use super::{
     Clock, Cycle, Label, Outcome, OutcomeKind, Store, TikTok, Which,
+    attempts::Request,
     check::Checked,
     claim::{Claimed, successor_id},
     outcome::ListNews,
     promote::Promoted,
     read::{Snapshot, Version},
     redeem::Redeemed,
+    trace::Step,
 };
 use crate::{
     document::{
@@ -117,6 +119,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     ) -> Result<Redeeming, Error> {
         let pair = &holder.credentials.fingerprint;
         let untried = |version: &Version| !tried.contains(&version.credentials.fingerprint);
+        // A claim that no redeem can follow would only stand in the way of a run that has more time.
+        self.time_for(Request::redeem(Step::Redeem))?;
         let n = match self.claim(&snapshot.arn, pair, snapshot.claim.as_ref()).await? {
             Claimed::InProgress { until } => return Ok(Redeeming::Ended(Ended::InProgress { until })),
             Claimed::Finished(version) if untried(&version) => return Ok(Redeeming::Found(version)),

@@ -23,7 +23,8 @@ const REDEEM: &str = "oauth2/refresh_token";
 /// Every way in which a person may have Lambda log.
 const LOGGING: [(&str, &str); 4] = [("DEBUG", "JSON"), ("DEBUG", "Text"), ("TRACE", "JSON"), ("TRACE", "Text")];
 
-/// A world with that app, whose TikTok repeats in its error messages what it was sent.
+/// A world with that app, whose TikTok repeats in its error messages what it was sent, and with a reader secret that is
+/// given the app's secret too.
 fn world(change: impl FnOnce(&mut Value)) -> World {
     let world = World::empty();
     let issued = {
@@ -34,6 +35,9 @@ fn world(change: impl FnOnce(&mut Value)) -> World {
     };
     let mut document = credentials(Flow::Business, &issued);
     (document["app_id"], document["secret"]) = (json!(APP_ID), json!(APP_SECRET));
+    let reader = format!("{}/reader", world.secret_id);
+    document["publish"] = json!([{ "secret_id": &reader, "format": "owox" }]);
+    world.create_secret(&reader, &json!({}));
     change(&mut document);
     world.create_secret(&world.secret_id, &document);
     world
@@ -205,7 +209,8 @@ async fn no_secret_shows_when_the_credentials_secret_is_malformed() {
     };
     let values =
         [json!([token]), json!({ token: token }), json!(format!("{token}\u{0}\n{token}")), json!(format!("{token}ü"))];
-    let fields = ["app_id", "secret", "access_token", "refresh_token", "flow", "scope", "advertisers", "_refresh"];
+    let fields =
+        ["app_id", "secret", "access_token", "refresh_token", "flow", "scope", "advertisers", "publish", "_refresh"];
     let values = fields.iter().flat_map(|field| values.clone().map(|value| with(field, value)));
     let broken = [
         format!(r#"{{"app_id":"1","secret":"{token}","refresh_token":"{token}" oops"#),
