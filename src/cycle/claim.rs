@@ -1,9 +1,9 @@
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Clock, Cycle, Label, Put, Store, TikTok, Which, attempts::Request, read::Version, trace::Step};
+use super::{Clock, Cycle, Label, Put, Store, Stored, TikTok, Which, attempts::Request, read::Version, trace::Step};
 use crate::{
     document::{Fingerprint, json_text},
     error::Error,
@@ -30,6 +30,23 @@ pub(super) struct Claim {
     pub expires_at: Timestamp,
     /// The version that will hold what TikTok answers.
     pub result_version_id: String,
+}
+
+impl Claim {
+    /// Reads a claim; anything else is none, since only this project uses the label.
+    pub(super) fn read(stored: &Stored) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Body {
+            claim: Claim,
+        }
+        let body = stored.body.expose_secret();
+        serde_json::from_str(body).ok().map(|Body { claim }| claim)
+    }
+
+    /// Whether its run may still be at work.
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
+        now < self.expires_at + GRACE
+    }
 }
 
 /// What came of a claim.

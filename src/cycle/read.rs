@@ -1,6 +1,3 @@
-use jiff::Timestamp;
-use serde::Deserialize;
-
 use super::{Clock, Cycle, Label, Store, Stored, TikTok, Which, attempts::Request, claim::Claim, trace::Step};
 use crate::{
     document::{App, AppSource, Credentials, Document, app_of},
@@ -133,21 +130,4 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 fn no_value(secret: &str) -> Error {
     let what = format!("The secret '{secret}' does not exist in this account and region, or has no value yet.");
     Error::new(Kind::SecretNotFound, what)
-}
-
-impl Claim {
-    /// Reads a claim; anything else is none, since only this project uses the label.
-    pub(super) fn read(stored: &Stored) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Body {
-            claim: Claim,
-        }
-        let body = secrecy::ExposeSecret::expose_secret(&stored.body);
-        serde_json::from_str(body).ok().map(|Body { claim }| claim)
-    }
-
-    /// Whether its run may still be at work.
-    pub(super) fn is_live(&self, now: Timestamp) -> bool {
-        now < self.expires_at + super::claim::GRACE
-    }
 }
