@@ -200,6 +200,8 @@ async fn a_run_that_finds_another_one_at_work_counts_a_claim_conflict() {
     let Some(world) = strict(World::start()) else { return };
     world.faults.at(When::operation("oauth2/refresh_token"), Fault::Delay(Duration::from_millis(500)));
     let (one, other) = (world.lambda(), world.lambda());
+    // Warm, so that it is there before the first one is done.
+    other.run(json!({"action": "status"})).await;
     let second = async {
         while world.faults.journal().count("oauth2/refresh_token") == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
