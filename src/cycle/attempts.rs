@@ -65,13 +65,10 @@ impl Request {
         Self { least: TIKTOK_TIMEOUT, reserve: STAGE_RESERVE, ..Self::check(step) }
     }
 
-    fn took_too_long(self) -> Error {
-        let (who, seconds) = match self.service {
-            Kind::TikTokUnavailable => ("TikTok", self.timeout.as_secs()),
-            _ => ("Secrets Manager", self.timeout.as_secs()),
-        };
-        Error::new(self.service, format!("{who} did not answer within {seconds} seconds ({}).", self.step))
-            .with_lost_answer()
+    fn took_too_long(self, limit: Duration) -> Error {
+        let who = if self.service == Kind::TikTokUnavailable { "TikTok" } else { "Secrets Manager" };
+        let what = format!("{who} did not answer within {:.1} seconds ({}).", limit.as_secs_f32(), self.step);
+        Error::new(self.service, what).with_lost_answer()
     }
 
     fn repeats(self, error: &Error) -> bool {
@@ -107,7 +104,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let mut limit = self.time_for(request)?;
         loop {
             let answer = self.clock.timeout(limit, operation()).await;
-            let error = match answer.unwrap_or_else(|| Err(request.took_too_long())) {
+            let error = match answer.unwrap_or_else(|| Err(request.took_too_long(limit))) {
                 Ok(result) => return Ok(result),
                 Err(error) => error,
             };

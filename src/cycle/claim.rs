@@ -30,6 +30,10 @@ pub(super) struct Claim {
     pub expires_at: Timestamp,
     /// The version that will hold what TikTok answers.
     pub result_version_id: String,
+    /// Whether this is the end of a claim: its run failed in good order, and with a definite answer. Nobody redeems, and
+    /// nothing was spent. Without it, the claim of a run that is over tells nothing about what it spent.
+    #[serde(default)]
+    pub answered: bool,
 }
 
 impl Claim {
@@ -52,24 +56,38 @@ impl Claim {
 /// What came of a claim.
 #[derive(Debug)]
 pub(super) enum Claimed {
-    /// This run, and no other, may redeem the pair.
-    Won { n: u32 },
+    /// This run, and no other, may redeem the pair. `spent_before` says that an earlier run may have done so, and left no
+    /// answer behind.
+    Won { n: u32, spent_before: bool },
     /// The pair was redeemed, and this version holds the answer.
     Finished(Version),
     /// Another run may be redeeming it at this moment.
     InProgress { until: Timestamp },
 }
 
+/// When a claim ends.
+#[derive(Clone, Copy)]
+enum Ends {
+    AtTheDeadline,
+    Now { answered: bool },
+}
+
 /// What an existing claim means to this run.
 enum Verdict {
     Settled(Claimed),
     /// Its run is over and left nothing behind.
-    Expired,
+    Over {
+        answered: bool,
+    },
 }
 
 /// The id under which a version of a secret is written: the same for everybody who writes the same thing.
 pub(super) fn version_id(arn: &str, what: &str, detail: &str) -> String {
     Uuid::new_v5(&NAMESPACE, format!("{arn}\n{what}\n{detail}").as_bytes()).to_string()
+}
+
+fn claim_id(arn: &str, pair: &Fingerprint, n: u32) -> String {
+    version_id(arn, "claim", &format!("{}\n{n}", pair.as_str()))
 }
 
 /// The id of the version that holds what redeeming a pair gave.
@@ -84,41 +102,57 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     async fn claim_from(&self, arn: &str, pair: &Fingerprint, seen: Option<&Claim>) -> Result<Claimed, Error> {
-        let mut n = 0;
+        let (mut n, mut spent_before) = (0, false);
         if let Some(claim) = seen.filter(|claim| claim.fingerprint == pair.as_str()) {
             match self.judge(claim).await? {
                 Verdict::Settled(claimed) => return Ok(claimed),
-                Verdict::Expired => n = claim.n + 1,
+                Verdict::Over { answered } => (n, spent_before) = (claim.n + 1, !answered),
             }
         }
         // Every turn costs a request, and requests end at the deadline.
         loop {
-            let id = version_id(arn, "claim", &format!("{}\n{n}", pair.as_str()));
-            let body = self.claim_body(arn, pair, n);
+            let id = claim_id(arn, pair, n);
+            let body = self.claim_body(arn, pair, n, Ends::AtTheDeadline);
             let put = || self.store.put(self.secret, &id, Label::Claim, &body);
             if self.attempt(Request::store(Step::Claim), put).await? == Put::Written {
-                return Ok(Claimed::Won { n });
+                return Ok(Claimed::Won { n, spent_before });
             }
             match self.judge_version(&id).await? {
                 Verdict::Settled(claimed) => return Ok(claimed),
-                Verdict::Expired => n += 1,
+                Verdict::Over { answered } => (n, spent_before) = (n + 1, !answered),
             }
         }
     }
 
-    fn claim_body(&self, arn: &str, pair: &Fingerprint, n: u32) -> SecretString {
+    /// Ends a claim of this run's, so that the next run need not wait until it expires: Lambda repeats a failed event after
+    /// a minute. Not being able to costs that wait and nothing else, so nobody hears of it.
+    pub(super) async fn release(&self, arn: &str, pair: &Fingerprint, n: u32, answered: bool) {
+        let id = claim_id(arn, pair, n + 1);
+        let body = self.claim_body(arn, pair, n + 1, Ends::Now { answered });
+        let put = || self.store.put(self.secret, &id, Label::Claim, &body);
+        let released = self.attempt(Request::store(Step::Claim), put).await;
+        tracing::debug!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
+    }
+
+    fn claim_body(&self, arn: &str, pair: &Fingerprint, n: u32, ends: Ends) -> SecretString {
         #[derive(Serialize)]
         struct Body {
             claim: Claim,
         }
+        let now = self.clock.now();
+        let (expires_at, answered) = match ends {
+            Ends::AtTheDeadline => (self.run.deadline.time(), false),
+            Ends::Now { answered } => (now - GRACE, answered),
+        };
         let claim = Claim {
             n,
             fingerprint: pair.as_str().to_owned(),
             nonce: self.run.nonce.clone(),
             claimed_by: self.run.request_id.clone(),
-            claimed_at: self.clock.now(),
-            expires_at: self.run.deadline.time(),
+            claimed_at: now,
+            expires_at,
             result_version_id: successor_id(arn, pair),
+            answered,
         };
         SecretString::from(json_text(&Body { claim }))
     }
@@ -134,7 +168,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     async fn judge(&self, claim: &Claim) -> Result<Verdict, Error> {
         if claim.nonce == self.run.nonce {
-            return Ok(Verdict::Settled(Claimed::Won { n: claim.n }));
+            return Ok(Verdict::Settled(Claimed::Won { n: claim.n, spent_before: claim.n > 0 }));
         }
         if let Some(result) = self.read_version(&claim.result_version_id).await? {
             return Ok(Verdict::Settled(Claimed::Finished(result)));
@@ -142,7 +176,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         Ok(if claim.is_live(self.clock.now()) {
             Verdict::Settled(self.in_progress(claim.expires_at))
         } else {
-            Verdict::Expired
+            Verdict::Over { answered: claim.answered }
         })
     }
 

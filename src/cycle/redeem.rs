@@ -35,7 +35,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 &error,
                 "TikTok's answer to an earlier attempt was lost, most likely with a new refresh token in it",
             ),
-            // The claim does not tell whether that run had its answer: a grant that ended is rejected every day.
+            // That run's claim does not tell whether it had its answer.
             Kind::ReauthorizationRequired if spent_before => answer_was_lost(
                 &error,
                 "Either the grant has ended, or the answer to an earlier attempt was lost, with a new refresh token in it",

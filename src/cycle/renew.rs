@@ -121,21 +121,27 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let untried = |version: &Version| !tried.contains(&version.credentials.fingerprint);
         // A claim that no redeem can follow would only stand in the way of a run that has more time.
         self.time_for(Request::redeem(Step::Redeem))?;
-        let n = match self.claim(&snapshot.arn, pair, snapshot.claim.as_ref()).await? {
+        let (n, spent_before) = match self.claim(&snapshot.arn, pair, snapshot.claim.as_ref()).await? {
             Claimed::InProgress { until } => return Ok(Redeeming::Ended(Ended::InProgress { until })),
             Claimed::Finished(version) if untried(&version) => return Ok(Redeeming::Found(version)),
             Claimed::Finished(_) => {
                 let what = "TikTok rejects the tokens that the secret holds, and those that were redeemed for them.";
                 return Ok(Redeeming::Ended(Ended::Rejected(Error::new(Kind::ReauthorizationRequired, what))));
             }
-            Claimed::Won { n } => n,
+            Claimed::Won { n, spent_before } => (n, spent_before),
         };
         if n > 0
             && let Some(successor) = self.successor(&snapshot.arn, pair).await?.filter(untried)
         {
             return Ok(Redeeming::Found(successor));
         }
-        match self.redeem(app, holder, n > 0).await {
+        let redeemed = self.redeem(app, holder, spent_before).await;
+        if let Err(error) = &redeemed {
+            // After a lost answer the token may be spent, and the next run has to know.
+            let answered = !error.lost_answer() && !spent_before;
+            self.release(&snapshot.arn, pair, n, answered).await;
+        }
+        match redeemed {
             Ok(redeemed) => {
                 let outcome = self.stage_and_finish(snapshot, app, holder, redeemed).await?;
                 Ok(Redeeming::Ended(Ended::Done(outcome)))

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal},
-    support::{BINARY, outcome, refresh, scheduled, strict},
+    support::{BINARY, SHORT, outcome, refresh, scheduled, strict},
 };
 
 async fn race(world: &World, event: Value) -> [String; 2] {
@@ -39,6 +39,24 @@ async fn two_forced_runs_never_send_the_same_refresh_token() {
     world.assert_usable();
     assert!(world.tiktok.core().refused_redeems().is_empty(), "no dead token was sent");
     assert!(world.tiktok.core().overlapping_redeems().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_failed_in_good_order_holds_up_nobody() {
+    for (code, error) in [(40113, "TikTokMisconfigured"), (61000, "TikTokThrottled"), (50000, "TikTokUnavailable")] {
+        let Some(world) = strict(World::start()) else { return };
+        let function = world.lambda();
+        world.faults.at(When::operation("oauth2/refresh_token").always(), Fault::tiktok(code, "No."));
+        let failed = function.invoke(scheduled(), SHORT).await;
+        assert_eq!(outcome(&failed), error);
+        world.faults.clear();
+        assert_eq!(
+            outcome(&function.run(scheduled()).await),
+            "refreshed",
+            "Lambda's retry, long before the deadline: {code}"
+        );
+        world.assert_usable();
+    }
 }
 
 #[tokio::test]

@@ -161,6 +161,7 @@ fn claim(pair: &Fingerprint) -> Claim {
         claimed_at: time(NOW),
         expires_at: time(NOW),
         result_version_id: "result".to_owned(),
+        answered: false,
     }
 }
 
