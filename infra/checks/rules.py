@@ -43,7 +43,7 @@ SECRET_ACTIONS = {
 # What the issue lists, by the metric that each one watches.
 ALARMS = {
     "ErrorsAlarm": ("AWS/Lambda", {"Errors"}),
-    "NoSuccessAlarm": (None, {"Refreshed", "Resumed", "Verified", "Kept", "Superseded"}),
+    "NoSuccessAlarm": (None, {"Succeeded"}),
     "AccessTokenBelowOneHourAlarm": (None, {"AccessTokenSecondsRemaining"}),
     "RefreshTokenBelow30DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
     "RefreshTokenBelow7DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
