@@ -76,10 +76,13 @@ fn failure_of_several(failed: &[(&str, &Error)], of: usize) -> Error {
 #[must_use]
 pub fn metrics(namespace: &str, function: &str, ending: &Ending<Outcome>, trace: &Trace, now: Timestamp) -> String {
     let mut metrics = Metrics::default();
-    for kind in OutcomeKind::ALL {
+    // A dry run leaves no metrics, and so is not counted.
+    for kind in OutcomeKind::ALL.into_iter().filter(|kind| *kind != OutcomeKind::DryRun) {
         let is_it = ending.result.as_ref().is_ok_and(|outcome| outcome.outcome == kind);
         metrics.count(kind.name(), u64::from(is_it));
     }
+    let proven = ending.result.as_ref().is_ok_and(|outcome| outcome.outcome.proves_tokens());
+    metrics.count("Succeeded", u64::from(proven));
     let error = ending.result.as_ref().err().map(Error::kind);
     metrics.count("Failed", u64::from(error.is_some()));
     if let Some(kind) = error {

@@ -15,7 +15,7 @@ TRANSPORT = ("DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy")
 
 def stage():
     """The stack comes up in an emulator, twice, and its zip does its work there: by hand, by schedule, after an update."""
-    say(f"for the emulator, {', '.join(emulator.METRIC_MATH)} go without metric math, the schedules fire every minute,")
+    say(f"for the emulator, {', '.join(emulator.METRIC_MATH)} goes without metric math, the schedules fire every minute,")
     say("and the failure destination is the unqualified function's instead of the alias's")
     with emulator.cloud() as cloud, emulator.tiktok() as (tiktok_url, document):
 
@@ -81,6 +81,7 @@ def every_option(cloud, stack, change):
         "KmsKeyArn": key,
         "AppSecretArn": f"arn:aws:secretsmanager:{emulator.REGION}:{account}:secret:tiktok/app-AbCdEf",
         "AppSecretKmsKeyArn": key,
+        "CreateReaderSecret": "false",
         "AlarmTopicArn": stack.outputs["AlarmTopicArn"],
         "CreateDashboard": "false",
         "SuccessEventBusArn": f"arn:aws:events:{emulator.REGION}:{account}:event-bus/default",
@@ -88,7 +89,8 @@ def every_option(cloud, stack, change):
     }
     other = cloud.deploy("options", options, change)
     expect(other.status == "CREATE_COMPLETE", f"with every option the stack is {other.status}")
-    kept = {"CredentialsSecret", "AlarmTopic", "AlarmTopicPolicy", "AlarmSubscription", "Dashboard"} & set(other.resources)
+    unwanted = {"CredentialsSecret", "ReaderSecret", "ReaderPolicy", "Dashboard"}
+    kept = (unwanted | {"AlarmTopic", "AlarmTopicPolicy", "AlarmSubscription"}) & set(other.resources)
     expect(not kept, f"{kept} are there although nobody asked for them")
     expect(other.outputs["SecretArn"] == secret, "another secret than the existing one is used")
     policy = cloud.client("iam").get_role_policy(RoleName=other.physical("FunctionRole"), PolicyName="Secrets")["PolicyDocument"]
@@ -120,12 +122,17 @@ def lifecycle(stack, document):
     kind, answer = stack.invoke({"action": "refresh"})
     expect(kind == "InvalidSecret" and "Authorise the app" in answer["errorMessage"], f"the placeholder leads to {answer}")
     say(f"the placeholder: {kind}: {answer['errorMessage']}")
-    stack.put_secret(document)
+    stack.put_secret(document | {"publish": json.loads(stack.outputs["PublishField"])})
     expect(outcome(stack.invoke({"action": "refresh"})) == "refreshed", "the credentials are not refreshed")
     expect(outcome(stack.invoke({"action": "refresh", "if_needed": True})) == "fresh", "the top-up finds something to do")
     new = stack.secret()
     expect(new["access_token"] != document["access_token"] and new["advertiser_ids"], "the secret did not change")
     say("the credentials: refreshed, then fresh")
+    reader = stack.secret("ReaderSecretArn")
+    copied = ("access_token", "access_token_expires_at", "advertiser_ids")
+    expect([reader[key] for key in copied] == [new[key] for key in copied], "the reader secret has other tokens or advertisers")
+    expect(new["refresh_token"] not in json.dumps(reader), "the reader secret has the refresh token")
+    say(f"the reader secret: {', '.join(reader)}")
 
 
 def outcome(invocation):
@@ -136,13 +143,13 @@ def outcome(invocation):
 
 
 def updated(cloud, stack, parameters, change):
-    before = stack.secret()
+    before, reader = stack.secret(), stack.secret("ReaderSecretArn")
     again = cloud.deploy(stack.name, parameters | {"TimeoutSeconds": "90"}, change)
     expect(again.status == "UPDATE_COMPLETE", f"the update ends as {again.status}")
-    expect(again.secret() == before, "the update changed the secret")
+    expect((again.secret(), again.secret("ReaderSecretArn")) == (before, reader), "the update changed a secret")
     alias = cloud.client("lambda").get_function_configuration(FunctionName=again.outputs["FunctionAliasArn"])
     expect((alias["Timeout"], alias["Version"] != "1") == (90, True), f"the alias stayed on version {alias['Version']}")
-    say(f"an update of a parameter: the alias is on version {alias['Version']}, and the secret is as it was")
+    say(f"an update of a parameter: the alias is on version {alias['Version']}, and both secrets are as they were")
 
 
 def failed_event(cloud, stack):
@@ -186,4 +193,10 @@ def removed(cloud, stack):
     formation.delete_stack(StackName=stack.name)
     formation.get_waiter("stack_delete_complete").wait(StackName=stack.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     expect(stack.secret() == before, "the secret went with the stack")
-    say("the stack removed: the secret is still there")
+    try:
+        stack.secret("ReaderSecretArn")
+    except botocore.exceptions.ClientError as error:
+        expect(error.response["Error"]["Code"] == "ResourceNotFoundException", f"the reader secret answers {error}")
+    else:
+        raise Failure("In the emulator, the reader secret outlives the stack.")
+    say("the stack removed: the credentials are still there, the copy for readers is not")

@@ -1,9 +1,11 @@
 import copy
 import json
 
+import botocore.exceptions
+
 from . import emulator
 from .deploy import expect, outcome
-from .tools import say
+from .tools import Failure, say
 
 POLICY = "Secrets"
 # What the emulator does not enforce, so that only the rules stage looks at it.
@@ -14,7 +16,7 @@ NOT_SHOWN = (
 
 
 def stage():
-    """With IAM enforced, the function works with exactly the template's policy, and with no permission less."""
+    """With IAM enforced, the function works with exactly the template's policy, with no permission less, and so does a job."""
     with emulator.cloud() as cloud, emulator.tiktok() as (tiktok_url, document):
         app = {"app_id": document.pop("app_id"), "secret": document.pop("secret")}
         secrets = cloud.client("secretsmanager")
@@ -25,10 +27,12 @@ def stage():
             variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
             variables |= {"TIKTOK_API_URL": tiktok_url, "AWS_ENDPOINT_URL_SECRETS_MANAGER": cloud.url}
 
-        stack = cloud.deploy("permissions", {"AppSecretArn": app_arn}, change)
-        stack.put_secret(document | {"app_secret_id": app_arn})
+        stack = cloud.deploy("permissions", {"AppSecretArn": app_arn, "SecretName": "tiktok/ads"}, change)
+        publish = json.loads(stack.outputs["PublishField"])
+        stack.put_secret(document | {"app_secret_id": app_arn, "publish": publish})
         role = Role(cloud.client("iam"), stack.physical("FunctionRole"))
-        secret = stack.outputs["SecretArn"]
+        secret, reader = stack.outputs["SecretArn"], stack.outputs["ReaderSecretArn"]
+        expect(":secret:tiktok/ads/reader-" in reader, f"the reader secret is {reader}")
         granted = {(action, resource) for resource, action in role.grants()}
         expect(
             granted
@@ -37,6 +41,9 @@ def stage():
                 ("secretsmanager:PutSecretValue", secret),
                 ("secretsmanager:UpdateSecretVersionStage", secret),
                 ("secretsmanager:GetSecretValue", app_arn),
+                ("secretsmanager:GetSecretValue", reader),
+                ("secretsmanager:PutSecretValue", reader),
+                ("secretsmanager:UpdateSecretVersionStage", reader),
             },
             f"the role has {granted}",
         )
@@ -46,8 +53,12 @@ def stage():
         taken_away(stack, role, *promote, then="resumed")
         expect(outcome(stack.invoke({"action": "refresh"})) == "refreshed", "the whole policy is not enough")
         say("the policy of the template, whole: refreshed")
-        for action, resource in sorted(granted - {promote}):
+        on_reader = {grant for grant in granted if grant[1] == reader}
+        for action, resource in sorted(granted - on_reader - {promote}):
             taken_away(stack, role, action, resource, then="fresh")
+        for action, _ in sorted(on_reader):
+            taken_away_from_reader(stack, role, action)
+        job(cloud, stack)
         kind, answer = stack.invoke({"action": "status", "secret_ids": [other]})
         expect(kind == "AccessDenied", f"a secret of somebody else is answered with {answer}")
         say("another secret, with the policy whole: AccessDenied")
@@ -68,6 +79,56 @@ def taken_away(stack, role, action, resource, then):
     expect(after == then, f"once {action} is back, the outcome is {after}")
     name = "the credentials secret" if resource == stack.outputs["SecretArn"] else "the app's secret"
     say(f"without {action} on {name}: {kind}, which names both; with it again: {after}")
+
+
+def taken_away_from_reader(stack, role, action):
+    """Without a permission on the reader secret the tokens are renewed all the same, and the run that has it again fills it.
+
+    The label AWSPENDING that the emulator leaves on older versions does no harm here: nobody reads a reader secret by it."""
+    tokens, copied = stack.secret()["access_token"], stack.secret("ReaderSecretArn")
+    reader = stack.outputs["ReaderSecretArn"]
+    with role.without(action, reader):
+        kind, answer = stack.invoke({"action": "refresh"})
+    says = answer.get("errorMessage", "")
+    named = all(it in says for it in (action, f"The tokens are in order, but not the reader secret '{reader}'"))
+    expect(kind == "AccessDenied" and named, f"without {action} on the reader secret the run ends with {answer}")
+    new = stack.secret()["access_token"]
+    expect(new != tokens, f"without {action} on the reader secret the tokens are not renewed")
+    expect(stack.secret("ReaderSecretArn") == copied, f"without {action} the reader secret was written")
+    after = outcome(stack.invoke({"action": "refresh", "if_needed": True}))
+    expect(after == "fresh", f"once {action} on the reader secret is back, the outcome is {after}")
+    expect(stack.secret("ReaderSecretArn")["access_token"] == new, f"once {action} is back, the reader secret is not filled")
+    say(f"without {action} on the reader secret: {kind}, with the tokens in order; with it again: {after}, and filled")
+
+
+def job(cloud, stack):
+    """A role with the reader policy and nothing else reads the reader secret, and no other."""
+    iam, account = cloud.client("iam"), stack.outputs["SecretArn"].split(":")[4]
+    allow = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    arn = iam.create_role(RoleName="job", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam.attach_role_policy(RoleName="job", PolicyArn=stack.outputs["ReaderPolicyArn"])
+    given = cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName="job")["Credentials"]
+    keys = {
+        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": given["SessionToken"],
+    }
+    secrets, reader = cloud.client("secretsmanager", keys), stack.outputs["ReaderSecretArn"]
+    body = json.loads(secrets.get_secret_value(SecretId=reader)["SecretString"])
+    expect(body["access_token"] == stack.secret()["access_token"], "a job reads another token")
+    refused = {
+        "reading the credentials secret": lambda: secrets.get_secret_value(SecretId=stack.outputs["SecretArn"]),
+        "writing the reader secret": lambda: secrets.put_secret_value(SecretId=reader, SecretString="{}"),
+    }
+    for what, call in refused.items():
+        try:
+            call()
+        except botocore.exceptions.ClientError as error:
+            expect(error.response["Error"]["Code"] == "AccessDeniedException", f"{what} is answered with {error}")
+        else:
+            raise Failure(f"In the emulator, {what} is allowed to a job.")
+    say(f"a role with the reader policy alone: reads the reader secret; refused: {', '.join(refused)}")
 
 
 class Role:

@@ -1,4 +1,5 @@
 import copy
+import json
 import re
 import tomllib
 
@@ -18,6 +19,7 @@ EVERYWHERE = {
 NAMES = {
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
     "AWS::IAM::Role": "RoleName",
     "AWS::Lambda::Function": "FunctionName",
     "AWS::Logs::LogGroup": "LogGroupName",
@@ -30,20 +32,23 @@ NAMES = {
 # These are names within a resource of the same stack.
 LOCAL_NAMES = {"AWS::Lambda::Alias"}
 
-# Of the function's secrets, all that it is allowed.
-SECRET_ACTIONS = {
-    "RefreshCredentials": {
-        "secretsmanager:GetSecretValue",
-        "secretsmanager:PutSecretValue",
-        "secretsmanager:UpdateSecretVersionStage",
-    },
-    "ReadApp": {"secretsmanager:GetSecretValue"},
+READ = {"secretsmanager:GetSecretValue"}
+WRITE = READ | {"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"}
+# By statement: all that it allows with secrets.
+SECRET_ACTIONS = {"RefreshCredentials": WRITE, "FillReader": WRITE, "ReadApp": READ, "ReadReader": READ}
+# By statement: what it allows with a key, and the statements whose secrets it is for.
+KEY_ACTIONS = {
+    "UseKeyOfCredentials": ({"kms:Decrypt", "kms:GenerateDataKey"}, ("RefreshCredentials", "FillReader")),
+    "UseKeyOfApp": ({"kms:Decrypt"}, ("ReadApp",)),
+    "UseKeyOfReader": ({"kms:Decrypt"}, ("ReadReader",)),
 }
+
+READER = {"Fn::GetAtt": ["ReaderSecret", "Id"]}
 
 # What the issue lists, by the metric that each one watches.
 ALARMS = {
     "ErrorsAlarm": ("AWS/Lambda", {"Errors"}),
-    "NoSuccessAlarm": (None, {"Refreshed", "Resumed", "Verified", "Kept", "Superseded"}),
+    "NoSuccessAlarm": (None, {"Succeeded"}),
     "AccessTokenBelowOneHourAlarm": (None, {"AccessTokenSecondsRemaining"}),
     "RefreshTokenBelow30DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
     "RefreshTokenBelow7DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
@@ -147,37 +152,60 @@ def queues_encrypted(template):
 
 
 def least_privilege(template):
-    """Every grant names its actions and exact resources; roles have no managed policy; secrets get three actions at most."""
+    """Every grant names its actions and exact resources, keys are for those alone; the one managed policy reads the reader secret."""
     unused = dict(EVERYWHERE)
+    policies = {("ReaderPolicy", "ReaderPolicy"): template["Resources"]["ReaderPolicy"]["Properties"]["PolicyDocument"]}
     for name, role in resources(template, "AWS::IAM::Role").items():
         if role["Properties"].get("ManagedPolicyArns"):
             yield f"{name} has managed policies"
-        for policy in role["Properties"]["Policies"]:
-            for conditional in policy["PolicyDocument"]["Statement"]:
-                for statement in branches(conditional):
-                    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-                    for resource in branches(statement["Resource"]):
-                        if not isinstance(resource, dict) and resource != "*":
-                            yield f"{name}, {statement['Sid']}: {resource} is written out"
-                        if "*" in str(resource):
-                            for action in actions:
-                                if unused.pop((name, action), None) is None:
-                                    yield f"{name} may {action} on {resource}, and no reason is given"
-                    if any("*" in action for action in actions):
-                        yield f"{name}, {statement['Sid']}: actions with wildcards: {actions}"
-                    secret = {action for action in actions if action.startswith("secretsmanager:")}
-                    if secret and secret != SECRET_ACTIONS.get(statement["Sid"]):
-                        yield f"{name}, {statement['Sid']}: {sorted(secret)}"
-                    if any(action.startswith("kms:") for action in actions) and set(statement["Condition"]["StringEquals"]) != {
-                        "kms:ViaService",
-                        "kms:EncryptionContext:SecretARN",
-                    }:
-                        yield f"{name}, {statement['Sid']}: the key is not limited to Secrets Manager and this secret"
+        policies |= {(name, it["PolicyName"]): it["PolicyDocument"] for it in role["Properties"]["Policies"]}
+    for (name, _), document in policies.items():
+        statements = {it["Sid"]: it for conditional in document["Statement"] for it in branches(conditional)}
+        for sid, statement in statements.items():
+            actions = set(several(statement["Action"]))
+            for resource in branches(statement["Resource"]):
+                if not isinstance(resource, dict) and resource != "*":
+                    yield f"{name}, {sid}: {resource} is written out"
+                if "*" in str(resource):
+                    for action in actions:
+                        if unused.pop((name, action), None) is None:
+                            yield f"{name} may {action} on {resource}, and no reason is given"
+            if any("*" in action for action in actions):
+                yield f"{name}, {sid}: actions with wildcards: {actions}"
+            secret = {action for action in actions if action.startswith("secretsmanager:")}
+            if secret and secret != SECRET_ACTIONS.get(sid):
+                yield f"{name}, {sid}: {sorted(secret)}"
+            key = {action for action in actions if action.startswith("kms:")}
+            if key:
+                allowed, owners = KEY_ACTIONS.get(sid, (set(), ()))
+                condition = statement["Condition"]["StringEquals"]
+                secrets = set().union(*(possible(statements[owner]["Resource"]) for owner in owners))
+                if key != allowed or set(condition) != {"kms:ViaService", "kms:EncryptionContext:SecretARN"}:
+                    yield f"{name}, {sid}: the key is not limited to Secrets Manager, or to {sorted(allowed)}"
+                elif possible(condition["kms:EncryptionContext:SecretARN"]) != secrets:
+                    yield f"{name}, {sid}: the key is for other secrets than {owners}"
     for name, action in unused:
         yield f"{name} no longer has {action} everywhere; take the reason away"
-    for name, kind in (("FunctionPermissions", "AWS::Lambda::Permission"), ("managed policies", "AWS::IAM::ManagedPolicy")):
-        if resources(template, kind):
-            yield f"there are {name}, which nothing needs"
+    if resources(template, "AWS::Lambda::Permission"):
+        yield "there are function permissions, which nothing needs"
+    if set(resources(template, "AWS::IAM::ManagedPolicy")) != {"ReaderPolicy"}:
+        yield f"managed policies: {list(resources(template, 'AWS::IAM::ManagedPolicy'))}"
+    reader = template["Resources"]["ReaderPolicy"]["Properties"]
+    if {"Roles", "Users", "Groups"} & set(reader):
+        yield "ReaderPolicy is attached to somebody"
+    statements = [it for conditional in reader["PolicyDocument"]["Statement"] for it in branches(conditional)]
+    granted = [(it["Effect"], it["Sid"], it["Resource"]) for it in statements]
+    if granted != [("Allow", "ReadReader", READER), ("Allow", "UseKeyOfReader", {"Ref": "KmsKeyArn"})]:
+        yield f"ReaderPolicy grants {granted}"
+
+
+def several(value):
+    return value if isinstance(value, list) else [value]
+
+
+def possible(value):
+    """Everything that a value, or a list of them, may become."""
+    return {json.dumps(it, sort_keys=True) for each in several(value) for it in branches(each)}
 
 
 def confused_deputy(template):
@@ -217,6 +245,33 @@ def secret_outlives(template):
     policies = (secret.get("DeletionPolicy"), secret.get("UpdateReplacePolicy"))
     if policies != ("RetainExceptOnCreate", "Retain"):
         yield f"the policies are {policies}"
+
+
+def reader_is_a_copy(template):
+    """The reader secret comes without a value, under the key of the credentials, and goes with the stack."""
+    secret, credentials = template["Resources"]["ReaderSecret"], template["Resources"]["CredentialsSecret"]
+    for value in ("SecretString", "GenerateSecretString"):
+        if value in secret["Properties"]:
+            yield f"it has a {value}, which an update of a stack may put over the function's"
+    if secret["Properties"]["KmsKeyId"] != credentials["Properties"]["KmsKeyId"]:
+        yield f"its key is {secret['Properties']['KmsKeyId']}"
+    policies = (secret.get("DeletionPolicy"), secret.get("UpdateReplacePolicy"))
+    if policies != ("Delete", "Delete"):
+        yield f"the policies are {policies}"
+    outputs, publish = template["Outputs"], {"Fn::Sub": '[{"secret_id":"${ReaderSecret.Id}","format":"reader"}]'}
+    named = [outputs[name]["Value"] for name in ("ReaderSecretArn", "ReaderPolicyArn", "PublishField")]
+    if named != [READER, {"Ref": "ReaderPolicy"}, publish]:
+        yield f"the outputs are {named}"
+
+
+def names_unlike_arns(template):
+    """No name that the stack makes of SecretName ends like the ARN of a secret, in a hyphen and six characters."""
+    taken = template["Parameters"]["SecretName"]["AllowedPattern"]
+    for name, secret in resources(template, "AWS::SecretsManager::Secret").items():
+        for value in branches(secret["Properties"]["Name"]):
+            example = value.get("Fn::Sub", "${SecretName}").replace("${SecretName}", "tiktok/ads")
+            if not re.fullmatch(taken, example):
+                yield f"{name} would be named {example}"
 
 
 def deploys_twice(template):
@@ -311,6 +366,8 @@ RULES = [
     public_principals,
     no_secret,
     secret_outlives,
+    reader_is_a_copy,
+    names_unlike_arns,
     deploys_twice,
     every_change_is_published,
     function_is_as_agreed,

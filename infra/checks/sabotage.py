@@ -24,6 +24,21 @@ def statement(role, policy, index, key, value):
     return change
 
 
+def reader(index, key, value):
+    def change(template):
+        it = properties("ReaderPolicy")(template)["PolicyDocument"]["Statement"][index]
+        while "Fn::If" in it:
+            it = it["Fn::If"][1]
+        it[key] = value
+
+    return change
+
+
+def key_of_credentials_alone(template):
+    it = properties("FunctionRole")(template)["Policies"][0]["PolicyDocument"]["Statement"][2]["Fn::If"][1]
+    it["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"].pop()
+
+
 def dashboard(template):
     body = properties("Dashboard")(template)["DashboardBody"]["Fn::Sub"]
     body[0] = body[0].replace('"Advertisers"', '"Advertizers"')
@@ -65,9 +80,17 @@ SABOTAGE = [
     (rules.queues_encrypted, without("Resources", "ExecutionFailureQueuePolicy")),
     (rules.least_privilege, statement("FunctionRole", 0, 0, "Resource", "*")),
     (rules.least_privilege, statement("FunctionRole", 0, 0, "Action", "secretsmanager:*")),
-    (rules.least_privilege, statement("FunctionRole", 0, 1, "Condition", {"StringEquals": {}})),
+    (rules.least_privilege, statement("FunctionRole", 0, 1, "Action", ["secretsmanager:PutSecretValue"])),
+    (rules.least_privilege, statement("FunctionRole", 0, 2, "Condition", {"StringEquals": {}})),
+    (rules.least_privilege, statement("FunctionRole", 0, 2, "Action", ["kms:Decrypt", "kms:Encrypt"])),
+    (rules.least_privilege, key_of_credentials_alone),
     (rules.least_privilege, statement("ScheduleRole", 0, 0, "Resource", {"Fn::Sub": "${Function.Arn}*"})),
     (rules.least_privilege, setting("FunctionRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/ReadOnlyAccess"])),
+    (rules.least_privilege, reader(0, "Action", "secretsmanager:PutSecretValue")),
+    (rules.least_privilege, reader(0, "Resource", {"Fn::GetAtt": ["CredentialsSecret", "Id"]})),
+    (rules.least_privilege, reader(1, "Action", ["kms:Decrypt", "kms:GenerateDataKey"])),
+    (rules.least_privilege, setting("ReaderPolicy", "Roles", [{"Ref": "FunctionRole"}])),
+    (rules.least_privilege, put({"Type": "AWS::IAM::ManagedPolicy", "Properties": {}}, "Resources", "AnotherPolicy")),
     (
         rules.confused_deputy,
         without("Resources", "ScheduleRole", "Properties", "AssumeRolePolicyDocument", "Statement", 0, "Condition"),
@@ -79,6 +102,12 @@ SABOTAGE = [
     (rules.no_secret, setting("CredentialsSecret", "SecretString", "{}")),
     (rules.no_secret, put("0123456789abcdef0123456789abcdef01234567", "Parameters", "AlarmEmail", "Default")),
     (rules.secret_outlives, without("Resources", "CredentialsSecret", "DeletionPolicy")),
+    (rules.reader_is_a_copy, setting("ReaderSecret", "SecretString", "{}")),
+    (rules.reader_is_a_copy, without("Resources", "ReaderSecret", "DeletionPolicy")),
+    (rules.reader_is_a_copy, setting("ReaderSecret", "KmsKeyId", {"Ref": "AWS::NoValue"})),
+    (rules.reader_is_a_copy, put({"Ref": "ReaderSecret"}, "Outputs", "PublishField", "Value")),
+    (rules.names_unlike_arns, setting("ReaderSecret", "Name", {"Fn::Sub": "${SecretName}-reader"})),
+    (rules.deploys_twice, setting("ReaderPolicy", "ManagedPolicyName", "tiktok-reader")),
     (rules.deploys_twice, setting("ExecutionFailureQueue", "QueueName", "tiktok-failures")),
     (rules.deploys_twice, setting("DailySchedule", "GroupName", "default")),
     (rules.every_change_is_published, version),

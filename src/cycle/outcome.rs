@@ -30,7 +30,7 @@ pub enum OutcomeKind {
 }
 
 impl OutcomeKind {
-    /// Every kind, for metrics that count each.
+    /// Every kind.
     pub const ALL: [Self; 8] = [
         Self::Refreshed,
         Self::Verified,
@@ -55,6 +55,12 @@ impl OutcomeKind {
             Self::InProgress => "InProgress",
             Self::DryRun => "DryRun",
         }
+    }
+
+    /// Whether it renewed or confirmed the tokens. A run that found nothing to do proves nothing.
+    #[must_use]
+    pub const fn proves_tokens(self) -> bool {
+        matches!(self, Self::Refreshed | Self::Verified | Self::Kept | Self::Resumed | Self::Superseded)
     }
 }
 

@@ -54,14 +54,16 @@ fn assert_metrics(invocation: &Invocation, expected: &Value) -> Value {
     line
 }
 
-/// One of the outcomes is 1, all the others are 0.
+/// One of the outcomes is 1, all the others are 0, and those that renewed or confirmed the tokens are successes.
 fn only(outcome: &str) -> Value {
-    let names = ["Refreshed", "Verified", "Kept", "Fresh", "Resumed", "Superseded", "InProgress", "DryRun", "Failed"];
-    names
-        .iter()
-        .map(|name| ((*name).to_owned(), json!(u8::from(*name == outcome))))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+    const SUCCESSES: [&str; 5] = ["Refreshed", "Verified", "Kept", "Resumed", "Superseded"];
+    let counts = SUCCESSES.into_iter().chain(["Fresh", "InProgress", "Failed"]);
+    let mut expected: serde_json::Map<_, _> =
+        counts.map(|name| (name.to_owned(), json!(u8::from(name == outcome)))).collect();
+    expected.insert("Succeeded".to_owned(), json!(u8::from(SUCCESSES.contains(&outcome))));
+    // A dry run leaves no metrics at all.
+    expected.insert("DryRun".to_owned(), Value::Null);
+    expected.into()
 }
 
 /// Both together.
