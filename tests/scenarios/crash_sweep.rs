@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     stand_ins::{Fault, Flow, GrantSpec, Journal, Outcome, When, World, tiktok::Renewal},
-    support::{outcome, scheduled},
+    support::{outcome, scheduled, strict},
 };
 
 /// The shortest invocation in which a refresh token may still be spent: TikTok's timeout of 10 s, 5 s for the write of its
@@ -104,6 +104,10 @@ fn label(detail: &str) -> &str {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[allow(clippy::print_stdout, reason = "the table is what this test shows")]
 async fn after_a_crash_anywhere_the_next_run_leaves_working_tokens_and_redeems_nothing_twice() {
+    // In front of an emulator, a write that was under way when the process died may still arrive.
+    if strict(World::empty()).is_none() {
+        return;
+    }
     let mut crashes = Vec::new();
     for case in &CASES {
         for request in 1..=case.requests().await {
