@@ -23,11 +23,11 @@ pub(super) struct Request {
 }
 
 /// TikTok answers within a second or two; what takes ten does not come.
-pub const TIKTOK_TIMEOUT: Duration = Duration::from_secs(10);
+const TIKTOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Secrets Manager answers within tens of milliseconds; a first call may have to wait for KMS.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a write to Secrets Manager and its repetition, kept back before a refresh token is spent.
-pub const STAGE_RESERVE: Duration = Duration::from_secs(5);
+const STAGE_RESERVE: Duration = Duration::from_secs(5);
 /// Time to report: the response is a few kilobytes to a loopback address.
 const RESPONSE_RESERVE: Duration = Duration::from_millis(300);
 /// Less than this is not enough for a TLS handshake and an answer.

@@ -30,7 +30,6 @@ mod verify;
 
 use std::time::Duration;
 
-pub use attempts::{STAGE_RESERVE, TIKTOK_TIMEOUT};
 pub use clock::{Deadline, SystemClock};
 use jiff::Timestamp;
 pub use outcome::{Outcome, OutcomeKind};
