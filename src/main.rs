@@ -32,8 +32,7 @@ impl Function {
 
     async fn invoke(&self, event: LambdaEvent<Value>) -> Result<Response, Error> {
         let LambdaEvent { payload, context } = event;
-        let deadline = i64::try_from(context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        let deadline = Deadline::at(deadline.unwrap_or(Timestamp::MAX));
+        let deadline = Deadline::named(context.deadline, Timestamp::now());
         let span = tracing::info_span!("invocation", request_id = context.request_id);
         let run = Run::begin(context.request_id, deadline, self.settings.min_token_lifetime)
             .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;

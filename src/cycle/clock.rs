@@ -1,6 +1,6 @@
 use std::{future::Future, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Clock;
 
@@ -26,7 +26,18 @@ impl Clock for SystemClock {
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Timestamp);
 
+/// What a run gives itself whose runtime names no deadline. A claim lasts as long, so it has to end.
+const UNNAMED: SignedDuration = SignedDuration::from_mins(10);
+
 impl Deadline {
+    /// The deadline that the runtime names, in milliseconds since 1970. One that was over before the run began is none:
+    /// `cargo lambda watch` always says ten minutes past midnight of the first of January 1970.
+    #[must_use]
+    pub fn named(milliseconds: u64, now: Timestamp) -> Self {
+        let named = i64::try_from(milliseconds).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        Self(named.filter(|deadline| *deadline > now).unwrap_or(now + UNNAMED))
+    }
+
     #[must_use]
     pub const fn at(time: Timestamp) -> Self {
         Self(time)

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tiktok_token_refresh::cycle::Deadline;
+
 use crate::{
     stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal},
     support::{SHORT, assert_failed, only_result, outcome, scheduled, side_by_side, warnings},
@@ -118,4 +120,14 @@ async fn a_flood_of_bytes_costs_one_more_attempt_and_a_few_megabytes_of_memory()
         assert!(peak < normal + megabytes * 1024, "{operation}: {peak} kB, and {normal} kB without the flood");
         assert_eq!((world.redeemed(), world.faults.unfired()), (1, 0), "{operation}");
     }
+}
+
+#[test]
+fn a_deadline_that_was_over_before_the_run_began_is_none() {
+    let now = jiff::Timestamp::now();
+    let left = |milliseconds| Deadline::named(milliseconds, now).remaining(now).as_secs();
+    // What `cargo lambda watch` sends, and what no clock can say.
+    assert_eq!((left(600_000), left(0), left(u64::MAX)), (600, 600, 600));
+    let in_a_minute = u64::try_from(now.as_millisecond()).expect("after 1970") + 60_000;
+    assert!((59..=60).contains(&left(in_a_minute)));
 }
