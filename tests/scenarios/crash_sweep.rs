@@ -48,8 +48,6 @@ struct Crash {
     event: Value,
     at: String,
     began: Instant,
-    redeemed: bool,
-    staged: bool,
 }
 
 impl Crash {
@@ -64,19 +62,21 @@ impl Crash {
         let journal = world.faults.journal();
         let killed = journal.iter().find(|entry| entry.ordinal == request)?;
         let at = format!("{when} {} {}", killed.operation, label(&killed.detail));
-        let (redeemed, staged) = (!world.tiktok.core().redeems().is_empty(), is_staged(&journal));
-        crashed.then_some(Self { case, world, event, at, began, redeemed, staged })
+        crashed.then_some(Self { case, world, event, at, began })
     }
 
     /// Lets the next run come when the claim is over. Returns a row of the table, and whether the answer was lost.
     async fn recover(self) -> (String, bool) {
         tokio::time::sleep_until((self.began + CLAIM_IS_OVER).into()).await;
+        // Only now: a write that was under way when the process died may have arrived after it.
+        let (redeemed, staged) =
+            (!self.world.tiktok.core().redeems().is_empty(), is_staged(&self.world.faults.journal()));
         let invocation = self.world.lambda().invoke(self.event.clone(), INVOCATION).await;
         let ending = outcome(&invocation);
         let redeems = self.world.tiktok.core().redeems().len();
         let row = format!("{:<22} {:<52} {:<24} {redeems} redeemed", self.case.name, self.at, ending);
         let rotates = matches!(self.case.renewal, Renewal::Rotating { .. });
-        let lost = self.redeemed && !self.staged && rotates;
+        let lost = redeemed && !staged && rotates;
         if lost {
             // The only window in which an answer can be lost: nobody may take it for success, or blame the grant.
             assert_eq!(ending, "ReauthorizationRequired", "{row}");
@@ -84,7 +84,7 @@ impl Crash {
         } else {
             self.world.assert_usable();
             assert!(["refreshed", "resumed", "verified", "fresh"].contains(&ending.as_str()), "{row}");
-            let spent_in_vain = usize::from(self.redeemed && !self.staged);
+            let spent_in_vain = usize::from(redeemed && !staged);
             let needed = usize::from(self.case.renewal != Renewal::LongTerm);
             assert_eq!(redeems, needed + spent_in_vain, "nothing is redeemed twice once it is staged: {row}");
         }
