@@ -31,7 +31,8 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// Whenever a secret is not known to be usable afterwards: a failed secret is a failed invocation, because alarms and
     /// retries look at nothing else.
     pub async fn handle(&self, event: Value) -> Result<Response, Error> {
-        match Event::parse(event)? {
+        let event = Event::parse(event);
+        match event.inspect_err(|error| tracing::error!(error_type = error.kind().name(), "{error}"))? {
             Event::Refresh(refresh) => {
                 let ids = self.secret_ids(&refresh.secret_ids);
                 self.for_each(ids, |id| self.refresh(id, &refresh)).await
