@@ -1,6 +1,6 @@
 //! The log: lines that CloudWatch can filter, and that TikTok's support can find their side of.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     evidence::{all_metrics, log},
@@ -74,6 +74,14 @@ async fn a_failed_run_logs_its_error_with_its_type_and_its_code() {
     assert_eq!((&error["error_type"], &error["code"]), (&"TikTokMisconfigured".into(), &40113.into()));
     assert_eq!(error["secret_id"], world.secret_id.as_str());
     assert!(error["message"].as_str().is_some_and(|message| message.contains("Wrong app.")), "{error}");
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_understood_is_logged_once() {
+    let lines = log(&World::start().lambda().run(json!({"action": "dance"})).await);
+    let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0]["error_type"], "InvalidEvent");
 }
 
 /// A run that meets a passing trouble and leaves a warning.
