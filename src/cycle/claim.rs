@@ -167,7 +167,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     async fn judge(&self, claim: &Claim) -> Result<Verdict, Error> {
-        if claim.nonce == self.run.nonce {
+        // Not one that this run has given back: somebody else may have taken the next.
+        if claim.nonce == self.run.nonce && claim.is_live(self.clock.now()) {
             return Ok(Verdict::Settled(Claimed::Won { n: claim.n, spent_before: claim.n > 0 }));
         }
         if let Some(result) = self.read_version(&claim.result_version_id).await? {
