@@ -113,7 +113,7 @@ fn sentences(error: &Error) -> (&str, &str) {
     match error.kind() {
         Kind::InvalidEvent => (
             error.what(),
-            "Nothing was changed: if you have just authorised, you are done. Otherwise ask whoever gave you the link for a new one.",
+            "Nothing was changed. If an earlier visit ended with TikTok connected, you are done; otherwise ask whoever gave you the link for a new one.",
         ),
         Kind::ReauthorizationRequired => {
             (error.what(), "Ask whoever gave you the link for a new one, and open it while it is valid.")
