@@ -10,6 +10,7 @@ use crate::{
     cycle::{Clock, Consent, Cycle, Outcome, Run, State, Store, TikTok},
     error::{Error, Kind},
     event::{Event, Refresh},
+    page::Connected,
     report::{self, Ending, Response},
     settings::Settings,
 };
@@ -113,6 +114,21 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             Err(error) => Err(self.with_command(id, error)),
             outcome => self.concluded(&cycle, id, outcome),
         }
+    }
+
+    /// Exchanges what a browser brought to the function's own page.
+    ///
+    /// # Errors
+    /// When the consent is for a secret that this function does not keep, and as an exchange.
+    pub async fn connect(&self, consent: Consent) -> Result<Connected, Error> {
+        let named = consent.state().map(State::secret_id).unwrap_or_default();
+        // Of the configured ones alone, and by their names: anybody may ask.
+        let Some(id) = self.settings.secret_ids.iter().find(|id| *id == named) else {
+            return Err(Error::new(Kind::InvalidEvent, "The link was not made for a secret of this function's."));
+        };
+        let outcome = self.exchange(id, &consent).await?;
+        let advertisers = self.cycle(id).advertisers().await.ok();
+        Ok(Connected { secret_id: id.clone(), outcome, advertisers })
     }
 
     /// Logs and counts how the work on the tokens of a secret ended.

@@ -11,6 +11,7 @@ mod evidence;
 mod failures;
 mod leaks;
 mod model;
+mod page;
 mod person;
 mod publish;
 mod schemas;

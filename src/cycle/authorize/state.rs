@@ -2,7 +2,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::{
     document::{App, json_text},
@@ -58,7 +58,7 @@ impl State {
         let (signed, signature) = text.split_once('.').filter(|_| text.len() <= MAX_LENGTH)?;
         let said: Said = serde_json::from_slice(&BASE64.decode(signed).ok()?).ok()?;
         let (secret_id, redirect_uri, issued_at, expires_at, _) = said;
-        let signature = BASE64.decode(signature).ok()?;
+        let signature = BASE64.decode(signature).ok().filter(|it| it.len() == Sha256::output_size())?;
         Some(Self { secret_id, redirect_uri, issued_at, expires_at, signed: signed.to_owned(), signature })
     }
 
@@ -68,7 +68,9 @@ impl State {
         &self.secret_id
     }
 
-    pub(super) fn redirect_uri(&self) -> &str {
+    /// Where it claims that the consent page was told to come back to.
+    #[must_use]
+    pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 

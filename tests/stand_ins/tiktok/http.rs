@@ -18,6 +18,7 @@ use super::super::journal::Service;
 use super::super::wire::{Answer, Cut, Handler, Payload, Server};
 use super::core::TikTok;
 use super::grant::Flow;
+use super::portal;
 use super::records::{ApiError, Result};
 
 const ROOT: &str = "/open_api/v1.3/";
@@ -48,6 +49,11 @@ impl TikTokServer {
         self.server.address()
     }
 
+    /// Where the portal's pages are.
+    pub fn portal(&self) -> String {
+        format!("http://{}/portal/auth", self.address())
+    }
+
     /// The state machine, for its controls and for assertions. The server stands still while the guard lives.
     pub fn core(&self) -> MutexGuard<'_, TikTok> {
         let mut core = lock(&self.core);
@@ -66,6 +72,9 @@ struct Face {
 
 impl Handler for Face {
     async fn handle(&self, request: Request<Bytes>, connection: u64) -> std::result::Result<Response<Payload>, Cut> {
+        if let Some(answer) = self.portal(&request) {
+            return Ok(answer.into());
+        }
         let incoming = Incoming::new(&request);
         let arrival = Arrival {
             service: Service::TikTok,
@@ -84,6 +93,13 @@ impl Handler for Face {
 }
 
 impl Face {
+    /// What a person does in the portal is no request of the function's: it meets no fault and is in no journal.
+    fn portal(&self, request: &Request<Bytes>) -> Option<Answer> {
+        let (uri, mut core) = (request.uri(), lock(&self.core));
+        core.clock.tick(wall());
+        portal::answer(&mut core, request.method(), uri.path(), uri.query().unwrap_or_default())
+    }
+
     /// Names the token of a request without showing it.
     fn detail(&self, call: &Incoming) -> String {
         let token = call.redeemed().or(call.access_token.as_deref());
@@ -239,7 +255,7 @@ fn missing(name: &str) -> ApiError {
     ApiError::new(40002, format!("{name}: Missing data for required field."))
 }
 
-fn parse_query(query: &str) -> BTreeMap<String, String> {
+pub(super) fn parse_query(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, value)| (percent_decode(name), percent_decode(value))).collect()
 }
