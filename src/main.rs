@@ -34,7 +34,8 @@ impl Function {
         let LambdaEvent { payload, context } = event;
         let deadline = Deadline::named(context.deadline, Timestamp::now());
         let span = tracing::info_span!("invocation", request_id = context.request_id);
-        let run = Run::begin(context.request_id, deadline, self.settings.min_token_lifetime)
+        let Settings { min_token_lifetime, advertiser_info, .. } = self.settings;
+        let run = Run::begin(context.request_id, deadline, min_token_lifetime, advertiser_info)
             .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
         let handler = Handler {
             settings: &self.settings,

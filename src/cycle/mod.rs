@@ -15,6 +15,7 @@ mod attempts;
 mod check;
 mod claim;
 mod clock;
+mod info;
 mod outcome;
 pub mod plan;
 mod ports;
@@ -71,6 +72,8 @@ pub struct Run {
     pub deadline: Deadline,
     /// The top-up refreshes a token that has less than this to live.
     pub min_token_lifetime: Duration,
+    /// Whether TikTok is asked for more about each advertiser than its id and its name.
+    pub advertiser_info: bool,
 }
 
 impl Run {
@@ -82,10 +85,11 @@ impl Run {
         request_id: String,
         deadline: Deadline,
         min_token_lifetime: Duration,
+        advertiser_info: bool,
     ) -> Result<Self, getrandom::Error> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)?;
-        Ok(Self { request_id, nonce: hex(&nonce), deadline, min_token_lifetime })
+        Ok(Self { request_id, nonce: hex(&nonce), deadline, min_token_lifetime, advertiser_info })
     }
 }
 
@@ -168,7 +172,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         let snapshot = self.read().await?;
         let plan = self.plan(&snapshot, trigger);
         let app = self.app(&snapshot.current).await?;
-        let checked = self.check(&app, &snapshot.current.credentials).await;
+        let checked = self.check_and_look_up(&app, &snapshot.current.credentials).await;
         Ok(Outcome::dry_run(&snapshot.current, &plan, checked))
     }
 
