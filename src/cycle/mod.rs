@@ -38,7 +38,7 @@ use plan::{Plan, Times, plan};
 pub use ports::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which};
 use read::{Pending, Snapshot};
 use renew::{Ended, Start};
-pub use status::Status;
+pub use status::{ClaimStatus, ReaderState, ReaderStatus, Status};
 pub use trace::{Seen, Step, Trace};
 
 use crate::{

@@ -8,7 +8,7 @@ use tiktok_token_refresh::document::MAX_BYTES;
 use crate::{
     evidence::metrics,
     stand_ins::{APP_SECRET, Fault, Flow, Function, GrantSpec, When, World, tiktok::Advertiser},
-    support::{BINARY, only_result, outcome, refresh, scheduled, side_by_side, warnings},
+    support::{BINARY, SHORT, only_result, outcome, refresh, scheduled, side_by_side, warnings},
 };
 
 const INFO: &str = "advertiser/info";
@@ -131,6 +131,20 @@ async fn what_a_dead_run_had_staged_with_them_is_promoted_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_run_that_dies_while_it_asks_loses_nothing() {
+    for fault in [Fault::KillBefore, Fault::KillAfter] {
+        let world = World::start();
+        let function = asking(&world);
+        world.faults.at(When::operation(INFO), fault);
+        function.run(refresh()).await;
+        assert_eq!(outcome(&function.run(refresh()).await), "resumed");
+        assert_eq!(world.redeemed(), 1);
+        world.assert_usable();
+        assert_eq!(world.current()["advertisers"], both(with_facts));
+    }
+}
+
+#[tokio::test]
 async fn a_dead_refresh_token_does_not_keep_them_from_being_asked_for() {
     let world = World::start();
     world.tiktok.core().revoke_token(&world.field("refresh_token"));
@@ -242,8 +256,8 @@ async fn an_advertiser_that_the_answer_leaves_out_keeps_what_was_known() {
 async fn a_run_in_a_hurry_does_not_ask() {
     let world = World::start();
     // The redeem takes so long that less than ten seconds are left.
-    world.faults.at(When::operation("oauth2/refresh_token"), Fault::Delay(Duration::from_secs(7)));
-    let invocation = asking(&world).invoke(refresh(), Duration::from_secs(16)).await;
+    world.faults.at(When::operation("oauth2/refresh_token"), Fault::Delay(Duration::from_millis(7_500)));
+    let invocation = asking(&world).invoke(refresh(), SHORT).await;
     assert_eq!(outcome(&invocation), "refreshed");
     assert!(warnings(&invocation).contains("did not begin the step 'info'"), "{}", warnings(&invocation));
     assert_eq!(world.faults.journal().count(INFO), 0);
