@@ -30,7 +30,9 @@ pub fn fit(document: Document) -> Result<(Document, Option<Reduction>), Error> {
     let mut advertisers = Credentials::of(&document)?.advertisers;
     let mut document = document;
     if advertisers.iter().any(|advertiser| advertiser.info != AdvertiserInfo::default()) {
-        advertisers.iter_mut().for_each(|advertiser| advertiser.info = AdvertiserInfo::default());
+        for advertiser in &mut advertisers {
+            advertiser.info = AdvertiserInfo::default();
+        }
         document.set_value(field::ADVERTISERS, &advertisers);
         if document.size() <= MAX_BYTES {
             return Ok((document, Some(Reduction::WithoutInfo)));
