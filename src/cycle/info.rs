@@ -14,7 +14,7 @@ use super::{
     trace::Step,
 };
 use crate::{
-    document::{Advertiser, AdvertiserInfo, App, Credentials},
+    document::{Advertiser, App, Credentials},
     error::{Error, Kind},
 };
 
@@ -56,21 +56,17 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let mut found: HashMap<_, _> = found.into_iter().map(|it| (it.id.clone(), it)).collect();
         let missing = list.iter().filter(|advertiser| !found.contains_key(&advertiser.id)).count();
         for advertiser in &mut list {
-            match found.remove(&advertiser.id) {
-                Some(it) => {
-                    advertiser.info = it.info;
-                    // The list that proves the token has the say: two sources would take turns in the secret.
-                    advertiser.name = advertiser.name.take().or(it.name);
-                }
-                None => advertiser.info = info_in(known, &advertiser.id),
+            let before = || known.iter().find(|it| it.id == advertiser.id).cloned();
+            if let Some(it) = found.remove(&advertiser.id).or_else(before) {
+                advertiser.info = it.info;
+                // The list that proves the token has the say: two sources would take turns in the secret.
+                advertiser.name = advertiser.name.take().or(it.name);
             }
         }
         let warning = (missing > 0 || error.is_some()).then(|| {
-            let why = error.map_or_else(|| "TikTok's answer left them out.".to_owned(), |error| error.to_string());
-            format!(
-                "Currency, time zone and status of {missing} of {} advertisers are as they were before: {why}",
-                list.len()
-            )
+            let why = error.map_or_else(|| "TikTok's answer left them out.".to_owned(), |error| reason(&error));
+            let all = list.len();
+            format!("Currency, time zone and status of {missing} of {all} advertisers are as they were before: {why}")
         });
         Listed { advertisers: list, warning, left_out: false }
     }
@@ -96,6 +92,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 }
 
-fn info_in(known: &[Advertiser], id: &str) -> AdvertiserInfo {
-    known.iter().find(|advertiser| advertiser.id == id).map(|advertiser| advertiser.info.clone()).unwrap_or_default()
+fn reason(error: &Error) -> String {
+    match error.kind() {
+        // The check has just shown that the token works, so nobody needs to authorise anything.
+        Kind::ReauthorizationRequired => error.what().to_owned(),
+        _ => error.to_string(),
+    }
 }

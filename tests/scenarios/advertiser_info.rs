@@ -203,6 +203,7 @@ async fn whatever_goes_wrong_costs_one_warning_and_neither_the_refresh_nor_what_
                     warning.contains("status of 2 of 2 advertisers") && warning.contains(says),
                     "{fault:?}: {warning}"
                 );
+                assert!(!warning.contains("uthorise the app again in TikTok"), "its token works: {warning}");
                 assert_eq!(result["warnings"].as_array().map(Vec::len), Some(1), "{warning}");
                 assert_eq!((&result["advertisers"], &result["advertisers_stale"]), (&json!(2), &json!(false)));
                 assert_eq!(world.current()["advertisers"], both(if known { with_facts } else { without_facts }));
@@ -250,6 +251,22 @@ async fn an_advertiser_that_the_answer_leaves_out_keeps_what_was_known() {
         world.current()["advertisers"],
         json!([first, with_facts("7000000000000000002", "Zweite Werbung GmbH")])
     );
+}
+
+#[tokio::test]
+async fn a_name_that_only_the_look_up_knows_is_kept_as_well() {
+    let world = World::start();
+    let function = asking(&world);
+    let nameless = || {
+        let list = json!([{"advertiser_id": "7000000000000000001"}, {"advertiser_id": "7000000000000000002"}]);
+        Fault::answer(200, "application/json", json!({"code": 0, "data": {"list": list}}).to_string())
+    };
+    world.faults.at(When::operation("oauth2/advertiser/get").always(), nameless());
+    function.run(refresh()).await;
+    assert_eq!(world.current()["advertisers"], both(with_facts));
+    world.tiktok.core().info_is_forbidden = true;
+    function.run(refresh()).await;
+    assert_eq!(world.current()["advertisers"], both(with_facts));
 }
 
 #[tokio::test]

@@ -6,15 +6,15 @@ use crate::document::{Credentials, Flow, whole_seconds};
 
 /// The essence of a secret, in one sentence.
 pub fn summary(credentials: &Credentials, now: Timestamp) -> String {
+    if credentials.access_token.is_none() && credentials.refresh_token.is_none() {
+        return "Not authorised yet.".to_owned();
+    }
     let parts = [Some(access_token(credentials, now)), Some(advertisers(credentials)), grant(credentials, now)];
     format!("{}.", parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
 }
 
 fn access_token(credentials: &Credentials, now: Timestamp) -> String {
     match credentials.access_token_expires_at {
-        _ if credentials.access_token.is_none() && credentials.refresh_token.is_none() => {
-            "Not authorised yet".to_owned()
-        }
         _ if credentials.access_token.is_none() => "Has no access token before the next refresh".to_owned(),
         Some(end) if end <= now => format!("Expired at {} ({} ago)", minute(end), about(now.duration_since(end))),
         Some(end) => format!("Works until {} (in {})", minute(end), about(end.duration_since(now))),
