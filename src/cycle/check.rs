@@ -68,7 +68,7 @@ impl From<Vec<Advertiser>> for Listed {
 }
 
 /// Sorted by id, each once, so that equal lists are equal documents.
-fn sorted(mut list: Vec<Advertiser>) -> Vec<Advertiser> {
+pub(super) fn sorted(mut list: Vec<Advertiser>) -> Vec<Advertiser> {
     list.sort_by(|a, b| a.id.cmp(&b.id));
     list.dedup_by(|a, b| a.id == b.id);
     list

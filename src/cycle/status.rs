@@ -100,8 +100,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             advertisers_stale: credentials.list_is_stale(),
             readers,
             staged: match snapshot.pending {
-                Pending::None | Pending::Done => "none",
-                Pending::Descendant(_) => "waiting",
+                _ if snapshot.waiting().is_some() => "waiting",
+                Pending::None | Pending::Done | Pending::Descendant(_) => "none",
                 Pending::Superseded => "superseded",
                 Pending::Foreign => "foreign",
             },

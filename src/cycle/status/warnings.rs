@@ -32,6 +32,7 @@ pub(super) struct Sight<'a> {
 impl Sight<'_> {
     pub fn warnings(&self) -> Vec<String> {
         let warnings = [
+            self.tokens(),
             self.grant(),
             self.access_token(),
             self.last_refresh(),
@@ -45,6 +46,10 @@ impl Sight<'_> {
 
     fn credentials(&self) -> &Credentials {
         &self.snapshot.current.credentials
+    }
+
+    fn tokens(&self) -> Option<String> {
+        self.credentials().has_tokens().err().map(|error| error.to_string())
     }
 
     fn grant(&self) -> Option<String> {
@@ -63,9 +68,8 @@ impl Sight<'_> {
         let credentials = self.credentials();
         let is_own = credentials.origin.is_some();
         match credentials.access_token_expires_at {
-            _ if credentials.access_token.is_none() && credentials.refresh_token.is_none() => {
-                Some("The secret holds no token: authorise the app.".to_owned())
-            }
+            // There is something worse to say of these.
+            _ if credentials.has_tokens().is_err() => None,
             Some(end) if end <= self.now => Some(format!(
                 "The access token expired at {}, and jobs fail until it is refreshed: run {{\"action\":\"refresh\"}} and see what it says.",
                 minute(end)
@@ -102,16 +106,14 @@ impl Sight<'_> {
     }
 
     fn pending(&self) -> Option<String> {
-        match &self.snapshot.pending {
-            Pending::None | Pending::Done | Pending::Superseded => None,
-            Pending::Descendant(staged) => Some(format!(
-                "New tokens wait in version {}, labelled AWSPENDING, since an earlier run did not get to the end: the next one makes them current.",
-                staged.id
-            )),
-            Pending::Foreign => {
-                Some("The version labelled AWSPENDING is not this function's, and is left alone.".to_owned())
-            }
+        if let Some(waiting) = self.snapshot.waiting() {
+            let id = &waiting.id;
+            return Some(format!(
+                "New tokens wait in version {id}, since an earlier run did not get to the end: the next one makes them current."
+            ));
         }
+        matches!(self.snapshot.pending, Pending::Foreign)
+            .then(|| "The version labelled AWSPENDING is not this function's, and is left alone.".to_owned())
     }
 
     fn claim(&self) -> Option<String> {

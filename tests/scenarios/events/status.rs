@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     evidence::{all_metrics, error_message},
-    stand_ins::{APP_SECRET, Fault, GrantSpec, Invocation, When, World, secrets_manager::client::new_token},
+    stand_ins::{APP_ID, APP_SECRET, Fault, GrantSpec, Invocation, When, World, secrets_manager::client::new_token},
     support::{BINARY, only_result, outcome, refresh, scheduled},
 };
 
@@ -73,7 +73,40 @@ async fn a_secret_as_a_person_stored_it_has_a_status() {
         })
     );
     assert_warns(&result, &[BY_HAND]);
-    assert_eq!(world.faults.journal().operations(), ["GetSecretValue"; 3], "no more than needed");
+    assert_eq!(world.faults.journal().operations(), ["GetSecretValue"; 4], "no more than needed");
+}
+
+#[tokio::test]
+async fn a_secret_without_tokens_says_that_the_app_is_not_authorised_yet() {
+    let world = World::with_document(GrantSpec::default(), |document| {
+        document.as_object_mut().expect("an object").retain(|name, _| !name.ends_with("_token"));
+    });
+    let status = status(&world).await;
+    assert_eq!((&status["has_access_token"], &status["has_refresh_token"]), (&json!(false), &json!(false)));
+    assert_eq!(status["summary"], "Not authorised yet.");
+    assert_warns(&status, &["the app is not authorised yet. Authorise the app"]);
+}
+
+#[tokio::test]
+async fn tokens_that_do_not_go_with_their_flow_are_a_warning() {
+    for (flow, missing) in [("long_term", "access_token"), ("business", "refresh_token")] {
+        let world = World::with_document(GrantSpec::default(), |document| {
+            document["flow"] = json!(flow);
+            document[missing] = json!(null);
+        });
+        assert_warns(&status(&world).await, &["which needs a"]);
+    }
+}
+
+#[tokio::test]
+async fn the_tokens_of_an_authorisation_that_was_not_brought_to_its_end_are_seen_as_waiting() {
+    let world = World::start();
+    let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), Duration::from_hours(1));
+    world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+    world.lambda().run(json!({"action": "exchange", "auth_code": code})).await;
+    let status = status(&world).await;
+    assert_eq!(status["staged"], "waiting");
+    assert_warns(&status, &[BY_HAND, "New tokens wait in version"]);
 }
 
 #[tokio::test]
@@ -122,7 +155,7 @@ async fn a_run_that_died_is_seen_by_its_claim_and_by_what_it_staged() {
     assert!(is_in(&claim["claimed_at"], SignedDuration::ZERO), "{status}");
     assert!(are(&claim["claimed_seconds_ago"], SignedDuration::ZERO), "{status}");
     assert!(is_in(&claim["expires_at"], SignedDuration::from_secs(20)), "{status}");
-    assert_warns(&status, &[BY_HAND, "labelled AWSPENDING", "it is at work, or died on the way"]);
+    assert_warns(&status, &[BY_HAND, "New tokens wait in version", "it is at work, or died on the way"]);
 }
 
 #[tokio::test]
