@@ -1,6 +1,7 @@
 //! Scenarios through the public face of the function. Each name is a promise.
 
 mod advertiser_info;
+mod authorize;
 mod bounds;
 mod crash_sweep;
 mod daily_refresh;

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{State, redirect::Redirect};
+use super::{State, link::last_redirect_uri, redirect::Redirect};
 use crate::{
     cycle::{
         Clock, Cycle, Outcome, Store, TikTok,
@@ -98,6 +98,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     async fn claim_and_exchange(&self, snapshot: &Snapshot, app: &App, consent: &Consent) -> Result<Exchanged, Error> {
         let code = Fingerprint::of_auth_code(&consent.auth_code);
+        let redirect_uri = match &consent.redirect_uri {
+            Some(uri) => uri.clone(),
+            None => last_redirect_uri(&snapshot.current.document)?,
+        };
         self.time_for(Request::redeem(Step::Redeem))?;
         let (n, spent_before) = match self.claim(&snapshot.arn, &code, snapshot.claim.as_ref()).await? {
             Claimed::InProgress { until } => return Ok(Exchanged::InProgress { until }),
@@ -109,29 +113,33 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         {
             return Ok(Exchanged::Before(version));
         }
-        let family = match snapshot.current.credentials.flow {
-            Flow::TtUser => Flow::TtUser,
-            Flow::Business | Flow::LongTerm => Flow::Business,
-        };
-        let redirect_uri = self.redirect_uri(consent, &snapshot.current)?;
-        let redeem = || async {
-            let asked_at = self.clock.now();
-            let grant = self.tiktok.exchange(family, app, &consent.auth_code, &redirect_uri).await?;
-            Ok(Redeemed { grant, asked_at })
-        };
-        let redeemed = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem), redeem)).await;
+        let family = family_of(snapshot.current.credentials.flow);
+        let redeemed = self.exchange_at_tiktok(family, app, &consent.auth_code, &redirect_uri).await;
         if let Err(error) = &redeemed {
             let answered = !error.lost_answer() && !spent_before;
             self.release(&snapshot.arn, &code, n, answered).await;
         }
         let redeemed = redeemed.map_err(|error| explained(error, spent_before))?;
-        let at = redeemed.asked_at;
-        let provenance = Provenance {
-            authorizes: true,
-            ..Provenance::after(&snapshot.current.credentials, &self.run.request_id, at)
-        };
-        let tokens = redeemed.new_grant_fields(&snapshot.current, family, &redirect_uri);
+        let before = &snapshot.current;
+        let provenance = Provenance::after(&before.credentials, &self.run.request_id, redeemed.asked_at);
+        let provenance = Provenance { authorizes: true, ..provenance };
+        let tokens = redeemed.new_grant_fields(before, family, &redirect_uri);
         self.stage_and_finish(snapshot, app, &code, (tokens, provenance), &redeemed).await.map(Exchanged::Now)
+    }
+
+    async fn exchange_at_tiktok(
+        &self,
+        family: Flow,
+        app: &App,
+        auth_code: &SecretString,
+        redirect_uri: &str,
+    ) -> Result<Redeemed, Error> {
+        let exchange = || async {
+            let asked_at = self.clock.now();
+            let grant = self.tiktok.exchange(family, app, auth_code, redirect_uri).await?;
+            Ok(Redeemed { grant, asked_at })
+        };
+        self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem), exchange)).await
     }
 
     /// Goes on with tokens that the code was exchanged for by a run before this one.
@@ -151,13 +159,6 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Ended::Rejected(error) => Err(error),
         }
     }
-
-    fn redirect_uri(&self, consent: &Consent, current: &Version) -> Result<String, Error> {
-        match &consent.redirect_uri {
-            Some(uri) => Ok(uri.clone()),
-            None => super::link::last_redirect_uri(&current.document),
-        }
-    }
 }
 
 enum Exchanged {
@@ -167,6 +168,14 @@ enum Exchanged {
     InProgress {
         until: Timestamp,
     },
+}
+
+/// Whose endpoint takes the code. Which kind of grant comes of it, only the answer tells.
+const fn family_of(flow: Flow) -> Flow {
+    match flow {
+        Flow::TtUser => Flow::TtUser,
+        Flow::Business | Flow::LongTerm => Flow::Business,
+    }
 }
 
 fn is_or_descends_from(current: &Credentials, ours: &Credentials) -> bool {

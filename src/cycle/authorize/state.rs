@@ -116,8 +116,7 @@ impl State {
 
 fn signature(arn: &str, signed: &str, app: &App) -> Hmac<Sha256> {
     let key = app.secret.expose_secret().as_bytes();
-    #[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     // The ARN has no line break, and neither has what is signed: the parts cannot be moved.
     for part in [PURPOSE, "\n", arn, "\n", signed] {
         mac.update(part.as_bytes());
