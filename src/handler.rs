@@ -39,7 +39,7 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             }
             Event::Status { secret_ids } => {
                 let ids = self.secret_ids(&secret_ids);
-                self.for_each(ids, |id| async move { self.cycle(id).status().await }).await
+                report::picture(&self.endings(ids, |id| async move { self.cycle(id).status().await }).await)
             }
             Event::AuthorizeUrl { secret_id, request } => {
                 let (id, request) = (self.one_secret(secret_id.as_deref())?, &request);
@@ -77,10 +77,17 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         Cycle::new(self.store, self.tiktok, self.clock, self.run, id)
     }
 
-    /// Works on several secrets at a time. One that fails does not stop the others.
     async fn for_each<'i, R, F>(&'i self, ids: &'i [String], work: impl Fn(&'i str) -> F) -> Result<Response, Error>
     where
         R: Serialize,
+        F: Future<Output = Result<R, Error>>,
+    {
+        report::respond(&self.endings(ids, work).await)
+    }
+
+    /// Works on several secrets at a time. One that fails does not stop the others.
+    async fn endings<'i, R, F>(&'i self, ids: &'i [String], work: impl Fn(&'i str) -> F) -> Vec<Ending<R>>
+    where
         F: Future<Output = Result<R, Error>>,
     {
         let work = |id: &'i String| {
@@ -94,7 +101,7 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
                 tracing::error!(secret_id, error_type = error.kind().name(), code = error.code(), "{error}");
             }
         }
-        report::respond(&endings)
+        endings
     }
 
     async fn refresh(&self, id: &str, refresh: &Refresh) -> Result<Outcome, Error> {

@@ -82,6 +82,7 @@ def every_option(cloud, stack, change):
         "AppSecretArn": f"arn:aws:secretsmanager:{emulator.REGION}:{account}:secret:tiktok/app-AbCdEf",
         "AppSecretKmsKeyArn": key,
         "CreateReaderSecret": "false",
+        "AdvertiserInfo": "true",
         "AlarmTopicArn": stack.outputs["AlarmTopicArn"],
         "CreateDashboard": "false",
         "SuccessEventBusArn": f"arn:aws:events:{emulator.REGION}:{account}:event-bus/default",

@@ -134,6 +134,14 @@ pub trait TikTok {
         app: &App,
         access_token: &SecretString,
     ) -> impl Future<Output = Result<Vec<Advertiser>, Error>>;
+
+    /// Looks up what TikTok knows of some advertisers; those that it does not tell about are left out. TikTok takes at most
+    /// a hundred ids in one request.
+    fn advertiser_info(
+        &self,
+        access_token: &SecretString,
+        ids: &[&str],
+    ) -> impl Future<Output = Result<Vec<Advertiser>, Error>>;
 }
 
 /// Time, as a value that goes in.

@@ -102,7 +102,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             return Ok(None);
         }
         tracing::info!(secret_id = self.secret, version_id = staged.id, "resuming with staged tokens");
-        let checked = self.check(app, credentials).await;
+        let checked = self.check_and_look_up(app, credentials).await;
         if can_be_renewed && matches!(checked, Checked::Rejected(_)) {
             return Ok(None);
         }
@@ -118,7 +118,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let change = Change { tokens: Some((fields(&staged.document), provenance)), list: None };
         // An unchanged list keeps its time, so that the staged version can be promoted as it is.
         let fetched_at = match &checked {
-            Checked::Works(list) if *list == credentials.advertisers && !credentials.list_is_stale() => {
+            Checked::Works(listed) if listed.advertisers == credentials.advertisers && !credentials.list_is_stale() => {
                 credentials.advertisers_fetched_at
             }
             _ => None,
@@ -197,8 +197,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let (next, _) = fit(usual.apply(&current.document, &current.id)?)?;
         let credentials = Credentials::of(&next)?;
         let (staged, checked) = tokio::join!(self.stage(snapshot, label, spent, next), self.check(app, &credentials));
+        let staged = staged?;
+        let checked = self.look_up(checked, &credentials).await;
         let news = ListNews::of_new_grant(&current.credentials, checked, granted);
-        self.finish(snapshot, change, staged?, (news, at), kind).await
+        self.finish(snapshot, change, staged, (news, at), kind).await
     }
 
     /// Promotes staged tokens with what the check told of them.

@@ -60,11 +60,12 @@ fn run_of(port: &Port) -> Run {
         nonce: format!("{:032x}", port.run),
         deadline: Deadline::at(port.world(|world| world.now) + Duration::from_mins(1)),
         min_token_lifetime: Duration::from_hours(12),
+        advertiser_info: false,
     }
 }
 
 /// The first run exchanges the auth code that a person brings back; all others are scheduled ones.
-fn exchange_or_scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+fn exchange_or_scheduled_run(port: Port) -> Task {
     if port.run > 0 {
         return scheduled_run(port);
     }
@@ -80,9 +81,19 @@ fn exchange_or_scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output 
     })
 }
 
-fn scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+type Task = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+fn scheduled_run(port: Port) -> Task {
+    run(port, false)
+}
+
+fn run_that_looks_advertisers_up(port: Port) -> Task {
+    run(port, true)
+}
+
+fn run(port: Port, advertiser_info: bool) -> Task {
     Box::pin(async move {
-        let run = run_of(&port);
+        let run = Run { advertiser_info, ..run_of(&port) };
         let cycle = Cycle::new(&port, &port, &port, &run, SECRET);
         let slot = SLOT.parse().expect("a time");
         let ending = match cycle.refresh(Trigger::Slot(slot)).await {
@@ -246,6 +257,13 @@ fn one_run_and_its_successors_survive_three_crashes_anywhere() {
     for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
         told(name, &explore(&Scenario { together: 1, crashes: 3, ..scenario(spec) }));
     }
+}
+
+#[test]
+fn looking_advertisers_up_breaks_no_promise_of_two_runs_or_of_one_that_crashes() {
+    let looking = Scenario { start: Rc::new(run_that_looks_advertisers_up), ..scenario(rotating()) };
+    told("looking up", &explore(&looking));
+    told("looking up and crashes", &explore(&Scenario { together: 1, crashes: 2, ..looking }));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tiktok_token_refresh::{
     cycle::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which},
-    document::{Advertiser, App, Flow},
+    document::{Advertiser, AdvertiserInfo, App, Flow},
     error::{Error, Kind},
 };
 
@@ -240,7 +240,20 @@ impl TikTok for Port {
             list
         };
         let list = self.request(format!("list with {:x}", hash(token)), list).await.map_err(rejection)?;
-        Ok(list.into_iter().map(|entry| Advertiser { id: entry.id, name: Some(entry.name) }).collect())
+        Ok(list.into_iter().map(|entry| Advertiser::new(entry.id, Some(entry.name))).collect())
+    }
+
+    async fn advertiser_info(&self, access_token: &SecretString, ids: &[&str]) -> Result<Vec<Advertiser>, Error> {
+        let token = access_token.expose_secret();
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let look_up = |world: &mut World| {
+            let is_in_danger = |spent: &Spent| spent.access_token == token && !spent.staged;
+            assert!(!world.spent.iter().any(is_in_danger), "nobody looks up advertisers while a token can be lost");
+            world.tiktok.advertiser_info(token, &ids)
+        };
+        let list = self.request(format!("look up with {:x}", hash(token)), look_up).await.map_err(rejection)?;
+        let info = AdvertiserInfo { currency: Some("EUR".to_owned()), ..AdvertiserInfo::default() };
+        Ok(list.into_iter().map(|entry| Advertiser { id: entry.id, name: None, info: info.clone() }).collect())
     }
 }
 
