@@ -186,8 +186,8 @@ def least_privilege(template):
                     yield f"{name}, {sid}: the key is for other secrets than {owners}"
     for name, action in unused:
         yield f"{name} no longer has {action} everywhere; take the reason away"
-    if resources(template, "AWS::Lambda::Permission"):
-        yield "there are function permissions, which nothing needs"
+    if set(resources(template, "AWS::Lambda::Permission")) != {"RotationPermission"}:
+        yield f"function permissions: {list(resources(template, 'AWS::Lambda::Permission'))}"
     if set(resources(template, "AWS::IAM::ManagedPolicy")) != {"ReaderPolicy"}:
         yield f"managed policies: {list(resources(template, 'AWS::IAM::ManagedPolicy'))}"
     reader = template["Resources"]["ReaderPolicy"]["Properties"]
@@ -216,6 +216,32 @@ def confused_deputy(template):
         "aws:SourceArn": {"Fn::GetAtt": ["ScheduleGroup", "Arn"]},
     }:
         yield f"the condition is {statement.get('Condition')}"
+
+
+def rotation_is_asked_for(template):
+    """Rotation is off unless somebody wants it, begins by its schedule alone, and only for this account's secrets."""
+    if template["Parameters"]["RotationScheduleExpression"]["Default"] != "":
+        yield "rotation is on by default"
+    rotation, permission = (template["Resources"][name] for name in ("Rotation", "RotationPermission"))
+    if (rotation.get("Condition"), permission.get("Condition")) != ("HasRotation", "HasRotation"):
+        yield "rotation does not depend on its parameter"
+    if "RotationPermission" not in several(rotation.get("DependsOn", [])):
+        yield "rotation may come before its permission"
+    if rotation["Properties"].get("RotateImmediatelyOnUpdate") is not False:
+        yield "a deployment rotates a secret that may have no tokens yet"
+    secret = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]["SECRET_ID"]
+    if rotation["Properties"]["SecretId"] != secret:
+        yield f"what rotates is {rotation['Properties']['SecretId']}"
+    alias = {"Ref": "FunctionAliaslive"}
+    if (rotation["Properties"]["RotationLambdaARN"], permission["Properties"]["FunctionName"]) != (alias, alias):
+        yield "rotation does not call the alias"
+    granted = {key: permission["Properties"].get(key) for key in ("Action", "Principal", "SourceAccount")}
+    if granted != {
+        "Action": "lambda:InvokeFunction",
+        "Principal": "secretsmanager.amazonaws.com",
+        "SourceAccount": {"Ref": "AWS::AccountId"},
+    }:
+        yield f"the permission is {granted}"
 
 
 def public_principals(template):
@@ -363,6 +389,7 @@ RULES = [
     queues_encrypted,
     least_privilege,
     confused_deputy,
+    rotation_is_asked_for,
     public_principals,
     no_secret,
     secret_outlives,

@@ -12,6 +12,7 @@ mod leaks;
 mod model;
 mod person;
 mod publish;
+mod rotation;
 mod schemas;
 mod settings;
 #[path = "../stand_ins/mod.rs"]

@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 use tiktok_token_refresh::{
-    cycle::Trigger,
+    cycle::{RotationStep, Trigger},
     error::Kind,
-    event::{Event, Refresh},
+    event::{Event, Refresh, Rotation},
 };
 
 use crate::{
@@ -37,6 +37,12 @@ pub fn examples() -> Vec<(String, Value)> {
     files.map(example).collect()
 }
 
+const TOKEN: &str = "5f0d8b52-6e6f-4d0f-9a1e-2f1a4f6c6f0c";
+
+fn rotation(step: RotationStep) -> Event {
+    Event::Rotation(Rotation { step, secret_id: "tiktok/ads".to_owned(), token: TOKEN.to_owned() })
+}
+
 #[test]
 fn every_example_is_understood_as_what_its_name_says() {
     let examples = examples();
@@ -49,6 +55,10 @@ fn every_example_is_understood_as_what_its_name_says() {
             "if-needed" => assert_eq!(event, Event::Refresh(Refresh { trigger: Trigger::IfNeeded, ..now() })),
             "dry-run" => assert_eq!(event, Event::Refresh(Refresh { dry_run: true, ..now() })),
             "status" => assert_eq!(event, Event::Status { secret_ids: vec![] }),
+            "rotation-create" => assert_eq!(event, rotation(RotationStep::CreateSecret)),
+            "rotation-set" => assert_eq!(event, rotation(RotationStep::SetSecret)),
+            "rotation-test" => assert_eq!(event, rotation(RotationStep::TestSecret)),
+            "rotation-finish" => assert_eq!(event, rotation(RotationStep::FinishSecret)),
             _ => {}
         }
     }
@@ -67,6 +77,10 @@ fn options_may_be_combined_where_that_makes_sense() {
             Event::Refresh(Refresh { dry_run: true, secret_ids: ids(), ..at_slot() }),
         ),
         (json!({"action": "status", "secret_ids": ids()}), Event::Status { secret_ids: ids() }),
+        (
+            json!({"Step": "testSecret", "SecretId": "tiktok/ads", "ClientRequestToken": TOKEN, "RotationToken": "x", "New": 1}),
+            rotation(RotationStep::TestSecret),
+        ),
     ] {
         assert_eq!(Event::parse(event.clone()).expect("understood"), expected, "{event}");
     }
@@ -110,6 +124,19 @@ pub fn mistakes() -> Vec<(Value, &'static str)> {
         (json!({"detail-type": "Scheduled Event"}), "'time'"),
         (json!({"detail-type": "Scheduled Event", "time": "now"}), "'time'"),
         (json!({"detail-type": "Scheduled Event", "time": 1}), "'time'"),
+        (json!({"SecretId": "a", "ClientRequestToken": TOKEN}), "\"ClientRequestToken\""),
+        (json!({"Step": "create_secret", "SecretId": "a", "ClientRequestToken": TOKEN}), "\"create_secret\""),
+        (json!({"Step": "", "SecretId": "a", "ClientRequestToken": TOKEN}), "'Step'"),
+        (json!({"Step": 1, "SecretId": "a", "ClientRequestToken": TOKEN}), "'Step'"),
+        (json!({"Step": "createSecret", "ClientRequestToken": TOKEN}), "'SecretId'"),
+        (json!({"Step": "createSecret", "SecretId": " ", "ClientRequestToken": TOKEN}), "'SecretId'"),
+        (json!({"Step": "createSecret", "SecretId": null, "ClientRequestToken": TOKEN}), "'SecretId'"),
+        (json!({"Step": "createSecret", "SecretId": "a"}), "'ClientRequestToken'"),
+        (json!({"Step": "createSecret", "SecretId": "a", "ClientRequestToken": "short"}), "'ClientRequestToken'"),
+        (
+            json!({"Step": "createSecret", "SecretId": "a", "ClientRequestToken": "x".repeat(65)}),
+            "'ClientRequestToken'",
+        ),
     ]
 }
 

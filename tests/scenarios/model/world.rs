@@ -137,11 +137,21 @@ impl Store for Port {
     }
 
     async fn promote(&self, _: &str, to: &str, from: &str) -> Result<Moved, Error> {
+        self.move_label("AWSCURRENT", to, from).await
+    }
+
+    async fn move_pending(&self, _: &str, to: &str, from: &str) -> Result<Moved, Error> {
+        self.move_label("AWSPENDING", to, from).await
+    }
+}
+
+impl Port {
+    async fn move_label(&self, label: &str, to: &str, from: &str) -> Result<Moved, Error> {
         let swap = |world: &mut World| {
-            let answer = world.secrets.update_secret_version_stage(SECRET, "AWSCURRENT", Some(to), Some(from));
+            let answer = world.secrets.update_secret_version_stage(SECRET, label, Some(to), Some(from));
             answer.map(|_| ()).map_err(|error| error.exception)
         };
-        match self.request(format!("promote {to} from {from}"), swap).await {
+        match self.request(format!("move {label} to {to} from {from}"), swap).await {
             Ok(()) => Ok(Moved::Moved),
             Err(Exception::InvalidParameter) => Ok(Moved::Conflict),
             Err(other) => Err(unexpected(other)),
