@@ -152,9 +152,9 @@ impl Standing {
         let (ours, theirs) = (&version.credentials, &current.credentials);
         if version.id == current.id {
             Self::Current
-        } else if ours.fingerprint == theirs.fingerprint || ours.descends_from(&theirs.fingerprint) {
+        } else if ours.fingerprint == theirs.fingerprint || ours.follow(theirs) {
             Self::Waits
-        } else if theirs.descends_from(&ours.fingerprint) {
+        } else if theirs.follow(ours) {
             Self::Overtaken
         } else {
             Self::Superseded
@@ -208,7 +208,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             {
                 return Err(error);
             }
-            if current.credentials.flow == Flow::LongTerm {
+            let waiting = snapshot.waiting();
+            if waiting.is_none() {
+                current.credentials.has_tokens()?;
+            }
+            if waiting.is_none() && current.credentials.flow == Flow::LongTerm {
                 return self.fill_with_list(&snapshot, token).await;
             }
             if was_refreshed_since(&snapshot, first.as_ref()) {
@@ -216,10 +220,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 return Ok(ended(StepOutcome::Staged, token));
             }
             first.get_or_insert_with(|| pair.clone());
-            let start = match &snapshot.pending {
-                Pending::Descendant(staged) => Start::Resume(staged.clone()),
-                _ => Start::Redeem,
-            };
+            let start = waiting.map_or(Start::Redeem, |staged| Start::Resume(staged.clone()));
             match self.renew(&snapshot, start).await.map_err(|error| in_rotation(error, held_up))? {
                 Ended::Done(outcome) if outcome.version_id == token => {
                     return Ok(ended(StepOutcome::Staged, token).warn(outcome.warnings));
@@ -261,7 +262,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let tested =
             filled.filter(|version| matches!(Standing::of(version, current), Standing::Current | Standing::Waits));
         // An empty version is how Secrets Manager tries the function out when rotation is switched on.
-        let Some(version) = tested else { return Ok(ended(StepOutcome::NotTested, &current.id)) };
+        let Some(version) = tested else {
+            current.credentials.has_tokens()?;
+            return Ok(ended(StepOutcome::NotTested, &current.id));
+        };
         match self.check(&app, &version.credentials).await {
             Checked::Works(_) => Ok(ended(StepOutcome::Works, token)),
             // The old tokens may be dead by now, so doubt does not keep the new ones from being promoted.
@@ -411,8 +415,10 @@ fn was_refreshed_since(snapshot: &Snapshot, first: Option<&Fingerprint>) -> bool
 fn change_of(version: &Version, current: &Version) -> Change {
     let (ours, theirs) = (&version.credentials, &current.credentials);
     let tokens = ours.origin.as_ref().filter(|_| ours.fingerprint != theirs.fingerprint).map(|origin| {
-        let provenance = Provenance { lineage: ours.lineage().collect(), run: origin.run.clone(), at: origin.at };
-        (TokenFields::of(&version.document), provenance)
+        let (lineage, run) = (ours.lineage().collect(), origin.run.clone());
+        let is_new_grant = ours.authorized_at != theirs.authorized_at;
+        let fields = if is_new_grant { TokenFields::of_new_grant } else { TokenFields::of };
+        (fields(&version.document), Provenance { lineage, run, at: origin.at, authorizes: false })
     });
     let fetched_at =
         ours.advertisers_fetched_at.filter(|at| theirs.advertisers_fetched_at.is_none_or(|known| known <= *at));

@@ -52,6 +52,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             advertisers_fetched_at: credentials.advertisers_fetched_at,
             advertisers_stale: credentials.list_is_stale(),
             staged: match snapshot.pending {
+                _ if snapshot.waiting().is_some() => "waiting",
                 Pending::None | Pending::Done => "none",
                 Pending::Descendant(_) => "waiting",
                 Pending::Superseded => "superseded",

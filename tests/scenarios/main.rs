@@ -1,5 +1,6 @@
 //! Scenarios through the public face of the function. Each name is a promise.
 
+mod authorize;
 mod bounds;
 mod crash_sweep;
 mod daily_refresh;

@@ -6,7 +6,8 @@ mod world;
 use std::{rc::Rc, time::Duration};
 
 use explorer::{Coverage, Port, Scenario, explore};
-use tiktok_token_refresh::cycle::{Cycle, Deadline, RotationStep, Run, Trigger};
+use secrecy::SecretString;
+use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, RotationStep, Run, Trigger};
 use world::{SECRET, Spent, World};
 
 use crate::stand_ins::{
@@ -40,15 +41,52 @@ fn world(spec: GrantSpec) -> World {
         ..NewSecret::default()
     };
     secrets.create_secret(new).expect("the secret is new");
-    World { secrets, tiktok, now, spent: vec![], rejected: vec![], endings: vec![], pasted: None }
+    World {
+        secrets,
+        tiktok,
+        now,
+        spent: vec![],
+        rejected: vec![],
+        endings: vec![],
+        pasted: None,
+        code: None,
+        one_grant_at_a_time: false,
+        exchanged: None,
+    }
 }
 
-fn run_of(port: &Port, invocation: usize, time: Duration) -> Run {
+fn run_of(port: &Port) -> Run {
     Run {
-        request_id: format!("run-{}-{invocation}", port.run),
-        nonce: format!("{:016x}{invocation:016x}", port.run),
-        deadline: Deadline::at(port.world(|world| world.now) + time),
+        request_id: format!("run-{}", port.run),
+        nonce: format!("{:032x}", port.run),
+        deadline: Deadline::at(port.world(|world| world.now) + Duration::from_mins(1)),
         min_token_lifetime: Duration::from_hours(12),
+    }
+}
+
+/// The first run exchanges the auth code that a person brings back; all others are scheduled ones.
+fn exchange_or_scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+    if port.run > 0 {
+        return scheduled_run(port);
+    }
+    Box::pin(async move {
+        let run = run_of(&port);
+        let code = port.world(|world| world.code.clone()).expect("a code");
+        let consent = Consent::bare(&SecretString::from(code), None).expect("a code");
+        let ending = match Cycle::new(&port, &port, &port, &run, SECRET).exchange(&consent).await {
+            Ok(outcome) => outcome.outcome.name().to_owned(),
+            Err(error) => error.kind().name().to_owned(),
+        };
+        port.world(|world| world.endings.push((port.run, ending)));
+    })
+}
+
+/// An invocation of a run that takes several.
+fn invocation_of(port: &Port, invocation: usize, time: Duration) -> Run {
+    Run {
+        nonce: format!("{:016x}{:016x}", port.run, invocation + 1),
+        deadline: Deadline::at(port.world(|world| world.now) + time),
+        ..run_of(port)
     }
 }
 
@@ -58,7 +96,7 @@ fn scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
 
 fn run_with(port: Port, trigger: Trigger) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
     Box::pin(async move {
-        let run = run_of(&port, 0, Duration::from_mins(1));
+        let run = run_of(&port);
         let cycle = Cycle::new(&port, &port, &port, &run, SECRET);
         let ending = match cycle.refresh(trigger).await {
             Ok(outcome) => outcome.outcome.name().to_owned(),
@@ -80,7 +118,7 @@ fn rotation_beside_runs(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>
         let mut ending = String::new();
         for (invocation, step) in [RotationStep::CreateSecret, RotationStep::FinishSecret].into_iter().enumerate() {
             // Enough to redeem, and to look once more whether another run is done.
-            let run = run_of(&port, invocation, Duration::from_secs(18));
+            let run = invocation_of(&port, invocation, Duration::from_secs(18));
             let (rotated, _) = Cycle::rotate(&port, &port, &port, &run, SECRET, step, ROTATION).await;
             ending = match &rotated {
                 Ok(rotated) => format!("{} {:?}", step.name(), rotated.outcome),
@@ -133,14 +171,8 @@ fn at_each_step_of_two_refreshes(world: &World) {
 /// What holds at every moment.
 fn at_each_step(world: &World) {
     complete_at_each_step(world);
+    assert!(world.field("refresh_token").is_some_and(|token| !token.is_empty()), "AWSCURRENT is a complete document");
     assert_redeemed_again(world, |earlier| earlier.lost);
-}
-
-fn complete_at_each_step(world: &World) {
-    assert!(world.field("access_token").is_some(), "AWSCURRENT is a complete document");
-    let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
-    assert_eq!(world.field("mine").as_deref(), Some("kept"), "a person's field survives");
-    assert!(!refresh_token.is_empty());
 }
 
 fn assert_redeemed_again(world: &World, may_be: impl Fn(&Spent) -> bool) {
@@ -188,6 +220,44 @@ fn usable_at_the_end(world: &World) {
         let (_, newest) = world.tiktok.newest(grant);
         assert_eq!(newest.as_deref(), Some(refresh_token.as_str()), "the tokens that the person pasted in count");
     }
+}
+
+/// What holds when everything is over and a person has authorised the app meanwhile.
+fn the_new_grant_counts(world: &World) {
+    let token = world.field("access_token").expect("AWSCURRENT is a complete document");
+    let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
+    let lost = |of: &dyn Fn(&Spent) -> bool| world.spent.iter().any(|spent| spent.lost && of(spent));
+    let code = world.code.as_deref().expect("a code");
+    let Some(grant) = world.exchanged.filter(|_| !lost(&|spent| spent.refresh_token == code)) else {
+        // Nothing was exchanged, or the answer died with its run: the old grant goes on, if there is still one.
+        let old_one_is_over = world.exchanged.is_some() && world.one_grant_at_a_time;
+        assert!(old_one_is_over || lost(&|_| true) || world.tiktok.is_alive(&token), "the old tokens work");
+        return;
+    };
+    let (_, newest) = world.tiktok.newest(grant);
+    let later_is_lost = lost(&|spent| spent.refresh_token != code);
+    assert!(later_is_lost || world.tiktok.is_alive(&token), "the access token works: {:?}", world.endings);
+    assert!(
+        later_is_lost || newest.as_deref() == Some(refresh_token.as_str()),
+        "the tokens of the new grant count: {:?}",
+        world.endings
+    );
+    assert!(world.field("authorized_at").is_some(), "the secret says when the app was authorised");
+}
+
+/// What holds at every moment, also where a new grant puts an end to tokens that are current.
+fn complete_at_each_step(world: &World) {
+    assert!(world.field("access_token").is_some_and(|token| !token.is_empty()), "AWSCURRENT is a complete document");
+    assert_eq!(world.field("mine").as_deref(), Some("kept"), "a person's field survives");
+}
+
+fn authorising(spec: GrantSpec) -> Scenario {
+    let mut scenario =
+        Scenario { start: Rc::new(exchange_or_scheduled_run), at_the_end: the_new_grant_counts, ..scenario(spec) };
+    let hour = Duration::from_hours(1);
+    let code = scenario.world.tiktok.authorize_by_code(APP_ID, rotating(), hour);
+    scenario.world.code = Some(code);
+    scenario
 }
 
 fn person_adds_a_field(world: &mut World) {
@@ -307,4 +377,35 @@ fn what_a_person_writes_at_any_moment_of_a_rotation_is_kept() {
     told("edit", &explore(&edit));
     let paste = Scenario { together: 1, crashes: 1, person: Some(person_authorises_again), ..rotation(rotating()) };
     told("new grant", &explore(&paste));
+}
+
+#[test]
+fn an_authorisation_in_every_interleaving_with_a_run_counts_and_no_crash_costs_it() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&authorising(spec.clone())));
+        told(name, &explore(&Scenario { crashes: 1, ..authorising(spec) }));
+    }
+}
+
+#[test]
+fn an_authorisation_that_ends_the_old_grant_counts_whatever_a_run_does_meanwhile() {
+    let mut ending = Scenario { at_each_step: complete_at_each_step, crashes: 1, ..authorising(rotating()) };
+    ending.world.one_grant_at_a_time = true;
+    told("the old grant ends", &explore(&ending));
+}
+
+#[test]
+fn a_field_that_a_person_adds_while_authorising_is_kept() {
+    let edited = Scenario {
+        person: Some(person_adds_a_field),
+        at_the_end: |world| {
+            the_new_grant_counts(world);
+            let is_written = world.secrets.versions(SECRET).iter().any(|version| version.id.ends_with("00000e"));
+            assert!(!is_written || world.field("note").is_some(), "a person's edit is never overwritten");
+        },
+        together: 1,
+        crashes: 1,
+        ..authorising(rotating())
+    };
+    told("edit", &explore(&edited));
 }

@@ -312,7 +312,7 @@ async fn switching_rotation_on_tests_the_function_with_an_empty_version_and_spen
         return;
     };
     let rotation = Rotation::begin(&world);
-    assert_eq!(rotation.step(RotationStep::TestSecret).await, "InvalidSecret", "there are no tokens yet");
+    assert_eq!(rotation.step(RotationStep::TestSecret).await, "ReauthorizationRequired", "there are no tokens yet");
 }
 
 #[tokio::test]
