@@ -84,7 +84,7 @@ fn exchange_or_scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output 
 /// An invocation of a run that takes several.
 fn invocation_of(port: &Port, invocation: usize, time: Duration) -> Run {
     Run {
-        nonce: format!("{:016x}{:016x}", port.run, invocation + 1),
+        nonce: format!("{:031x}{invocation}", 0xf),
         deadline: Deadline::at(port.world(|world| world.now) + time),
         ..run_of(port)
     }
