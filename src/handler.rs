@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    cycle::{Clock, Consent, Cycle, Outcome, Run, State, Store, TikTok},
+    cycle::{Clock, Consent, Cycle, Outcome, Rotated, Run, State, Store, TikTok, Trace},
     error::{Error, Kind},
-    event::{Event, Refresh},
+    event::{Event, Refresh, Rotation},
     page::Connected,
     report::{self, Ending, Response},
     settings::Settings,
@@ -40,6 +40,10 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             Event::Status { secret_ids } => {
                 let ids = self.secret_ids(&secret_ids);
                 report::picture(&self.endings(ids, |id| async move { self.cycle(id).status().await }).await)
+            }
+            Event::Rotation(rotation) => {
+                let ids = std::slice::from_ref(&rotation.secret_id);
+                self.for_each(ids, |id| self.rotate(id, &rotation)).await
             }
             Event::AuthorizeUrl { secret_id, request } => {
                 let (id, request) = (self.one_secret(secret_id.as_deref())?, &request);
@@ -150,11 +154,33 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         if let Ok(outcome) = &ending.result {
             log(id, outcome);
         }
+        self.measure(&ending, cycle.trace());
+        ending.result
+    }
+
+    /// A step that fails counts as a failed refresh, the last one as what the refresh came to, the others as nothing.
+    async fn rotate(&self, id: &str, rotation: &Rotation) -> Result<Rotated, Error> {
+        let Rotation { step, token, .. } = rotation;
+        let (rotated, trace) = Cycle::rotate(self.store, self.tiktok, self.clock, self.run, id, *step, token).await;
+        let rotated = rotated.map_err(|error| self.with_command(id, error));
+        let counted = match &rotated {
+            Ok(rotated) => {
+                tracing::info!(secret_id = id, step = step.name(), version_id = rotated.version_id, "rotated");
+                rotated.refresh.clone().inspect(|outcome| log(id, outcome)).map(Ok)
+            }
+            Err(error) => Some(Err(error.clone())),
+        };
+        if let Some(result) = counted {
+            self.measure(&Ending { secret_id: id.to_owned(), result }, &trace);
+        }
+        rotated
+    }
+
+    fn measure(&self, ending: &Ending<Outcome>, trace: &Trace) {
         let (namespace, function) = (&self.settings.metrics_namespace, &self.settings.function_name);
-        let metrics = report::metrics(namespace, function, &ending, cycle.trace(), self.clock.now());
+        let metrics = report::metrics(namespace, function, ending, trace, self.clock.now());
         // CloudWatch reads metrics from lines of the log. There is nobody to tell when standard output is closed.
         let _ = writeln!(std::io::stdout(), "{metrics}");
-        ending.result
     }
 
     /// Names the very command that begins an authorisation, where one is needed.

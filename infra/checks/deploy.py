@@ -11,6 +11,8 @@ from .tools import Failure, say
 PATIENCE = 100
 # What the emulator, which speaks plain HTTP, does not let anybody past; the second stack keeps them, and shows it.
 TRANSPORT = ("DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy")
+# There when somebody asks for it.
+ROTATION = ("Rotation", "RotationPermission")
 
 
 def stage():
@@ -34,7 +36,8 @@ def stage():
         every_minute = {"ScheduleExpression": "rate(1 minute)", "AlarmEmail": "somebody@example.org"}
         stack = cloud.deploy("first", every_minute, first)
         expect(stack.status == "CREATE_COMPLETE", f"the stack is {stack.status}")
-        complete(stack, without=TRANSPORT)
+        complete(stack, without=TRANSPORT + ROTATION)
+        expect(not set(ROTATION) & set(stack.resources), "there is rotation although nobody asked for it")
         two_stacks(cloud, stack, change)
         every_option(cloud, stack, change)
         refused(cloud, stack, change)

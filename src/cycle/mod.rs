@@ -25,6 +25,7 @@ mod publish;
 mod read;
 mod redeem;
 mod renew;
+mod rotation;
 mod stage;
 mod status;
 mod trace;
@@ -42,6 +43,7 @@ use plan::{Plan, Times, plan};
 pub use ports::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which};
 use read::Snapshot;
 use renew::{Ended, Start};
+pub use rotation::{Rotated, RotationStep, StepOutcome};
 pub use status::{ClaimStatus, ReaderState, ReaderStatus, Status};
 pub use trace::{Seen, Step, Trace};
 
@@ -105,13 +107,15 @@ pub struct Cycle<'a, S, T, C> {
     clock: &'a C,
     run: &'a Run,
     secret: &'a str,
+    /// The version of a rotation that new tokens go to, instead of AWSCURRENT.
+    fills: Option<&'a str>,
     trace: Trace,
 }
 
 impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     /// The cycle of the secret with that name or ARN.
     pub fn new(store: &'a S, tiktok: &'a T, clock: &'a C, run: &'a Run, secret: &'a str) -> Self {
-        Self { store, tiktok, clock, run, secret, trace: Trace::default() }
+        Self { store, tiktok, clock, run, secret, fills: None, trace: Trace::default() }
     }
 
     /// What the run noted of itself.

@@ -95,6 +95,9 @@ pub trait Store {
 
     /// Moves AWSCURRENT from one version to another, if it is on the first.
     fn promote(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
+
+    /// Moves AWSPENDING from one version to another, if it is on the first.
+    fn move_pending(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
 }
 
 /// What TikTok answered to a redeemed refresh token or an exchanged auth code.

@@ -98,7 +98,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             return Ok(Some(Outcome::superseded(&snapshot.current)));
         }
         let can_be_renewed = can_be_renewed(staged);
-        if can_be_renewed && credentials.access_token_has_expired(self.clock.now()) {
+        if can_be_renewed && self.is_over(credentials) {
             return Ok(None);
         }
         tracing::info!(secret_id = self.secret, version_id = staged.id, "resuming with staged tokens");
@@ -218,7 +218,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             rejection.code().map_or_else(|| error.clone(), |code| error.clone().with_code(code))
         })?;
         let change = Change { list: news.fetched.clone().map(|list| (list, at)), ..change };
-        Ok(match self.promote(snapshot, &change, Some(staged)).await? {
+        Ok(match self.land(snapshot, &change, staged).await? {
             Promoted::Ours { version, reduction } => {
                 Outcome::new(kind, &version).with_news(&snapshot.current, &version, news).with_reduction(reduction)
             }

@@ -15,6 +15,7 @@ mod model;
 mod page;
 mod person;
 mod publish;
+mod rotation;
 mod schemas;
 mod settings;
 #[path = "../stand_ins/mod.rs"]

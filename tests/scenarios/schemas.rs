@@ -6,7 +6,7 @@ use jsonschema::Validator;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use tiktok_token_refresh::{
-    cycle::OutcomeKind,
+    cycle::{OutcomeKind, RotationStep, StepOutcome},
     document::{Credentials, Document},
     error::Kind,
     event::Event,
@@ -321,6 +321,18 @@ async fn every_status_is_answered_as_the_schema_says() {
 }
 
 #[tokio::test]
+async fn every_step_of_a_rotation_is_answered_as_the_schema_says() {
+    let schema = validator(REPORT);
+    let world = World::start();
+    let function = world.lambda();
+    let token = new_token();
+    for step in RotationStep::ALL {
+        let event = json!({"Step": step.name(), "SecretId": world.secret_id, "ClientRequestToken": token});
+        assert_valid(&schema, function.run(event).await.outcome.response(), step.name());
+    }
+}
+
+#[tokio::test]
 async fn a_link_is_answered_as_the_schema_says_and_what_an_exchange_writes_is_valid() {
     let world = World::empty();
     world.create_secret(&world.secret_id, &json!({"app_id": APP_ID, "secret": "s"}));
@@ -357,13 +369,21 @@ fn the_names_in_the_schema_are_those_of_the_code() {
     assert_eq!(names(&report["$defs"]["errorType"]["enum"]), errors);
     let outcomes = OutcomeKind::ALL.map(|kind| json!(kind).as_str().expect("a name").to_owned()).into();
     assert_eq!(names(&report["$defs"]["outcome"]["properties"]["outcome"]["oneOf"]), outcomes);
+    let steps: BTreeSet<String> = RotationStep::ALL.map(|step| step.name().to_owned()).into();
+    assert_eq!(names(&json_of(EVENT)["$defs"]["rotation"]["properties"]["Step"]["oneOf"]), steps);
+    let rotated = &report["$defs"]["rotated"]["properties"];
+    assert_eq!(names(&rotated["step"]["enum"]), steps);
+    let outcomes = StepOutcome::ALL.map(|outcome| json!(outcome).as_str().expect("a name").to_owned()).into();
+    assert_eq!(names(&rotated["outcome"]["oneOf"]), outcomes);
 }
 
 #[test]
 fn the_readme_names_every_event_outcome_and_error() {
     let readme = include_str!("../../README.md");
     let events = examples().into_iter().map(|(name, _)| format!("events/{name}.json"));
-    let outcomes = OutcomeKind::ALL.iter().map(|kind| format!("`{}`", json!(kind).as_str().expect("a name")));
+    let outcomes = OutcomeKind::ALL.iter().map(|kind| json!(kind));
+    let outcomes = outcomes.chain(StepOutcome::ALL.iter().map(|outcome| json!(outcome)));
+    let outcomes = outcomes.map(|name| format!("`{}`", name.as_str().expect("a name")));
     let errors = Kind::ALL.iter().map(|kind| format!("`{}`", kind.name()));
     for name in events.chain(outcomes).chain(errors) {
         assert!(readme.contains(&name), "{name}");
