@@ -204,8 +204,8 @@ async fn a_link_is_good_for_one_secret_one_authorisation_and_its_time() {
     assert_failed(&function.run(foreign).await, "InvalidEvent", &["not made for the secret", "authorize_url"]);
     let (said, signature) = state.split_once('.').expect("two parts");
     for (what, forged, says) in [
-        ("another signature", format!("{said}.{}", signature.to_lowercase()), "signature"),
-        ("no signature", format!("{said}."), "signature"),
+        ("another signature", format!("{said}.{}", altered(signature)), "signature"),
+        ("no signature", format!("{said}."), "not one that this function makes"),
         ("cut", said.to_owned(), "not one that this function makes"),
         ("made up", "your_custom_params".to_owned(), "not one that this function makes"),
         ("made to last", format!("{}.{signature}", lasting(said)), "signature"),
@@ -234,6 +234,13 @@ async fn a_link_is_good_for_one_secret_one_authorisation_and_its_time() {
         assert_failed(&function.run(exchange(address)).await, "InvalidEvent", &["was used", "authorize_url"]);
     }
     assert_eq!(world.current(), authorised);
+}
+
+/// A signature with one bit that is another.
+fn altered(signature: &str) -> String {
+    let mut signature = BASE64.decode(signature).expect("base64");
+    signature[7] ^= 1;
+    BASE64.encode(signature)
 }
 
 /// What a state says, with a later end.
