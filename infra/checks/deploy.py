@@ -170,7 +170,7 @@ def refused(cloud, stack, change):
 
 def lifecycle(stack, document):
     kind, answer = stack.invoke({"action": "refresh"})
-    expect(kind == "InvalidSecret" and "Authorise the app" in answer["errorMessage"], f"the placeholder leads to {answer}")
+    expect(kind == "InvalidSecret" and "'app_id'" in answer["errorMessage"], f"the placeholder leads to {answer}")
     say(f"the placeholder: {kind}: {answer['errorMessage']}")
     stack.put_secret(document | {"publish": json.loads(stack.outputs["PublishField"])})
     expect(outcome(stack.invoke({"action": "refresh"})) == "refreshed", "the credentials are not refreshed")
