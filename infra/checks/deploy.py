@@ -15,6 +15,7 @@ PATIENCE = 100
 # What the emulator, which speaks plain HTTP, does not let anybody past; the second stack keeps them, and shows it.
 TRANSPORT = ("DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy")
 # There only if somebody asks for it.
+ROTATION = ("Rotation", "RotationPermission")
 PAGE = ("AuthorizePage", "AuthorizePagePermission", "AuthorizePageInvokePermission")
 
 
@@ -39,7 +40,8 @@ def stage():
         every_minute = {"ScheduleExpression": "rate(1 minute)", "AlarmEmail": "somebody@example.org"}
         stack = cloud.deploy("first", every_minute, first)
         expect(stack.status == "CREATE_COMPLETE", f"the stack is {stack.status}")
-        complete(stack, without=(*TRANSPORT, *PAGE))
+        complete(stack, without=(*TRANSPORT, *ROTATION, *PAGE))
+        expect(not set(ROTATION) & set(stack.resources), "there is rotation although nobody asked for it")
         expect(not {*PAGE, "AuthorizeRedirectUri"} & {*stack.resources, *stack.outputs}, "there is a public URL")
         two_stacks(cloud, stack, change)
         every_option(cloud, stack, change)
@@ -89,6 +91,7 @@ def every_option(cloud, stack, change):
         "AppSecretArn": f"arn:aws:secretsmanager:{emulator.REGION}:{account}:secret:tiktok/app-AbCdEf",
         "AppSecretKmsKeyArn": key,
         "CreateReaderSecret": "false",
+        "AdvertiserInfo": "true",
         "AlarmTopicArn": stack.outputs["AlarmTopicArn"],
         "CreateDashboard": "false",
         "EnableAuthorizePage": "true",
