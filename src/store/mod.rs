@@ -5,10 +5,15 @@
 
 mod failure;
 
-use aws_config::{AppName, BehaviorVersion, environment::EnvironmentVariableCredentialsProvider};
+use std::env;
+
+use aws_config::{
+    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
+    meta::region::ProvideRegion,
+};
 use aws_sdk_secretsmanager::{
     Client,
-    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    config::{AppName, BehaviorVersion, Config, retry::RetryConfig, timeout::TimeoutConfig},
     error::ProvideErrorMetadata,
 };
 use failure::Call;
@@ -27,8 +32,9 @@ pub struct SecretsManager {
 }
 
 impl SecretsManager {
-    /// A client with the credentials and the region of the environment, which is where Lambda puts them. The SDK's whole
-    /// chain of providers would build clients for two more services at every cold start.
+    /// A client with the credentials, the region and the endpoint of the environment, which is where Lambda puts them. The
+    /// SDK's own loader looks in files, in containers and at two more services as well; linking it alone makes the
+    /// function a tenth larger.
     ///
     /// # Errors
     /// `InvalidConfiguration` when no HTTP client can be built.
@@ -36,17 +42,36 @@ impl SecretsManager {
         let sdk_client = http.sdk_client();
         let sdk_client =
             sdk_client.map_err(|_| Error::new(Kind::InvalidConfiguration, "The HTTP client could not be set up."))?;
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(sdk_client)
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .region(EnvironmentVariableRegionProvider::new().region().await)
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled());
+        config.set_endpoint_url(endpoint_url());
+        config.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
+        config.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
         // CloudTrail shows the name beside every write.
-        if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
-            loader = loader.app_name(name);
-        }
-        Ok(Self { client: Client::new(&loader.load().await) })
+        config.set_app_name(AppName::new(env!("CARGO_PKG_NAME")).ok());
+        Ok(Self { client: Client::from_conf(config.build()) })
     }
+}
+
+/// The endpoint that AWS's own variables name instead of the region's.
+fn endpoint_url() -> Option<String> {
+    if switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some(true) {
+        return None;
+    }
+    variable("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| variable("AWS_ENDPOINT_URL"))
+}
+
+fn switch(name: &str) -> Option<bool> {
+    variable(name).map(|value| value.eq_ignore_ascii_case("true"))
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl Store for SecretsManager {
