@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    cycle::{Clock, Cycle, Outcome, Run, Store, TikTok},
+    cycle::{Clock, Cycle, Outcome, Run, Store, TikTok, Trigger},
     error::Error,
     event::{Event, Refresh},
     report::{self, Ending, Response},
@@ -74,6 +74,10 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
 
     async fn refresh(&self, id: &str, refresh: &Refresh) -> Result<Outcome, Error> {
         let cycle = self.cycle(id);
+        // TikTok's connection opens while the secret is read. The hourly top-up mostly finds that there is nothing to do.
+        if refresh.trigger != Trigger::IfNeeded {
+            self.tiktok.prepare();
+        }
         if refresh.dry_run {
             return cycle.dry_run(refresh.trigger).await;
         }

@@ -1,6 +1,7 @@
 //! Scenarios through the public face of the function. Each name is a promise.
 
 mod bounds;
+mod connection_ahead;
 mod crash_sweep;
 mod daily_refresh;
 mod document;

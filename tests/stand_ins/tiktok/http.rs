@@ -48,6 +48,11 @@ impl TikTokServer {
         self.server.address()
     }
 
+    /// How many connections were opened so far, used or not.
+    pub fn opened(&self) -> Arc<AtomicU64> {
+        self.server.opened()
+    }
+
     /// The state machine, for its controls and for assertions. The server stands still while the guard lives.
     pub fn core(&self) -> MutexGuard<'_, TikTok> {
         let mut core = lock(&self.core);
