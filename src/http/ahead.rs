@@ -108,7 +108,10 @@ impl<S> Layer<S> for Connecting {
 
 impl<S, Target> Service<Target> for Connecting<S>
 where
-    S: Service<Target, Error = BoxError, Future: Send, Response: Read + Unpin + Send + 'static> + Clone + Send + 'static,
+    S: Service<Target, Error = BoxError, Future: Send, Response: Read + Unpin + Send + 'static>
+        + Clone
+        + Send
+        + 'static,
     Target: Send + 'static,
 {
     type Response = S::Response;
