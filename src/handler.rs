@@ -60,7 +60,8 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     {
         let work = |id: &'i String| {
             let result = work(id);
-            async { Ending { secret_id: id.clone(), result: result.await } }
+            // The future of a cycle is large; on the heap it stays where it is.
+            Box::pin(async { Ending { secret_id: id.clone(), result: result.await } })
         };
         let endings: Vec<Ending<R>> =
             stream::iter(ids).map(work).buffered(self.settings.max_concurrency).collect().await;

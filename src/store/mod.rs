@@ -26,6 +26,9 @@ use crate::{
 };
 
 /// Secrets Manager, through the AWS SDK.
+///
+/// A call's future goes on the heap: the SDK's are large, and the cycle's own futures, which hold one in every state that
+/// calls, are moved about.
 #[derive(Clone, Debug)]
 pub struct SecretsManager {
     client: Client,
@@ -81,7 +84,7 @@ impl Store for SecretsManager {
             Which::Label(label) => request.version_stage(label.name()),
             Which::Id(id) => request.version_id(id),
         };
-        let output = match request.send().await {
+        let output = match Box::pin(request.send()).await {
             Ok(output) => output,
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
             Err(error) => return Err(Call::Get.failed(secret, &error)),
@@ -107,7 +110,7 @@ impl Store for SecretsManager {
             .client_request_token(id)
             .version_stages(label.name())
             .secret_string(body.expose_secret());
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(_) => Ok(Put::Written),
             Err(error) if error.code() == Some("ResourceExistsException") => Ok(Put::Taken),
             Err(error) => Err(Call::Put.failed(secret, &error)),
@@ -122,7 +125,7 @@ impl Store for SecretsManager {
             .version_stage(Label::Current.name())
             .move_to_version_id(to)
             .remove_from_version_id(from);
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(_) => Ok(Moved::Moved),
             // AWSCURRENT is not on `from`. The caller looks where it is.
             Err(error) if error.code() == Some("InvalidParameterException") => Ok(Moved::Conflict),
