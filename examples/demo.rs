@@ -9,18 +9,13 @@
 #[path = "../tests/stand_ins/mod.rs"]
 mod stand_ins;
 
-use std::{
-    env,
-    io::IsTerminal,
-    path::PathBuf,
-    process::{Command, ExitCode},
-};
+use std::{env, io::IsTerminal, process::ExitCode};
 
 use serde_json::{Value, json};
-use stand_ins::{Fault, Function, Invocation, Outcome, When, World};
+use stand_ins::{Fault, Function, Invocation, Outcome, When, World, build_function};
 
 fn main() -> ExitCode {
-    let binary = match build() {
+    let binary = match build_function("demo") {
         Ok(binary) => binary,
         Err(error) => {
             println!("The function could not be built: {error}");
@@ -38,23 +33,6 @@ fn main() -> ExitCode {
     the_process_dies(&world, &function, &mut show);
     the_grant_is_revoked(&world, &function, &mut show);
     show.verdict()
-}
-
-/// Builds the function as this example was built, and says where it is.
-fn build() -> Result<PathBuf, String> {
-    let name = env!("CARGO_PKG_NAME");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    // Named beside the binary, the example makes Cargo choose the same features, and nothing is compiled twice.
-    command.args(["build", "--quiet", "--bin", name, "--example", "demo"]);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let status = command.current_dir(env!("CARGO_MANIFEST_DIR")).status().map_err(|error| error.to_string())?;
-    let example = env::current_exe().map_err(|error| error.to_string())?;
-    // target/debug/examples/demo stands beside target/debug/tiktok-token-refresh.
-    let directory = example.ancestors().nth(2).ok_or("an example has two directories above it")?;
-    if status.success() { Ok(directory.join(name)) } else { Err(status.to_string()) }
 }
 
 /// What EventBridge Scheduler sends for a slot that has just come.

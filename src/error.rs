@@ -109,7 +109,7 @@ impl Kind {
             Self::SecretNotFound => "Create the secret, or correct SECRET_ID, its account and its region.",
             Self::AccessDenied => "Grant the missing permission to the function's role.",
             Self::ReauthorizationRequired => {
-                "Authorise the app again in TikTok and put the new tokens into the secret; the README's section 'Authorise' has the steps."
+                "Authorise the app again: the event authorize_url answers with a link, and the README's section 'Authorise' has the rest."
             }
             Self::TikTokMisconfigured => {
                 "Check the app id, the app secret, the flow and the app's permissions in TikTok's portal."

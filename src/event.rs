@@ -1,22 +1,59 @@
 //! What may come in. An event that is not understood to the last field is an error that names what is not: a misspelt
 //! option must not silently be a refresh.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use crate::{
-    cycle::Trigger,
+    cycle::{Consent, LinkRequest, MAX_VALIDITY_HOURS, Trigger, VALIDITY},
     error::{Error, Kind},
 };
 
 /// What an invocation is asked to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Event {
     Refresh(Refresh),
     Status {
         /// Other secrets than the configured ones.
         secret_ids: Vec<String>,
     },
+    /// A link to TikTok's consent page.
+    AuthorizeUrl {
+        /// Which secret it is for; needed where several are configured.
+        secret_id: Option<String>,
+        request: LinkRequest,
+    },
+    /// What the consent page brought back.
+    Exchange {
+        /// Which secret it is for; without it the one that the link was made for.
+        secret_id: Option<String>,
+        brought: Brought,
+    },
+}
+
+/// What a person brings back from the consent page, as it was sent.
+#[derive(Clone, Debug)]
+pub enum Brought {
+    /// The whole address that the browser ended on, which holds an auth code.
+    RedirectUrl(SecretString),
+    /// An auth code alone, and where its consent page was told to come back to.
+    AuthCode { auth_code: SecretString, redirect_uri: Option<String> },
+}
+
+impl Brought {
+    /// Understands it.
+    ///
+    /// # Errors
+    /// `InvalidEvent` if it is not what it should be.
+    pub fn consent(self) -> Result<Consent, Error> {
+        match self {
+            Self::RedirectUrl(address) => Consent::redirected(&address),
+            Self::AuthCode { auth_code, redirect_uri } => Consent::bare(&auth_code, redirect_uri),
+        }
+    }
 }
 
 /// A refresh, as it was asked for.
@@ -46,6 +83,8 @@ impl Event {
         let event = match action.as_deref() {
             None | Some("refresh") => Self::Refresh(refresh(&mut fields)?),
             Some("status") => Self::Status { secret_ids: fields.secret_ids()? },
+            Some("authorize_url") => authorize_url(&mut fields)?,
+            Some("exchange") => exchange(&mut fields)?,
             Some(action) => {
                 return Err(invalid(format!("The event's action {action:?} is not one that the function knows.")));
             }
@@ -67,6 +106,27 @@ fn refresh(fields: &mut Fields) -> Result<Refresh, Error> {
         (None, false) => Trigger::Now,
     };
     Ok(Refresh { trigger, secret_ids: fields.secret_ids()?, dry_run: fields.flag("dry_run")? })
+}
+
+fn authorize_url(fields: &mut Fields) -> Result<Event, Error> {
+    let request = LinkRequest { redirect_uri: fields.text("redirect_uri")?, valid_for: fields.validity()? };
+    Ok(Event::AuthorizeUrl { secret_id: fields.secret_id()?, request })
+}
+
+fn exchange(fields: &mut Fields) -> Result<Event, Error> {
+    let redirect_uri = fields.text("redirect_uri")?;
+    let brought = match (fields.secret("redirect_url")?, fields.secret("auth_code")?) {
+        (Some(_), Some(_)) => {
+            return Err(invalid("The event has both 'redirect_url' and 'auth_code'; the former holds the latter."));
+        }
+        (Some(_), None) if redirect_uri.is_some() => {
+            return Err(invalid("The event's 'redirect_uri' goes with 'auth_code'; a 'redirect_url' says it itself."));
+        }
+        (Some(address), None) => Brought::RedirectUrl(address),
+        (None, Some(auth_code)) => Brought::AuthCode { auth_code, redirect_uri },
+        (None, None) => return Err(invalid("The event has neither 'redirect_url' nor 'auth_code' to exchange.")),
+    };
+    Ok(Event::Exchange { secret_id: fields.secret_id()?, brought })
 }
 
 /// The event of a classic EventBridge rule with a schedule. Its fields are AWS's, so unknown ones are not an error.
@@ -113,11 +173,32 @@ impl Fields {
         }
     }
 
+    fn secret(&mut self, name: &str) -> Result<Option<SecretString>, Error> {
+        Ok(self.text(name)?.map(SecretString::from))
+    }
+
     fn flag(&mut self, name: &str) -> Result<bool, Error> {
         match self.0.remove(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(flag),
             Some(_) => Err(invalid(format!("The event's '{name}' is neither true nor false."))),
+        }
+    }
+
+    /// How long a link is good for.
+    fn validity(&mut self) -> Result<Duration, Error> {
+        let Some(hours) = self.0.remove("valid_for_hours") else { return Ok(VALIDITY) };
+        let duration =
+            hours.as_u64().filter(|hours| (1..=MAX_VALIDITY_HOURS).contains(hours)).map(Duration::from_hours);
+        duration.ok_or_else(|| {
+            invalid(format!("The event's 'valid_for_hours' is not a whole number from 1 to {MAX_VALIDITY_HOURS}."))
+        })
+    }
+
+    fn secret_id(&mut self) -> Result<Option<String>, Error> {
+        match self.text("secret_id")? {
+            Some(id) if id.trim().is_empty() => Err(invalid("The event's 'secret_id' is empty.")),
+            id => Ok(id),
         }
     }
 

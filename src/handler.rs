@@ -4,12 +4,13 @@ use std::{future::Future, io::Write};
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    cycle::{Clock, Cycle, Outcome, Run, Store, TikTok, Trigger},
-    error::Error,
+    cycle::{Clock, Consent, Cycle, Outcome, Run, State, Store, TikTok, Trigger},
+    error::{Error, Kind},
     event::{Event, Refresh},
+    page::Connected,
     report::{self, Ending, Response},
     settings::Settings,
 };
@@ -31,8 +32,7 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// Whenever a secret is not known to be usable afterwards: a failed secret is a failed invocation, because alarms and
     /// retries look at nothing else.
     pub async fn handle(&self, event: Value) -> Result<Response, Error> {
-        let event = Event::parse(event);
-        match event.inspect_err(|error| tracing::error!(error_type = error.kind().name(), "{error}"))? {
+        match Event::parse(event).inspect_err(log_refusal)? {
             Event::Refresh(refresh) => {
                 let ids = self.secret_ids(&refresh.secret_ids);
                 self.for_each(ids, |id| self.refresh(id, &refresh)).await
@@ -41,11 +41,36 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
                 let ids = self.secret_ids(&secret_ids);
                 self.for_each(ids, |id| async move { self.cycle(id).status().await }).await
             }
+            Event::AuthorizeUrl { secret_id, request } => {
+                let (id, request) = (self.one_secret(secret_id.as_deref())?, &request);
+                let link =
+                    |id| async move { self.cycle(id).authorize_url(request, &self.settings.tiktok_api_url).await };
+                self.for_each(&[id.to_owned()], link).await
+            }
+            Event::Exchange { secret_id, brought } => {
+                let consent = brought.consent().inspect_err(log_refusal)?;
+                let named = secret_id.as_deref().or(consent.state().map(State::secret_id));
+                let id = self.one_secret(named)?;
+                self.for_each(&[id.to_owned()], |id| self.exchange(id, &consent)).await
+            }
         }
     }
 
     fn secret_ids<'i>(&'i self, asked_for: &'i [String]) -> &'i [String] {
         if asked_for.is_empty() { &self.settings.secret_ids } else { asked_for }
+    }
+
+    /// The one secret that an authorisation is for.
+    fn one_secret<'i>(&'i self, named: Option<&'i str>) -> Result<&'i str, Error> {
+        match (named, self.settings.secret_ids.as_slice()) {
+            (Some(id), _) => Ok(id),
+            (None, [id]) => Ok(id),
+            (None, ids) => Err(Error::new(
+                Kind::InvalidEvent,
+                format!("The function keeps {} secrets, and the event does not say which one is meant.", ids.len()),
+            )
+            .advise("Name it in the event's field 'secret_id'.")),
+        }
     }
 
     fn cycle<'i>(&'i self, id: &'i str) -> Cycle<'i, S, T, C> {
@@ -82,7 +107,44 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         if refresh.dry_run {
             return cycle.dry_run(refresh.trigger).await;
         }
-        let ending = Ending { secret_id: id.to_owned(), result: cycle.refresh(refresh.trigger).await };
+        let result = cycle.refresh(refresh.trigger).await;
+        self.concluded(&cycle, id, result)
+    }
+
+    /// Exchanges what a person brought back from TikTok's consent page.
+    async fn exchange(&self, id: &str, consent: &Consent) -> Result<Outcome, Error> {
+        let cycle = self.cycle(id);
+        match cycle.exchange(consent).await {
+            // Not counted: who sent the wrong code is looking at the answer, and nobody is to be woken for it.
+            Err(error) => Err(self.with_command(id, error)),
+            outcome => self.concluded(&cycle, id, outcome),
+        }
+    }
+
+    /// Exchanges what a browser brought to the function's own page.
+    ///
+    /// # Errors
+    /// When the consent is for a secret that this function does not keep, and as an exchange.
+    pub async fn connect(&self, consent: Consent) -> Result<Connected, Error> {
+        let named = consent.state().map(State::secret_id).unwrap_or_default();
+        // Of the configured ones alone, and by their names: anybody may ask.
+        let Some(id) = self.settings.secret_ids.iter().find(|id| *id == named) else {
+            return Err(Error::new(Kind::InvalidEvent, "The link was not made for a secret of this function's."));
+        };
+        let outcome = self.exchange(id, &consent).await?;
+        let advertisers = self.cycle(id).advertisers().await.ok();
+        Ok(Connected { secret_id: id.clone(), outcome, advertisers })
+    }
+
+    /// Logs and counts how the work on the tokens of a secret ended.
+    fn concluded(
+        &self,
+        cycle: &Cycle<'_, S, T, C>,
+        id: &str,
+        result: Result<Outcome, Error>,
+    ) -> Result<Outcome, Error> {
+        let result = result.map_err(|error| self.with_command(id, error));
+        let ending = Ending { secret_id: id.to_owned(), result };
         if let Ok(outcome) = &ending.result {
             log(id, outcome);
         }
@@ -92,6 +154,28 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         let _ = writeln!(std::io::stdout(), "{metrics}");
         ending.result
     }
+
+    /// Names the very command that begins an authorisation, where one is needed.
+    fn with_command(&self, id: &str, error: Error) -> Error {
+        if error.kind() != Kind::ReauthorizationRequired {
+            return error;
+        }
+        let mut event = json!({"action": "authorize_url"});
+        if self.settings.secret_ids != [id] {
+            event["secret_id"] = id.into();
+        }
+        let function = &self.settings.function_name;
+        let command = format!(
+            "Run: aws lambda invoke --function-name {function} --cli-binary-format raw-in-base64-out --payload '{event}' /dev/stdout"
+        );
+        let advice = format!("{} {command}", error.advice());
+        error.advise(advice)
+    }
+}
+
+/// An event that nothing is done for.
+fn log_refusal(error: &Error) {
+    tracing::error!(error_type = error.kind().name(), "{error}");
 }
 
 fn log(id: &str, outcome: &Outcome) {

@@ -7,6 +7,7 @@
 //! | [`event`] | what may come in | the event's JSON |
 //! | [`handler`] | one invocation, from its event to its report | the cycle |
 //! | [`report`] | what goes out: the response and the metrics | the outcomes |
+//! | [`page`] | the browser's way to authorise: a Function URL's requests, and pages | HTTP, HTML |
 //! | [`cycle`] | the refresh of one secret, one file a step | its own ports, and the document |
 //! | [`document`] | the credentials document: its fields, unknown fields, size | JSON |
 //! | [`store`] | Secrets Manager behind [`cycle::Store`] | the AWS SDK, alone |
@@ -25,6 +26,7 @@ pub mod event;
 pub mod handler;
 pub mod http;
 pub mod logging;
+pub mod page;
 pub mod report;
 pub mod settings;
 pub mod store;

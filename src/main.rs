@@ -1,14 +1,15 @@
 //! The Lambda function: settings, clients, runtime. No logic.
 
 use jiff::Timestamp;
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use serde_json::Value;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use serde_json::{Value, json};
 use tiktok_token_refresh::{
-    cycle::{Deadline, Run, SystemClock},
+    cycle::{Consent, Deadline, Run, SystemClock},
     error::{Error, Kind},
     handler::Handler,
     http::Http,
     logging,
+    page::{self, Connected},
     report::Response,
     settings::Settings,
     store::SecretsManager,
@@ -30,21 +31,40 @@ impl Function {
         Ok(Self { settings, store, http })
     }
 
-    async fn invoke(&self, event: LambdaEvent<Value>) -> Result<Response, Error> {
-        let LambdaEvent { payload, context } = event;
-        let deadline = Deadline::named(context.deadline, Timestamp::now());
-        let span = tracing::info_span!("invocation", request_id = context.request_id);
-        let run = Run::begin(context.request_id, deadline, self.settings.min_token_lifetime)
-            .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
-        let handler = Handler {
-            settings: &self.settings,
-            store: &self.store,
-            tiktok: &BusinessApi::connect(&self.http, &self.settings.tiktok_api_url)?,
-            clock: &SystemClock,
-            run: &run,
-        };
-        handler.handle(payload).instrument(span).await
+    async fn handle(&self, event: Value, context: &Context) -> Result<Response, Error> {
+        let (run, tiktok) = self.begin(context)?;
+        // On the heap once, instead of moved about with all that it may come to.
+        Box::pin(self.handler(&run, &tiktok).handle(event)).await
     }
+
+    async fn connect(&self, consent: Consent, context: &Context) -> Result<Connected, Error> {
+        let (run, tiktok) = self.begin(context)?;
+        Box::pin(self.handler(&run, &tiktok).connect(consent)).await
+    }
+
+    fn begin(&self, context: &Context) -> Result<(Run, BusinessApi), Error> {
+        let deadline = Deadline::named(context.deadline, Timestamp::now());
+        let run = Run::begin(context.request_id.clone(), deadline, self.settings.min_token_lifetime)
+            .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
+        Ok((run, BusinessApi::connect(&self.http, &self.settings.tiktok_api_url)?))
+    }
+
+    fn handler<'a>(
+        &'a self,
+        run: &'a Run,
+        tiktok: &'a BusinessApi,
+    ) -> Handler<'a, SecretsManager, BusinessApi, SystemClock> {
+        Handler { settings: &self.settings, store: &self.store, tiktok, clock: &SystemClock, run }
+    }
+}
+
+/// `function` is an error if the settings are wrong. That fails an event; what a browser asks for fails no invocation.
+async fn invoke(function: Result<&Function, Error>, event: Value, context: &Context) -> Result<Value, Error> {
+    if page::is_request(&event) {
+        let connect = async |consent| function?.connect(consent, context).await;
+        return Ok(page::answer(&event, &context.request_id, Timestamp::now(), connect).await.into());
+    }
+    function?.handle(event, context).await.map(|response| json!(response))
 }
 
 fn diagnostic(error: &Error) -> Diagnostic {
@@ -57,9 +77,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     // Wrong settings fail every invocation with their own name, which alarms see, and not the start of the process, which
     // Lambda would repeat and report as something else.
     let function = Function::start().await.inspect_err(|error| tracing::error!("{error}"));
-    let invoke = async |event| match &function {
-        Ok(function) => function.invoke(event).await.map_err(|error| diagnostic(&error)),
-        Err(error) => Err(diagnostic(error)),
+    let answer = async |LambdaEvent { payload, context }: LambdaEvent<Value>| {
+        let span = tracing::info_span!("invocation", request_id = context.request_id);
+        let answer = invoke(function.as_ref().map_err(Clone::clone), payload, &context).instrument(span);
+        answer.await.map_err(|error| diagnostic(&error))
     };
-    lambda_runtime::run(service_fn(invoke)).await
+    lambda_runtime::run(service_fn(answer)).await
 }

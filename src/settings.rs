@@ -4,9 +4,12 @@
 use std::{env, num::NonZeroUsize, time::Duration};
 
 use jiff::SignedDuration;
-use url::{Host, Url};
+use url::Url;
 
-use crate::error::{Error, Kind};
+use crate::{
+    cycle::is_https_or_on_this_machine,
+    error::{Error, Kind},
+};
 
 /// TikTok's production API.
 pub const DEFAULT_TIKTOK_API_URL: &str = "https://business-api.tiktok.com/open_api/v1.3/";
@@ -103,13 +106,7 @@ fn secret_ids(text: &str) -> Vec<String> {
 /// The app's secret travels in requests to this address, so it is https, or a stand-in on this very machine.
 fn base_url(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("TIKTOK_API_URL is not a URL ({error})"))?;
-    let loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if !(url.scheme() == "https" || url.scheme() == "http" && loopback) {
+    if !is_https_or_on_this_machine(&url) {
         return Err("TIKTOK_API_URL is not https; plain http is for addresses on this machine alone".to_owned());
     }
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {

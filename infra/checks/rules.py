@@ -45,6 +45,10 @@ KEY_ACTIONS = {
 
 READER = {"Fn::GetAtt": ["ReaderSecret", "Id"]}
 
+# What a permission for everybody may have beside its action and its condition, and whose they are.
+PUBLIC = {"FunctionName": {"Ref": "FunctionAliaslive"}, "Principal": "*"}
+PAGE = {("AuthorizePagePermission",), ("AuthorizePageInvokePermission",)}
+
 # What the issue lists, by the metric that each one watches.
 ALARMS = {
     "ErrorsAlarm": ("AWS/Lambda", {"Errors"}),
@@ -186,8 +190,6 @@ def least_privilege(template):
                     yield f"{name}, {sid}: the key is for other secrets than {owners}"
     for name, action in unused:
         yield f"{name} no longer has {action} everywhere; take the reason away"
-    if resources(template, "AWS::Lambda::Permission"):
-        yield "there are function permissions, which nothing needs"
     if set(resources(template, "AWS::IAM::ManagedPolicy")) != {"ReaderPolicy"}:
         yield f"managed policies: {list(resources(template, 'AWS::IAM::ManagedPolicy'))}"
     reader = template["Resources"]["ReaderPolicy"]["Properties"]
@@ -218,10 +220,37 @@ def confused_deputy(template):
         yield f"the condition is {statement.get('Condition')}"
 
 
+def page_is_off(template):
+    """There is no public URL unless somebody asks for it; then the alias has it, without CORS, under two permissions for it alone."""
+    parameter, condition = template["Parameters"]["EnableAuthorizePage"], template["Conditions"].get("HasAuthorizePage")
+    if parameter["Default"] != "false" or condition != {"Fn::Equals": [{"Ref": "EnableAuthorizePage"}, "true"]}:
+        yield f"the page is on with {parameter['Default']}, {condition}"
+    wanted = {
+        "AuthorizePage": {
+            "TargetFunctionArn": {"Ref": "Function"},
+            "Qualifier": "live",
+            "AuthType": "NONE",
+            "InvokeMode": "BUFFERED",
+        },
+        "AuthorizePagePermission": PUBLIC | {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+        "AuthorizePageInvokePermission": PUBLIC | {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+    }
+    found = resources(template, "AWS::Lambda::Url") | resources(template, "AWS::Lambda::Permission")
+    if set(found) != set(wanted):
+        yield f"URLs and permissions: {sorted(set(found) ^ set(wanted))}"
+    for name, resource in found.items():
+        if resource.get("Condition") != "HasAuthorizePage" or resource["Properties"] != wanted.get(name):
+            yield f"{name} is {resource}"
+    if template["Outputs"]["AuthorizeRedirectUri"]["Value"] != {"Fn::Sub": "${AuthorizePage.FunctionUrl}callback"}:
+        yield "the redirect URL is another one than the page's"
+
+
 def public_principals(template):
-    """Whoever is named as * is only ever denied."""
+    """Whoever is named as * is only ever denied, but for the page's permissions."""
     for path, value in walk(template["Resources"]):
-        if isinstance(value, dict) and value.get("Principal") in ("*", {"AWS": "*"}) and value["Effect"] != "Deny":
+        if path[:1] in PAGE:
+            continue
+        if isinstance(value, dict) and value.get("Principal") in ("*", {"AWS": "*"}) and value.get("Effect") != "Deny":
             yield "/".join(map(str, path))
 
 
@@ -363,6 +392,7 @@ RULES = [
     queues_encrypted,
     least_privilege,
     confused_deputy,
+    page_is_off,
     public_principals,
     no_secret,
     secret_outlives,

@@ -52,7 +52,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 }
 
 /// Sorted by id, each once, so that equal lists are equal documents.
-fn sorted(mut list: Vec<Advertiser>) -> Vec<Advertiser> {
+pub(super) fn sorted(mut list: Vec<Advertiser>) -> Vec<Advertiser> {
     list.sort_by(|a, b| a.id.cmp(&b.id));
     list.dedup_by(|a, b| a.id == b.id);
     list

@@ -12,6 +12,7 @@
 //! Whatever dies at whatever point, the next run finds in the store what it needs to go on, and spends nothing twice.
 
 mod attempts;
+mod authorize;
 mod check;
 mod claim;
 mod clock;
@@ -30,12 +31,15 @@ mod verify;
 
 use std::time::Duration;
 
+pub use authorize::{
+    Consent, DEFAULT_REDIRECT_URI, Link, LinkRequest, MAX_VALIDITY_HOURS, State, VALIDITY, is_https_or_on_this_machine,
+};
 pub use clock::{Deadline, SystemClock};
 use jiff::Timestamp;
 pub use outcome::{Outcome, OutcomeKind};
 use plan::{Plan, Times, plan};
 pub use ports::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which};
-use read::{Pending, Snapshot};
+use read::Snapshot;
 use renew::{Ended, Start};
 pub use status::Status;
 pub use trace::{Seen, Step, Trace};
@@ -166,14 +170,18 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     /// When the secret or the app's credentials cannot be read.
     pub async fn dry_run(&self, trigger: Trigger) -> Result<Outcome, Error> {
         let snapshot = self.read().await?;
-        let plan = self.plan(&snapshot, trigger);
+        let plan = self.plan(&snapshot, trigger)?;
         let app = self.app(&snapshot.current).await?;
         let checked = self.check(&app, &snapshot.current.credentials).await;
         Ok(Outcome::dry_run(&snapshot.current, &plan, checked))
     }
 
-    fn plan(&self, snapshot: &Snapshot, trigger: Trigger) -> Plan {
-        plan(snapshot, trigger, self.clock.now(), self.run.min_token_lifetime)
+    fn plan(&self, snapshot: &Snapshot, trigger: Trigger) -> Result<Plan, Error> {
+        let plan = plan(snapshot, trigger, self.clock.now(), self.run.min_token_lifetime);
+        if plan != Plan::Resume {
+            snapshot.current.credentials.has_tokens()?;
+        }
+        Ok(plan)
     }
 
     /// Whether the run goes on: what it resumed was a token from another day.
@@ -184,15 +192,15 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     }
 
     async fn follow(&self, snapshot: &Snapshot, trigger: Trigger) -> Result<Ended, Error> {
-        let plan = self.plan(snapshot, trigger);
+        let plan = self.plan(snapshot, trigger)?;
         tracing::info!(secret_id = self.secret, flow = %snapshot.current.credentials.flow, %plan, "planned");
         match plan {
             Plan::Skip(_) => Ok(Ended::Done(Outcome::fresh(&snapshot.current))),
-            Plan::Verify(_) => self.verify(snapshot).await.map(Ended::Done),
-            Plan::Resume => match &snapshot.pending {
-                Pending::Descendant(staged) => self.renew(snapshot, Start::Resume(staged.clone())).await,
-                _ => self.renew(snapshot, Start::Redeem).await,
+            Plan::Resume => match snapshot.waiting() {
+                Some(staged) => self.renew(snapshot, Start::Resume(staged.clone())).await,
+                None => self.renew(snapshot, Start::Redeem).await,
             },
+            Plan::Verify(_) => self.verify(snapshot).await.map(Ended::Done),
             Plan::Renew(_) => self.renew(snapshot, Start::Redeem).await,
         }
     }

@@ -13,6 +13,8 @@ use crate::{
 pub enum OutcomeKind {
     /// New tokens were redeemed and are current.
     Refreshed,
+    /// A person authorised the app, and the tokens of that are current.
+    Authorized,
     /// The long-term token works.
     Verified,
     /// The refresh token was rejected, the access token still works.
@@ -31,8 +33,9 @@ pub enum OutcomeKind {
 
 impl OutcomeKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Refreshed,
+        Self::Authorized,
         Self::Verified,
         Self::Kept,
         Self::Fresh,
@@ -47,6 +50,7 @@ impl OutcomeKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Refreshed => "Refreshed",
+            Self::Authorized => "Authorized",
             Self::Verified => "Verified",
             Self::Kept => "Kept",
             Self::Fresh => "Fresh",
@@ -60,7 +64,10 @@ impl OutcomeKind {
     /// Whether it renewed or confirmed the tokens. A run that found nothing to do proves nothing.
     #[must_use]
     pub const fn proves_tokens(self) -> bool {
-        matches!(self, Self::Refreshed | Self::Verified | Self::Kept | Self::Resumed | Self::Superseded)
+        matches!(
+            self,
+            Self::Refreshed | Self::Authorized | Self::Verified | Self::Kept | Self::Resumed | Self::Superseded
+        )
     }
 }
 
@@ -181,6 +188,15 @@ pub(super) struct ListNews {
 impl ListNews {
     /// Judges a check against the list that is there; the error is TikTok's rejection of the token.
     pub fn of(before: &Credentials, checked: Checked) -> Result<Self, Error> {
+        Self::of_new_grant(before, checked, None)
+    }
+
+    /// The same for a grant that came with ids of its own, which are better than the list of the grant before it.
+    pub fn of_new_grant(
+        before: &Credentials,
+        checked: Checked,
+        granted: Option<Vec<Advertiser>>,
+    ) -> Result<Self, Error> {
         match checked {
             Checked::Rejected(error) => Err(error),
             Checked::Works(list) if list.is_empty() && !before.advertisers.is_empty() => Ok(Self {
@@ -188,6 +204,10 @@ impl ListNews {
                 warning: Some("TikTok listed no advertisers at all; the old list was kept. If that is right, remove it from the secret by hand.".to_owned()),
             }),
             Checked::Works(list) => Ok(Self { fetched: Some(list), warning: None }),
+            Checked::Unknown(error) if granted.is_some() => Ok(Self {
+                fetched: granted,
+                warning: Some(format!("The advertisers could not be listed, so new ones have no names yet: {}", error.what())),
+            }),
             Checked::Unknown(error) => Ok(Self {
                 fetched: None,
                 warning: Some(format!("The advertisers could not be listed, and the old list was kept: {}", error.what())),

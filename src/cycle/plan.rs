@@ -4,10 +4,7 @@ use std::{fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    Trigger,
-    read::{Pending, Snapshot},
-};
+use super::{Trigger, read::Snapshot};
 use crate::document::{Credentials, Flow};
 
 /// How long an access token lives that came without a lifetime: what TikTok documents for every token that is refreshed.
@@ -50,7 +47,7 @@ pub(super) enum Due {
 /// Plans a run.
 pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> Plan {
     let credentials = &snapshot.current.credentials;
-    if matches!(snapshot.pending, Pending::Descendant(_)) {
+    if snapshot.waiting().is_some() {
         return Plan::Resume;
     }
     if credentials.flow == Flow::LongTerm {

@@ -27,6 +27,9 @@ pub enum Label {
     Claim,
     /// Stands in for [`Label::Pending`] while that label is on a version that is somebody else's.
     Staged,
+    /// The tokens of the latest authorisation, as they were staged. A label of their own, because a run that redeems the
+    /// old grant's tokens at the same time would take AWSPENDING away from them.
+    Grant,
 }
 
 impl Label {
@@ -39,6 +42,7 @@ impl Label {
             Self::Previous => "AWSPREVIOUS",
             Self::Claim => "TIKTOK_CLAIM",
             Self::Staged => "TIKTOK_STAGED",
+            Self::Grant => "TIKTOK_GRANT",
         }
     }
 }
@@ -93,7 +97,7 @@ pub trait Store {
     fn promote(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
 }
 
-/// What TikTok answered to a redeemed refresh token.
+/// What TikTok answered to a redeemed refresh token or an exchanged auth code.
 #[derive(Clone, Debug)]
 pub struct Grant {
     pub access_token: SecretString,
@@ -105,6 +109,8 @@ pub struct Grant {
     /// A text of comma-separated names or a list of numbers, some too large for a float: kept as the JSON that came.
     pub scope: Option<String>,
     pub open_id: Option<String>,
+    /// What the grant covers, where the answer says so; empty otherwise.
+    pub advertiser_ids: Vec<String>,
 }
 
 /// TikTok's Business API.
@@ -115,6 +121,15 @@ pub trait TikTok {
     /// Spends a refresh token at the endpoint of its flow.
     fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString)
     -> impl Future<Output = Result<Grant, Error>>;
+
+    /// Exchanges an auth code at the endpoint of a family: [`Flow::TtUser`] or, for all others, [`Flow::Business`].
+    fn exchange(
+        &self,
+        family: Flow,
+        app: &App,
+        auth_code: &SecretString,
+        redirect_uri: &str,
+    ) -> impl Future<Output = Result<Grant, Error>>;
 
     /// Lists the advertisers that an access token may read, which also proves that the token works.
     fn advertisers(

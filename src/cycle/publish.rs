@@ -72,7 +72,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     async fn projection(&self, reader: &Publication, current: &Version) -> Result<SecretString, Error> {
         let app = if reader.format.needs_app() { Some(self.app(current).await?) } else { None };
-        Ok(project(reader.format, &current.document, &current.credentials, app.as_ref()))
+        Ok(project(reader, &current.document, &current.credentials, app.as_ref()))
     }
 }
 

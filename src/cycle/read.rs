@@ -29,7 +29,7 @@ pub(super) enum Pending {
     None,
     /// The tokens that are current already.
     Done,
-    /// Tokens that descend from the current ones: a run died before it promoted them.
+    /// Tokens that take the place of the current ones: a run died before it promoted them.
     Descendant(Version),
     /// Tokens of this function's that descend from others than the current ones: somebody's newer ones took their place.
     Superseded,
@@ -46,7 +46,7 @@ impl Pending {
         let Ok(version) = Version::of(stored) else { return Self::Foreign };
         if version.credentials.fingerprint == current.credentials.fingerprint {
             Self::Done
-        } else if version.credentials.descends_from(&current.credentials.fingerprint) {
+        } else if version.credentials.follow(&current.credentials) {
             Self::Descendant(version)
         } else if version.credentials.origin.is_some() {
             Self::Superseded
@@ -70,20 +70,34 @@ pub(super) struct Snapshot {
     pub arn: String,
     pub current: Version,
     pub pending: Pending,
+    /// The tokens of an authorisation that was not brought to its end.
+    pub grant: Option<Version>,
     pub claim: Option<Claim>,
 }
 
+impl Snapshot {
+    /// The tokens that wait to be promoted: of the newest grant, if several do.
+    pub fn waiting(&self) -> Option<&Version> {
+        let staged = if let Pending::Descendant(staged) = &self.pending { Some(staged) } else { None };
+        let is_newer = |grant: &&Version| {
+            staged.is_none_or(|staged| grant.credentials.authorized_at > staged.credentials.authorized_at)
+        };
+        self.grant.as_ref().filter(is_newer).or(staged)
+    }
+}
+
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
-    /// Reads what is current, what is pending and what is claimed, all at once.
+    /// Reads what is current, what waits and what is claimed, all at once.
     pub(super) async fn read(&self) -> Result<Snapshot, Error> {
         let labels = async {
             tokio::join!(
                 self.get(Which::Label(Label::Current)),
                 self.get(Which::Label(Label::Pending)),
+                self.get(Which::Label(Label::Grant)),
                 self.get(Which::Label(Label::Claim)),
             )
         };
-        let (current, pending, claim) = self.timed(Step::Read, labels).await;
+        let (current, pending, grant, claim) = self.timed(Step::Read, labels).await;
         let current = current?.ok_or_else(|| no_value(self.secret))?;
         let version = Version::of(&current)?;
         self.trace.sees(&version.credentials);
@@ -94,7 +108,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 "the version labelled AWSPENDING is not this function's and is left alone"
             );
         }
-        Ok(Snapshot { arn: current.arn, current: version, pending, claim: claim?.as_ref().and_then(Claim::read) })
+        let grant = grant?.as_ref().and_then(|stored| Version::of(stored).ok());
+        let grant = grant.filter(|grant| grant.credentials.follow(&version.credentials));
+        let claim = claim?.as_ref().and_then(Claim::read);
+        Ok(Snapshot { arn: current.arn, current: version, pending, grant, claim })
     }
 
     /// Reads the current version alone.

@@ -1,9 +1,9 @@
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Clock, Cycle, Grant, Store, TikTok, attempts::Request, read::Version, trace::Step};
+use super::{Clock, Cycle, Grant, Store, TikTok, attempts::Request, check::sorted, read::Version, trace::Step};
 use crate::{
-    document::{App, Document, TokenFields, field, json_text, whole_seconds},
+    document::{Advertiser, App, Document, Flow, TokenFields, field, json_text, whole_seconds},
     error::{Error, Kind},
 };
 
@@ -54,21 +54,45 @@ fn answer_was_lost(rejection: &Error, how: &str) -> Error {
 }
 
 impl Redeemed {
-    /// The token fields of the next document.
+    /// The token fields of the document that follows the holder's.
     pub fn token_fields(&self, holder: &Version) -> TokenFields {
-        let Grant { access_token, refresh_token, expires_in, refresh_token_expires_in, scope, open_id } = &self.grant;
+        let mut next: Document = holder.document.clone();
+        // The grant ends when it ends: a refresh does not begin a new year. What is not known of other tokens is void.
+        if holder.credentials.refresh_token_expires_at.is_none() {
+            next.set(field::REFRESH_TOKEN_EXPIRES_AT, None);
+        }
+        if holder.credentials.authorized_at.is_none() {
+            next.set(field::AUTHORIZED_AT, None);
+        }
+        self.put_into(&mut next);
+        TokenFields::of(&next)
+    }
+
+    /// The token fields of a grant that has just begun. Nothing of the one before it is left.
+    pub fn new_grant_fields(&self, before: &Version, family: Flow, redirect_uri: &str) -> TokenFields {
+        let mut next: Document = before.document.clone();
+        for name in field::TOKENS {
+            next.set(name, None);
+        }
+        self.put_into(&mut next);
+        next.set_value(field::AUTHORIZED_AT, &whole_seconds(self.asked_at));
+        next.set_value(field::REDIRECT_URI, redirect_uri);
+        // Which kind of grant an app gets, only the answer tells.
+        next.set_value(field::FLOW, &if self.grant.refresh_token.is_some() { family } else { Flow::LongTerm });
+        TokenFields::of_new_grant(&next)
+    }
+
+    fn put_into(&self, next: &mut Document) {
+        let Grant { access_token, refresh_token, expires_in, refresh_token_expires_in, scope, open_id, .. } =
+            &self.grant;
         let time = |lifetime: &Option<std::time::Duration>| {
             let end = self.asked_at.checked_add((*lifetime)?).ok()?;
             Some(text(&whole_seconds(end)))
         };
-        let mut next: Document = holder.document.clone();
         next.set(field::ACCESS_TOKEN, Some(text(access_token.expose_secret())));
         next.set(field::ACCESS_TOKEN_EXPIRES_AT, time(expires_in));
-        match time(refresh_token_expires_in) {
-            Some(end) => next.set(field::REFRESH_TOKEN_EXPIRES_AT, Some(end)),
-            // The grant ends when it ends: a refresh does not begin a new year. What is not known of other tokens is void.
-            None if holder.credentials.refresh_token_expires_at.is_some() => {}
-            None => next.set(field::REFRESH_TOKEN_EXPIRES_AT, None),
+        if let Some(end) = time(refresh_token_expires_in) {
+            next.set(field::REFRESH_TOKEN_EXPIRES_AT, Some(end));
         }
         next.set(field::REFRESHED_AT, Some(text(&whole_seconds(self.asked_at))));
         if let Some(token) = refresh_token {
@@ -80,7 +104,16 @@ impl Redeemed {
         if let Some(open_id) = open_id {
             next.set(field::OPEN_ID, Some(text(open_id)));
         }
-        TokenFields::of(&next)
+    }
+
+    /// The advertisers that the answer names, with the names that are known of them; none if it names none.
+    pub fn granted_list(&self, known: &[Advertiser]) -> Option<Vec<Advertiser>> {
+        let named = |id: &String| {
+            let known = known.iter().find(|advertiser| advertiser.id == *id).cloned();
+            known.unwrap_or_else(|| Advertiser { id: id.clone(), name: None })
+        };
+        let list: Vec<_> = self.grant.advertiser_ids.iter().map(named).collect();
+        (!list.is_empty()).then(|| sorted(list))
     }
 }
 

@@ -61,9 +61,15 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             next = match next {
                 Next::Resume(staged) => {
                     tried.push(staged.credentials.fingerprint.clone());
-                    match self.resume(snapshot, &app, &staged).await? {
-                        Some(outcome) => return Ok(Ended::Done(outcome)),
-                        None => Next::Redeem(staged),
+                    match self.resume(snapshot, &app, &staged).await {
+                        Ok(Some(outcome)) => return Ok(Ended::Done(outcome)),
+                        Ok(None) => Next::Redeem(staged),
+                        // A new grant that cannot be used is no reason to let the old one run out.
+                        Err(error) if error.kind() == Kind::NewTokenRejected && can_be_renewed(&snapshot.current) => {
+                            tracing::warn!(secret_id = self.secret, version_id = staged.id, "{}", error.what());
+                            Next::Redeem(snapshot.current.clone())
+                        }
+                        Err(error) => return Err(error),
                     }
                 }
                 Next::Redeem(holder) => match self.claim_and_redeem(snapshot, &app, &holder, &tried).await? {
@@ -73,20 +79,25 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             };
         }
         Err(Error::new(Kind::InvalidSecret, "The secret's versions lead from one to the next without an end.")
-            .advise("Authorise the app again and put the new tokens into the secret."))
+            .advise("Authorise the app again: its new tokens begin a chain of their own."))
     }
 
     /// Checks and promotes staged tokens; `None` if TikTok does not take them any more.
-    async fn resume(&self, snapshot: &Snapshot, app: &App, staged: &Version) -> Result<Option<Outcome>, Error> {
+    pub(super) async fn resume(
+        &self,
+        snapshot: &Snapshot,
+        app: &App,
+        staged: &Version,
+    ) -> Result<Option<Outcome>, Error> {
         let credentials = &staged.credentials;
         let current = &snapshot.current.credentials.fingerprint;
         if credentials.fingerprint == *current {
             return Ok(Some(Outcome::fresh(&snapshot.current)));
         }
-        if !credentials.descends_from(current) {
+        if !credentials.follow(&snapshot.current.credentials) {
             return Ok(Some(Outcome::superseded(&snapshot.current)));
         }
-        let can_be_renewed = credentials.flow != Flow::LongTerm;
+        let can_be_renewed = can_be_renewed(staged);
         if can_be_renewed && credentials.access_token_has_expired(self.clock.now()) {
             return Ok(None);
         }
@@ -96,9 +107,15 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             return Ok(None);
         }
         let Some(origin) = &credentials.origin else { return Ok(None) };
-        let provenance =
-            Provenance { lineage: credentials.lineage().collect(), run: origin.run.clone(), at: origin.at };
-        let change = Change { tokens: Some((TokenFields::of(&staged.document), provenance)), list: None };
+        let provenance = Provenance {
+            lineage: credentials.lineage().collect(),
+            run: origin.run.clone(),
+            at: origin.at,
+            authorizes: false,
+        };
+        let is_new_grant = credentials.authorized_at != snapshot.current.credentials.authorized_at;
+        let fields = if is_new_grant { TokenFields::of_new_grant } else { TokenFields::of };
+        let change = Change { tokens: Some((fields(&staged.document), provenance)), list: None };
         // An unchanged list keeps its time, so that the staged version can be promoted as it is.
         let fetched_at = match &checked {
             Checked::Works(list) if *list == credentials.advertisers && !credentials.list_is_stale() => {
@@ -107,7 +124,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             _ => None,
         };
         let fetched_at = fetched_at.unwrap_or_else(|| self.clock.now());
-        self.finish(snapshot, change, staged.clone(), (checked, fetched_at), OutcomeKind::Resumed).await.map(Some)
+        let news = ListNews::of(&snapshot.current.credentials, checked);
+        self.finish(snapshot, change, staged.clone(), (news, fetched_at), OutcomeKind::Resumed).await.map(Some)
     }
 
     async fn claim_and_redeem(
@@ -143,7 +161,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
         match redeemed {
             Ok(redeemed) => {
-                let outcome = self.stage_and_finish(snapshot, app, holder, redeemed).await?;
+                let provenance = Provenance::after(&holder.credentials, &self.run.request_id, redeemed.asked_at);
+                let tokens = (redeemed.token_fields(holder), provenance);
+                let outcome = self.stage_and_finish(snapshot, app, pair, tokens, &redeemed).await?;
                 Ok(Redeeming::Ended(Ended::Done(outcome)))
             }
             Err(error) if error.kind() == Kind::ReauthorizationRequired => {
@@ -154,25 +174,31 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
     }
 
-    /// Stages redeemed tokens and, beside that, checks them.
-    async fn stage_and_finish(
+    /// Stages redeemed tokens as what `spent` was spent for and, beside that, checks them.
+    pub(super) async fn stage_and_finish(
         &self,
         snapshot: &Snapshot,
         app: &App,
-        holder: &Version,
-        redeemed: Redeemed,
+        spent: &Fingerprint,
+        tokens: (TokenFields, Provenance),
+        redeemed: &Redeemed,
     ) -> Result<Outcome, Error> {
         let current = &snapshot.current;
-        let asked_at = redeemed.asked_at;
-        let provenance = Provenance::after(&holder.credentials, &self.run.request_id, asked_at);
-        let change = Change { tokens: Some((redeemed.token_fields(holder), provenance)), list: None };
+        let at = redeemed.asked_at;
+        let (granted, label, kind) = if tokens.1.authorizes {
+            (redeemed.granted_list(&current.credentials.advertisers), Label::Grant, OutcomeKind::Authorized)
+        } else {
+            (None, snapshot.pending.label_to_stage_under(), OutcomeKind::Refreshed)
+        };
+        let change = Change { tokens: Some(tokens), list: None };
         // The usual day: the list has not changed. Staged as if checked already, it can be promoted without another write.
-        let usual = Change { list: known_list(&current.credentials, asked_at), ..change.clone() };
+        let expected = granted.clone().or_else(|| known_list(&current.credentials));
+        let usual = Change { list: expected.map(|list| (list, at)), ..change.clone() };
         let (next, _) = fit(usual.apply(&current.document, &current.id)?)?;
         let credentials = Credentials::of(&next)?;
-        let (staged, checked) =
-            tokio::join!(self.stage(snapshot, &holder.credentials.fingerprint, next), self.check(app, &credentials));
-        self.finish(snapshot, change, staged?, (checked, asked_at), OutcomeKind::Refreshed).await
+        let (staged, checked) = tokio::join!(self.stage(snapshot, label, spent, next), self.check(app, &credentials));
+        let news = ListNews::of_new_grant(&current.credentials, checked, granted);
+        self.finish(snapshot, change, staged?, (news, at), kind).await
     }
 
     /// Promotes staged tokens with what the check told of them.
@@ -181,10 +207,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         snapshot: &Snapshot,
         change: Change,
         staged: Version,
-        (checked, at): (Checked, Timestamp),
+        (news, at): (Result<ListNews, Error>, Timestamp),
         kind: OutcomeKind,
     ) -> Result<Outcome, Error> {
-        let news = ListNews::of(&snapshot.current.credentials, checked).map_err(|rejection| {
+        let news = news.map_err(|rejection| {
             let what = format!("TikTok does not accept the access token that it has just issued: {}", rejection.what());
             let error = Error::new(Kind::NewTokenRejected, what);
             rejection.code().map_or_else(|| error.clone(), |code| error.clone().with_code(code))
@@ -199,7 +225,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     /// Follows what was redeemed from a pair to the end of its chain.
-    async fn successor(&self, arn: &str, pair: &Fingerprint) -> Result<Option<Version>, Error> {
+    pub(super) async fn successor(&self, arn: &str, pair: &Fingerprint) -> Result<Option<Version>, Error> {
         let mut seen = vec![pair.clone()];
         let mut last = None;
         while seen.len() <= MAX_CHAIN {
@@ -233,6 +259,10 @@ enum Redeeming {
     Ended(Ended),
 }
 
-fn known_list(credentials: &Credentials, at: Timestamp) -> Option<(Vec<Advertiser>, Timestamp)> {
-    (!credentials.advertisers.is_empty()).then(|| (credentials.advertisers.clone(), at))
+fn known_list(credentials: &Credentials) -> Option<Vec<Advertiser>> {
+    (!credentials.advertisers.is_empty()).then(|| credentials.advertisers.clone())
+}
+
+fn can_be_renewed(version: &Version) -> bool {
+    version.credentials.flow != Flow::LongTerm && version.credentials.refresh_token.is_some()
 }

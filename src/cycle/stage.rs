@@ -2,7 +2,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Clock, Cycle, Put, Store, TikTok,
+    Clock, Cycle, Label, Put, Store, TikTok,
     attempts::Request,
     claim::{successor_id, version_id},
     read::{Snapshot, Version},
@@ -18,23 +18,30 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn stage(
         &self,
         snapshot: &Snapshot,
+        label: Label,
         spent: &Fingerprint,
         next: Document,
     ) -> Result<Version, Error> {
-        self.timed(Step::Stage, self.stage_under(snapshot, spent, next)).await.map_err(|error| {
+        self.timed(Step::Stage, self.stage_under(snapshot, label, spent, next)).await.map_err(|error| {
             let advice = "The next run tries the old refresh token; if TikTok has retired it, authorise the app again.";
             error.context("TikTok gave new tokens that could not be stored").advise(advice)
         })
     }
 
-    async fn stage_under(&self, snapshot: &Snapshot, spent: &Fingerprint, next: Document) -> Result<Version, Error> {
+    async fn stage_under(
+        &self,
+        snapshot: &Snapshot,
+        label: Label,
+        spent: &Fingerprint,
+        next: Document,
+    ) -> Result<Version, Error> {
         let id = successor_id(&snapshot.arn, spent);
-        if self.put_stubbornly(snapshot, &id, &next).await? == Put::Written {
+        if self.put_stubbornly(&id, label, &next).await? == Put::Written {
             return Version::new(id, next);
         }
         // A run that was thought dead has staged an answer of its own. Both are kept.
         let id = version_id(&snapshot.arn, "next", &format!("{}\n{}", spent.as_str(), self.run.nonce));
-        match self.put_stubbornly(snapshot, &id, &next).await? {
+        match self.put_stubbornly(&id, label, &next).await? {
             Put::Written => Version::new(id, next),
             Put::Taken => {
                 Err(Error::new(Kind::SecretsManagerUnavailable, "Two version ids of this run's own are taken."))
@@ -42,8 +49,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
     }
 
-    async fn put_stubbornly(&self, snapshot: &Snapshot, id: &str, next: &Document) -> Result<Put, Error> {
-        let (label, body) = (snapshot.pending.label_to_stage_under(), next.to_body());
+    async fn put_stubbornly(&self, id: &str, label: Label, next: &Document) -> Result<Put, Error> {
+        let body = next.to_body();
         self.attempt(Request::stage(Step::Stage), || self.store.put(self.secret, id, label, &body)).await
     }
 

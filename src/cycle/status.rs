@@ -2,7 +2,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Clock, Cycle, Store, TikTok, read::Pending};
-use crate::{document::Flow, error::Error};
+use crate::{
+    document::{Advertiser, Flow},
+    error::Error,
+};
 
 /// What a secret holds, without a token: a person's window on the system.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +36,14 @@ pub struct ClaimStatus {
 }
 
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// The advertisers that the secret holds.
+    ///
+    /// # Errors
+    /// When the secret cannot be read or understood.
+    pub async fn advertisers(&self) -> Result<Vec<Advertiser>, Error> {
+        Ok(self.read_current().await?.credentials.advertisers)
+    }
+
     /// Reads the secret and says what it holds.
     ///
     /// # Errors
@@ -52,6 +63,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             advertisers_fetched_at: credentials.advertisers_fetched_at,
             advertisers_stale: credentials.list_is_stale(),
             staged: match snapshot.pending {
+                _ if snapshot.waiting().is_some() => "waiting",
                 Pending::None | Pending::Done => "none",
                 Pending::Descendant(_) => "waiting",
                 Pending::Superseded => "superseded",

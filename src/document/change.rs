@@ -20,7 +20,19 @@ impl TokenFields {
     /// The token fields of a document.
     #[must_use]
     pub fn of(document: &Document) -> Self {
-        Self(field::TOKENS.iter().map(|name| (*name, document.get(name).cloned())).collect())
+        Self::named(&field::TOKENS, document)
+    }
+
+    /// The token fields of a document, and what its authorisation decided beside them.
+    #[must_use]
+    pub fn of_new_grant(document: &Document) -> Self {
+        let mut fields = Self::of(document);
+        fields.0.extend(Self::named(&field::GRANT, document).0);
+        fields
+    }
+
+    fn named(names: &[&'static str], document: &Document) -> Self {
+        Self(names.iter().map(|name| (*name, document.get(name).cloned())).collect())
     }
 
     fn put_into(&self, document: &mut Document) {
@@ -38,6 +50,8 @@ pub struct Provenance {
     /// The request id of the run that redeemed.
     pub run: String,
     pub at: Timestamp,
+    /// Whether a person has just authorised the app: these tokens take the place of any others.
+    pub authorizes: bool,
 }
 
 impl Provenance {
@@ -48,7 +62,7 @@ impl Provenance {
         lineage.push(spent.fingerprint.clone());
         let surplus = lineage.len().saturating_sub(MAX_LINEAGE);
         lineage.drain(..surplus);
-        Self { lineage, run: run.to_owned(), at }
+        Self { lineage, run: run.to_owned(), at, authorizes: false }
     }
 }
 

@@ -86,11 +86,13 @@ pub struct Credentials {
     pub refresh_token: Option<SecretString>,
     pub access_token: Option<SecretString>,
     pub fingerprint: Fingerprint,
-    /// Only if it speaks of the tokens that are in the document; so with the three times below.
+    /// Only if it speaks of the tokens that are in the document; so with the four times below.
     pub origin: Option<Origin>,
     pub access_token_expires_at: Option<Timestamp>,
     pub refresh_token_expires_at: Option<Timestamp>,
     pub refreshed_at: Option<Timestamp>,
+    /// When a person authorised the app and got the grant that these tokens belong to; absent if that was done elsewhere.
+    pub authorized_at: Option<Timestamp>,
     pub advertisers: Vec<Advertiser>,
     pub advertisers_fetched_at: Option<Timestamp>,
 }
@@ -104,7 +106,7 @@ impl Credentials {
     pub fn of(document: &Document) -> Result<Self, Error> {
         let refresh_token = token(document, field::REFRESH_TOKEN)?;
         let access_token = token(document, field::ACCESS_TOKEN)?;
-        let flow = flow(document, refresh_token.is_some(), access_token.is_some())?;
+        let flow = flow(document, refresh_token.is_some())?;
         let fingerprint = Fingerprint::of(refresh_token.as_ref(), access_token.as_ref());
         let origin: Option<Origin> =
             own(document, field::ORIGIN).filter(|origin: &Origin| origin.fingerprint == fingerprint.as_str());
@@ -114,6 +116,7 @@ impl Credentials {
             access_token_expires_at: time(field::ACCESS_TOKEN_EXPIRES_AT),
             refresh_token_expires_at: time(field::REFRESH_TOKEN_EXPIRES_AT),
             refreshed_at: time(field::REFRESHED_AT),
+            authorized_at: time(field::AUTHORIZED_AT),
             advertisers: advertisers(document),
             advertisers_fetched_at: own(document, field::ADVERTISERS_FETCHED_AT),
             flow,
@@ -128,6 +131,41 @@ impl Credentials {
     pub fn lineage(&self) -> impl Iterator<Item = Fingerprint> {
         let lineage = self.origin.as_ref().map_or(&[][..], |origin| &origin.lineage[..]);
         lineage.iter().filter_map(|text| Fingerprint::parse(text))
+    }
+
+    /// Whether there are the tokens that the flow works with. A secret is read without them too: authorising fills them in.
+    ///
+    /// # Errors
+    /// `ReauthorizationRequired` if there are none at all, `InvalidSecret` if they do not go with the flow.
+    pub fn has_tokens(&self) -> Result<(), Error> {
+        let flow = self.flow;
+        match (flow, &self.refresh_token, &self.access_token) {
+            (_, None, None) => {
+                let what =
+                    "The secret holds neither a 'refresh_token' nor an 'access_token': the app is not authorised yet.";
+                Err(Error::new(Kind::ReauthorizationRequired, what))
+            }
+            (Flow::LongTerm, _, None) => {
+                let what = "The field 'flow' is \"long_term\", which needs an 'access_token', and there is none.";
+                Err(Error::new(Kind::InvalidSecret, what)
+                    .advise("Remove 'flow', so that the refresh token is used, or authorise the app again."))
+            }
+            (Flow::Business | Flow::TtUser, None, _) => {
+                let what = format!("The field 'flow' is \"{flow}\", which needs a 'refresh_token', and there is none.");
+                Err(Error::new(Kind::InvalidSecret, what).advise(
+                    "Put the refresh token into the secret, or set 'flow' to \"long_term\" if TikTok gave you none.",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether these tokens take the place of those: they were redeemed from them, or belong to a newer grant than theirs.
+    ///
+    /// Of tokens that a person pasted in nobody knows how old their grant is, so only the former counts there.
+    #[must_use]
+    pub fn follow(&self, others: &Self) -> bool {
+        self.descends_from(&others.fingerprint) || others.origin.is_some() && self.authorized_at > others.authorized_at
     }
 
     /// Whether these tokens descend from the pair with that fingerprint.
@@ -189,35 +227,19 @@ fn app_secret(document: &Document) -> Result<Option<SecretString>, Error> {
     Ok(text(document, field::SECRET)?.or(text(document, field::APP_SECRET)?))
 }
 
-fn flow(document: &Document, has_refresh_token: bool, has_access_token: bool) -> Result<Flow, Error> {
+fn flow(document: &Document, has_refresh_token: bool) -> Result<Flow, Error> {
     let named = text(document, field::FLOW)?;
-    let flow = match named.as_ref().map(ExposeSecret::expose_secret) {
-        None if has_refresh_token => Flow::Business,
-        None | Some("long_term") => Flow::LongTerm,
-        Some("business") => Flow::Business,
-        Some("tt_user") => Flow::TtUser,
+    match named.as_ref().map(ExposeSecret::expose_secret) {
+        None if has_refresh_token => Ok(Flow::Business),
+        None | Some("long_term") => Ok(Flow::LongTerm),
+        Some("business") => Ok(Flow::Business),
+        Some("tt_user") => Ok(Flow::TtUser),
         // The value is not shown: somebody may have pasted a token into the wrong field.
         Some(_) => {
-            return Err(Error::new(
-                Kind::InvalidSecret,
-                "The field 'flow' has a value that the function does not know.",
-            )
-            .advise("Set it to \"business\", \"tt_user\" or \"long_term\", or remove it."));
-        }
-    };
-    match flow {
-        Flow::LongTerm if !has_access_token => {
-            let what = "The secret holds neither a 'refresh_token' nor an 'access_token' to work with.";
+            let what = "The field 'flow' has a value that the function does not know.";
             Err(Error::new(Kind::InvalidSecret, what)
-                .advise("Authorise the app in TikTok and put the tokens into the secret; the README's section 'Authorise' has the steps."))
+                .advise("Set it to \"business\", \"tt_user\" or \"long_term\", or remove it."))
         }
-        Flow::Business | Flow::TtUser if !has_refresh_token => {
-            let what = format!("The field 'flow' is \"{flow}\", which needs a 'refresh_token', and there is none.");
-            Err(Error::new(Kind::InvalidSecret, what).advise(
-                "Put the refresh token into the secret, or set 'flow' to \"long_term\" if TikTok gave you none.",
-            ))
-        }
-        _ => Ok(flow),
     }
 }
 

@@ -16,14 +16,31 @@ pub const OPEN_ID: &str = "open_id";
 pub const ADVERTISER_IDS: &str = "advertiser_ids";
 pub const ADVERTISERS: &str = "advertisers";
 pub const ADVERTISERS_FETCHED_AT: &str = "advertisers_fetched_at";
+/// When a person last authorised the app: which of two pairs of tokens belongs to the newer grant.
+pub const AUTHORIZED_AT: &str = "authorized_at";
+/// Where the last authorisation came back to: the next one goes the same way.
+pub const REDIRECT_URI: &str = "redirect_uri";
+/// The address of TikTok's consent page, where it is not the usual one.
+pub const AUTHORIZATION_URL: &str = "authorization_url";
 /// The reader secrets to fill.
 pub const PUBLISH: &str = "publish";
 /// Private to this project: where the tokens in the document came from.
 pub const ORIGIN: &str = "_refresh";
 
 /// What an answer of TikTok's token endpoints fills. These travel together: half of one answer is no use to anybody.
-pub const TOKENS: [&str; 7] =
-    [REFRESH_TOKEN, ACCESS_TOKEN, ACCESS_TOKEN_EXPIRES_AT, REFRESH_TOKEN_EXPIRES_AT, REFRESHED_AT, SCOPE, OPEN_ID];
+pub const TOKENS: [&str; 8] = [
+    REFRESH_TOKEN,
+    ACCESS_TOKEN,
+    ACCESS_TOKEN_EXPIRES_AT,
+    REFRESH_TOKEN_EXPIRES_AT,
+    REFRESHED_AT,
+    AUTHORIZED_AT,
+    SCOPE,
+    OPEN_ID,
+];
+
+/// What an authorisation decides beside its tokens, and a refresh leaves alone: a person may change it at any time.
+pub const GRANT: [&str; 2] = [FLOW, REDIRECT_URI];
 
 /// What the list of advertisers fills.
 pub const LIST: [&str; 3] = [ADVERTISER_IDS, ADVERTISERS, ADVERTISERS_FETCHED_AT];

@@ -24,6 +24,16 @@ impl Fingerprint {
         Self(hex(&hash.finalize()))
     }
 
+    /// Stands for the tokens that an auth code is going to be exchanged for: who claims them claims the code.
+    #[must_use]
+    pub fn of_auth_code(code: &SecretString) -> Self {
+        let mut hash = Sha256::new();
+        // No pair of tokens begins like this: it would have a token of that many bytes.
+        hash.update([0xff; 8]);
+        hash.update(code.expose_secret());
+        Self(hex(&hash.finalize()))
+    }
+
     /// Reads what [`Fingerprint::as_str`] wrote; anything else is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

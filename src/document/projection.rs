@@ -2,6 +2,8 @@
 //!
 //! A new format is a variant of [`Format`], its name, and its shape in [`project`].
 
+use std::fmt;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -10,13 +12,25 @@ use super::{App, Credentials, Document, field};
 use crate::error::{Error, Kind};
 
 /// A reader secret that a person wants to be filled: an entry of the field `publish`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Publication {
     /// Name or ARN of the reader secret.
     pub secret_id: String,
     #[serde(default)]
     pub format: Format,
+    /// What the job wants to be told beside the format's own fields, and only a person knows: a start date, for example.
+    /// Where a name is in both, the format's own field stands.
+    #[serde(default)]
+    pub fields: Map<String, Value>,
+}
+
+impl fmt::Debug for Publication {
+    /// A person may have put anything into the fields.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { secret_id, format, .. } = self;
+        f.debug_struct("Publication").field("secret_id", secret_id).field("format", format).finish_non_exhaustive()
+    }
 }
 
 /// Whose configuration a reader secret is.
@@ -59,26 +73,37 @@ pub fn publications(document: &Document) -> Result<Vec<Publication>, Error> {
 
 /// The body of a reader secret. The refresh token is in none of them.
 #[must_use]
-pub fn project(format: Format, document: &Document, credentials: &Credentials, app: Option<&App>) -> SecretString {
+pub fn project(
+    publication: &Publication,
+    document: &Document,
+    credentials: &Credentials,
+    app: Option<&App>,
+) -> SecretString {
     let token = credentials.access_token.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default();
     let app_id = app.map(|app| app.id.as_str()).unwrap_or_default();
     let app_secret = app.map(|app| app.secret.expose_secret()).unwrap_or_default();
     let ids = || credentials.advertisers.iter().map(|advertiser| advertiser.id.as_str()).collect::<Vec<_>>().join(", ");
-    let body = match format {
+    let own = match publication.format {
         Format::Reader => reader(document, credentials, token),
-        Format::Owox => json!({
+        Format::Owox => fields(json!({
             "AuthType": {"oauth2": {"AccessToken": token, "AppId": app_id, "AppSecret": app_secret}},
             "AdvertiserIDs": ids(),
-        }),
-        Format::Airbyte => json!({
+        })),
+        Format::Airbyte => fields(json!({
             "credentials": {"auth_type": "oauth2.0", "app_id": app_id, "secret": app_secret, "access_token": token},
-        }),
-        Format::Singer => json!({"access_token": token, "accounts": ids()}),
+        })),
+        Format::Singer => fields(json!({"access_token": token, "accounts": ids()})),
     };
-    SecretString::from(body.to_string())
+    let mut body = publication.fields.clone();
+    body.extend(own);
+    SecretString::from(Value::Object(body).to_string())
 }
 
-fn reader(document: &Document, credentials: &Credentials, token: &str) -> Value {
+fn fields(object: Value) -> Map<String, Value> {
+    if let Value::Object(fields) = object { fields } else { Map::new() }
+}
+
+fn reader(document: &Document, credentials: &Credentials, token: &str) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert(field::ACCESS_TOKEN.to_owned(), token.into());
     for (name, time) in [
@@ -94,5 +119,5 @@ fn reader(document: &Document, credentials: &Credentials, token: &str) -> Value 
         let list = document.get(name).and_then(|json| serde_json::from_str(json.expose_secret()).ok());
         body.insert(name.to_owned(), list.unwrap_or_else(|| json!([])));
     }
-    Value::Object(body)
+    body
 }

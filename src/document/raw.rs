@@ -89,7 +89,7 @@ impl Document {
     }
 
     /// Sets a field to a value.
-    pub fn set_value(&mut self, name: &str, value: &impl Serialize) {
+    pub fn set_value(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
         self.set(name, Some(SecretString::from(json_text(value))));
     }
 }

@@ -51,6 +51,7 @@ impl Answer {
             refresh_token_expires_in: lifetime(&["refresh_token_expires_in", "refresh_expires_in", "refresh_expires"]),
             scope: fields.json("scope").filter(|scope| *scope != "null" && scope.len() <= MAX_SCOPE).map(str::to_owned),
             open_id: fields.text("open_id").as_ref().map(shown),
+            advertiser_ids: fields.ids("advertiser_ids"),
         })
     }
 
@@ -99,14 +100,23 @@ impl Fields {
         (seconds > 0).then(|| Duration::from_secs(seconds.min(MAX_LIFETIME_SECONDS)))
     }
 
-    /// An id of up to nineteen digits: text in this version of the API, a number in older ones.
     fn id(&self, name: &str) -> Option<String> {
-        let json = self.json(name)?;
-        if json.starts_with('"') {
-            return self.text(name).as_ref().map(shown).filter(|id| !id.is_empty());
-        }
-        json.bytes().all(|b| b.is_ascii_digit()).then(|| json.to_owned())
+        id(self.json(name)?)
     }
+
+    /// A list of ids; empty unless it is one.
+    fn ids(&self, name: &str) -> Vec<String> {
+        let list: Option<Vec<&RawValue>> = self.json(name).and_then(|json| serde_json::from_str(json).ok());
+        list.and_then(|list| list.into_iter().map(|value| id(value.get())).collect()).unwrap_or_default()
+    }
+}
+
+/// An id of up to nineteen digits: text in this version of the API, a number in older ones.
+fn id(json: &str) -> Option<String> {
+    if json.starts_with('"') {
+        return serde_json::from_str(json).ok().filter(|id: &String| !id.is_empty());
+    }
+    json.bytes().all(|b| b.is_ascii_digit()).then(|| json.to_owned())
 }
 
 /// For texts that are no secrets.

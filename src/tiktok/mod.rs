@@ -70,6 +70,20 @@ impl BusinessApi {
         answer.and_then(|answer| call.judge(answer))
     }
 
+    /// Sends what TikTok takes once, and reads the tokens that it gives for it.
+    async fn ask_for_tokens(
+        &self,
+        endpoint: &'static str,
+        body: serde_json::Result<Vec<u8>>,
+        secrets: &[&str],
+    ) -> Result<Grant, Error> {
+        let body = Zeroizing::new(body.unwrap_or_default());
+        let request =
+            self.client.post(self.url(endpoint)?).header("Content-Type", "application/json").body(body.to_vec());
+        let answer = self.send(request, Call { endpoint, limit: MAX_TOKEN_ANSWER, secrets }).await?;
+        answer.grant().map_err(|what| Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
+    }
+
     /// A path under the base URL. It ends in a slash: without it TikTok answers "404 page not found".
     fn url(&self, endpoint: &str) -> Result<Url, Error> {
         let url = self.base.join(&format!("{endpoint}/"));
@@ -97,6 +111,22 @@ struct TtUserRefresh<'a> {
     refresh_token: &'a str,
 }
 
+#[derive(Serialize)]
+struct BusinessCode<'a> {
+    app_id: &'a str,
+    secret: &'a str,
+    auth_code: &'a str,
+}
+
+#[derive(Serialize)]
+struct TtUserCode<'a> {
+    client_id: &'a str,
+    client_secret: &'a str,
+    grant_type: &'static str,
+    auth_code: &'a str,
+    redirect_uri: &'a str,
+}
+
 impl TikTok for BusinessApi {
     fn prepare(&self) {
         self.ahead.open(self.base.as_str());
@@ -120,12 +150,25 @@ impl TikTok for BusinessApi {
                 return Err(Error::new(Kind::TikTokMisconfigured, "A long-term token has nothing to redeem."));
             }
         };
-        let body = Zeroizing::new(body.unwrap_or_default());
-        let request =
-            self.client.post(self.url(endpoint)?).header("Content-Type", "application/json").body(body.to_vec());
-        let call = Call { endpoint, limit: MAX_TOKEN_ANSWER, secrets: &[secret, refresh_token] };
-        let answer = self.send(request, call).await?;
-        answer.grant().map_err(|what| Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
+        self.ask_for_tokens(endpoint, body, &[secret, refresh_token]).await
+    }
+
+    async fn exchange(
+        &self,
+        family: Flow,
+        app: &App,
+        auth_code: &SecretString,
+        redirect_uri: &str,
+    ) -> Result<Grant, Error> {
+        let (secret, auth_code) = (app.secret.expose_secret(), auth_code.expose_secret());
+        let (endpoint, body) = if family == Flow::TtUser {
+            let grant_type = "authorization_code";
+            let body = TtUserCode { client_id: &app.id, client_secret: secret, grant_type, auth_code, redirect_uri };
+            ("tt_user/oauth2/token", serde_json::to_vec(&body))
+        } else {
+            ("oauth2/access_token", serde_json::to_vec(&BusinessCode { app_id: &app.id, secret, auth_code }))
+        };
+        self.ask_for_tokens(endpoint, body, &[secret, auth_code]).await
     }
 
     async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Vec<Advertiser>, Error> {

@@ -28,7 +28,7 @@ async fn an_ordinary_day_takes_five_requests_one_after_another() {
     // Those that run side by side arrive in either order.
     let side_by_side = ["oauth2/advertiser/get PutSecretValue", "PutSecretValue oauth2/advertiser/get"];
     requests = requests.replace(side_by_side[1], side_by_side[0]);
-    let read = "GetSecretValue GetSecretValue GetSecretValue";
+    let read = "GetSecretValue GetSecretValue GetSecretValue GetSecretValue";
     assert_eq!(
         requests,
         format!("{read} PutSecretValue oauth2/refresh_token {} UpdateSecretVersionStage", side_by_side[0])

@@ -22,7 +22,7 @@ const TEXTS: [(&str, Class, &str); 13] = [
     (
         "ReauthorizationRequired",
         Class::Permanent,
-        "Authorise the app again in TikTok and put the new tokens into the secret; the README's section 'Authorise' has the steps.",
+        "Authorise the app again: the event authorize_url answers with a link, and the README's section 'Authorise' has the rest.",
     ),
     (
         "TikTokMisconfigured",

@@ -1,15 +1,21 @@
 //! No token, app secret or key shows in anything that leaves the function: not in a log line at any level, not in a metric,
 //! a response or an error, whatever fails and whoever repeats what they were sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use bytes::Bytes;
+use hyper::Request;
 use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 
 use crate::{
+    page::{HOST, browser, from_browser, redirect},
     stand_ins::{
         Entry, Fault, Flow, Function, GrantSpec, Invocation, Outcome, Service, TikTok, When, World, credentials,
-        tiktok::Propagation, wire::Answer,
+        lambda::url_event, tiktok::Propagation, wire::Answer,
     },
     support::{BINARY, SHORT, refresh, side_by_side},
 };
@@ -278,4 +284,52 @@ async fn no_secret_shows_when_all_is_well() {
             assert_tight(&world, &invocation, &format!("{logging:?} {event}"));
         }
     }
+}
+
+/// What a browser may ask of the function's URL with a code and a state that must not show.
+fn visits(code: &str, state: &str) -> Vec<Value> {
+    let (said, signature) = state.split_once('.').expect("a signed state");
+    let forged = format!("{said}.{}", signature.chars().rev().collect::<String>());
+    let good = redirect(code, state);
+    let queries = [
+        redirect(code, &forged),
+        redirect(code, said),
+        redirect(code, "canary-state"),
+        format!("{good}&state={state}"),
+        format!("error=canary&error_description=canary&state={state}"),
+        // The first is refused by TikTok, the second works, the third has been used.
+        good.clone(),
+        good.clone(),
+        good.clone(),
+    ];
+    let elsewhere = from_browser(Request::post(format!("/canary?{good}"))).body(Bytes::from(good));
+    let elsewhere = url_event(&elsewhere.expect("a request"));
+    queries.iter().map(|query| url_event(&browser(query))).chain([elsewhere]).collect()
+}
+
+#[tokio::test]
+async fn neither_code_nor_state_of_a_redirect_shows_on_the_page_or_in_the_log() {
+    let cases = LOGGING.map(|logging| async move {
+        let world = world(|_| {});
+        let lambda = lambda(&world, logging);
+        let link = json!({"action": "authorize_url", "redirect_uri": format!("https://{HOST}/callback")});
+        let link = lambda.run(link).await.outcome.response()["results"][0]["authorize_url"].clone();
+        let state = link.as_str().and_then(|link| link.split_once("state=")).expect("a state").1.to_owned();
+        let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), Duration::from_hours(1));
+        let echo = format!("{code} {state} {APP_SECRET}");
+        world.faults.at(When::operation("oauth2/access_token"), Fault::tiktok(40113, &echo));
+        let mut statuses = Vec::new();
+        for event in visits(&code, &state) {
+            let invocation = lambda.run(event).await;
+            statuses.push(invocation.outcome.response()["statusCode"].as_u64().expect("a status"));
+            let case = format!("{logging:?} {statuses:?}");
+            assert_tight(&world, &invocation, &case);
+            let text = format!("{:?} {:?}", invocation.outcome, invocation.logs);
+            for part in state.split('.') {
+                assert!(!text.contains(part), "{case}: the state shows in: {text}");
+            }
+        }
+        assert_eq!(statuses, [400, 400, 400, 404, 400, 502, 200, 400, 404]);
+    });
+    side_by_side(cases).await;
 }

@@ -1,5 +1,6 @@
 //! Scenarios through the public face of the function. Each name is a promise.
 
+mod authorize;
 mod bounds;
 mod connection_ahead;
 mod crash_sweep;
@@ -11,6 +12,7 @@ mod evidence;
 mod failures;
 mod leaks;
 mod model;
+mod page;
 mod person;
 mod publish;
 mod schemas;

@@ -11,9 +11,15 @@ const READER: &str = "reader";
 
 /// A world whose credentials secret publishes to one reader secret, which is empty.
 pub async fn world(format: &str) -> (World, String) {
+    world_with(json!({"format": format})).await
+}
+
+/// The same with the rest of the entry in `publish`.
+async fn world_with(mut entry: Value) -> (World, String) {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let reader = format!("tiktok/{READER}/{id}");
-    let publish = json!([{"secret_id": reader, "format": format}]);
+    entry["secret_id"] = json!(reader);
+    let publish = json!([entry]);
     let world = World::with_document(GrantSpec::default(), |document| document["publish"] = publish);
     let token = uuid::Uuid::new_v4().to_string();
     let empty = json!({"Name": reader, "ClientRequestToken": token});
@@ -55,6 +61,30 @@ async fn each_format_has_the_keys_that_its_job_asks_for() {
         assert_eq!(body, expected, "{format}");
         let refresh_token = world.field("refresh_token");
         assert!(!body.to_string().contains(&refresh_token), "{format}: the refresh token is in none");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_secret_holds_what_a_person_adds_but_never_in_place_of_the_formats_own() {
+    for format in ["reader", "owox", "airbyte", "singer"] {
+        let (plain, reader) = world(format).await;
+        plain.lambda().run(scheduled()).await;
+        let own = read(&plain, &reader).await.expect("a value");
+        let added =
+            json!({"start_date": "2026-01-01T00:00:00Z", "nested": {"advertiser": 7_000_000_000_000_000_001_u64}});
+        let mut fields = added.clone();
+        for name in own.as_object().expect("an object").keys() {
+            fields[name] = json!("a person's");
+        }
+        let (world, reader) = world_with(json!({"format": format, "fields": fields})).await;
+        world.lambda().run(scheduled()).await;
+        let body = read(&world, &reader).await.expect("a value");
+        for name in fields.as_object().expect("an object").keys() {
+            match added.get(name) {
+                Some(added) => assert_eq!(&body[name], added, "{format}: {name}"),
+                None => assert!(!body[name].is_null() && body[name] != "a person's", "{format}: {name}"),
+            }
+        }
     }
 }
 

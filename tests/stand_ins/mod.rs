@@ -13,8 +13,8 @@
 //! | [`faults`] | which request meets what trouble |
 //! | [`journal`] | what was asked, in which order |
 //! | [`secrets_manager`] | a strict state machine, or a proxy before another emulator |
-//! | [`tiktok`] | apps, grants, tokens |
-//! | [`lambda`] | the Runtime API around a real process |
+//! | [`tiktok`] | apps, grants, tokens, the page for consent |
+//! | [`lambda`] | the Runtime API around a real process, and a Function URL for browsers |
 //!
 //! Each server runs on a thread of its own and stops when it is dropped, so they serve async tests and plain code alike.
 
@@ -23,6 +23,7 @@
 #![allow(clippy::missing_errors_doc, reason = "the errors are AWS's and TikTok's own, by their names")]
 
 pub mod background;
+mod build;
 pub mod clock;
 mod exchange;
 pub mod faults;
@@ -33,9 +34,10 @@ pub mod tiktok;
 pub mod wire;
 mod world;
 
+pub use build::build_function;
 pub use faults::{Fault, Faults, When};
 pub use journal::{Ending, Entry, Journal, Service};
-pub use lambda::{Function, FunctionConfig, Invocation, Outcome};
+pub use lambda::{Function, FunctionConfig, FunctionUrl, Invocation, Outcome};
 pub use secrets_manager::{Backend, SecretsManager, SecretsManagerServer};
 pub use tiktok::{Flow, GrantSpec, TikTok, TikTokServer};
 pub use world::{APP_ID, APP_SECRET, World, credentials};

@@ -22,7 +22,7 @@ async fn run_dry(world: &World, event: Value) -> Value {
     let invocation = function.run(dry(event)).await;
     assert_eq!(outcome(&invocation), "dry_run");
     let operations = world.faults.journal().operations().join(" ");
-    assert_eq!(operations, "GetSecretValue GetSecretValue GetSecretValue oauth2/advertiser/get");
+    assert_eq!(operations, "GetSecretValue GetSecretValue GetSecretValue GetSecretValue oauth2/advertiser/get");
     assert_eq!((world.text("AWSCURRENT"), world.versions().len()), (text, versions));
     assert_eq!(world.tiktok.core().redeems().len(), redeems);
     assert!(all_metrics(&invocation).is_empty(), "a rehearsal is no refresh, and counts as none");

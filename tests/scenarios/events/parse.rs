@@ -1,12 +1,12 @@
 //! An event is understood to the last field, or refused with the name of what is not.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 use tiktok_token_refresh::{
-    cycle::Trigger,
+    cycle::{LinkRequest, Trigger, VALIDITY},
     error::Kind,
-    event::{Event, Refresh},
+    event::{Brought, Event, Refresh},
 };
 
 use crate::{
@@ -26,6 +26,17 @@ fn at_slot() -> Refresh {
     Refresh { trigger: Trigger::Slot(SLOT.parse().expect("a time")), ..now() }
 }
 
+fn link(redirect_uri: &str, valid_for: Duration) -> Event {
+    let request = LinkRequest { redirect_uri: Some(redirect_uri.to_owned()), valid_for };
+    Event::AuthorizeUrl { secret_id: None, request }
+}
+
+/// Compares all but secrets, which are not comparable on purpose, and show themselves as hidden.
+#[track_caller]
+fn assert_same(event: &Event, expected: &Event) {
+    assert_eq!(format!("{event:?}"), format!("{expected:?}"));
+}
+
 /// The events of the folder `events`, by name.
 pub fn examples() -> Vec<(String, Value)> {
     let files = fs::read_dir("events").expect("the folder").map(|entry| entry.expect("a file").path());
@@ -40,17 +51,20 @@ pub fn examples() -> Vec<(String, Value)> {
 #[test]
 fn every_example_is_understood_as_what_its_name_says() {
     let examples = examples();
-    assert!(examples.len() >= 6);
+    assert!(examples.len() >= 8);
     for (name, event) in examples {
         let event = Event::parse(event).unwrap_or_else(|error| panic!("{name}: {error}"));
-        match name.as_str() {
-            "refresh" => assert_eq!(event, Event::Refresh(now())),
-            "scheduler" | "scheduled-event" => assert_eq!(event, Event::Refresh(at_slot())),
-            "if-needed" => assert_eq!(event, Event::Refresh(Refresh { trigger: Trigger::IfNeeded, ..now() })),
-            "dry-run" => assert_eq!(event, Event::Refresh(Refresh { dry_run: true, ..now() })),
-            "status" => assert_eq!(event, Event::Status { secret_ids: vec![] }),
-            _ => {}
-        }
+        let expected = match name.as_str() {
+            "refresh" => Event::Refresh(now()),
+            "scheduler" | "scheduled-event" => Event::Refresh(at_slot()),
+            "if-needed" => Event::Refresh(Refresh { trigger: Trigger::IfNeeded, ..now() }),
+            "dry-run" => Event::Refresh(Refresh { dry_run: true, ..now() }),
+            "status" => Event::Status { secret_ids: vec![] },
+            "authorize-url" => link("https://localhost:8080", VALIDITY),
+            "exchange" => Event::Exchange { secret_id: None, brought: Brought::RedirectUrl("hidden".into()) },
+            other => panic!("{other}: the name says nothing"),
+        };
+        assert_same(&event, &expected);
     }
 }
 
@@ -67,8 +81,22 @@ fn options_may_be_combined_where_that_makes_sense() {
             Event::Refresh(Refresh { dry_run: true, secret_ids: ids(), ..at_slot() }),
         ),
         (json!({"action": "status", "secret_ids": ids()}), Event::Status { secret_ids: ids() }),
+        (
+            json!({"action": "authorize_url", "redirect_uri": "https://a.example/b", "valid_for_hours": 24}),
+            link("https://a.example/b", Duration::from_hours(24)),
+        ),
+        (
+            json!({"action": "exchange", "auth_code": "code", "redirect_uri": "https://a.example/b", "secret_id": "one"}),
+            Event::Exchange {
+                secret_id: Some("one".to_owned()),
+                brought: Brought::AuthCode {
+                    auth_code: "hidden".into(),
+                    redirect_uri: Some("https://a.example/b".to_owned()),
+                },
+            },
+        ),
     ] {
-        assert_eq!(Event::parse(event.clone()).expect("understood"), expected, "{event}");
+        assert_same(&Event::parse(event).expect("understood"), &expected);
     }
 }
 
@@ -105,6 +133,20 @@ pub fn mistakes() -> Vec<(Value, &'static str)> {
         (json!({"secret_ids": null}), "'secret_ids'"),
         (json!({"action": "status", "dry_run": true}), "\"dry_run\""),
         (json!({"action": "status", "scheduled_time": SLOT}), "\"scheduled_time\""),
+        (json!({"action": "status", "secret_id": "one"}), "\"secret_id\""),
+        (json!({"action": "authorize_url", "secret_ids": ["one"]}), "\"secret_ids\""),
+        (json!({"action": "authorize_url", "secret_id": " "}), "'secret_id'"),
+        (json!({"action": "authorize_url", "redirect_uri": 1}), "'redirect_uri'"),
+        (json!({"action": "authorize_url", "valid_for_hours": "24"}), "'valid_for_hours'"),
+        (json!({"action": "authorize_url", "valid_for_hours": 0}), "'valid_for_hours'"),
+        (json!({"action": "authorize_url", "valid_for_hours": -1}), "'valid_for_hours'"),
+        (json!({"action": "authorize_url", "valid_for_hours": 1.5}), "'valid_for_hours'"),
+        (json!({"action": "authorize_url", "valid_for_hours": 169}), "'valid_for_hours'"),
+        (json!({"action": "exchange"}), "neither 'redirect_url' nor 'auth_code'"),
+        (json!({"action": "exchange", "redirect_url": "a", "auth_code": "b"}), "both 'redirect_url' and 'auth_code'"),
+        (json!({"action": "exchange", "redirect_url": "a", "redirect_uri": "b"}), "'redirect_uri'"),
+        (json!({"action": "exchange", "auth_code": ["b"]}), "'auth_code'"),
+        (json!({"action": "exchange", "auth_code": "b", "valid_for_hours": 1}), "\"valid_for_hours\""),
         (json!({"detail-type": "EC2 Instance State-change Notification", "time": SLOT}), "'detail-type'"),
         (json!({"detail-type": null, "time": SLOT}), "'detail-type'"),
         (json!({"detail-type": "Scheduled Event"}), "'time'"),

@@ -19,7 +19,7 @@ async fn status(world: &World) -> Value {
     let said = format!("{:?} {:?}", invocation.outcome, invocation.logs);
     assert!(!said.contains("canary") && !said.contains(APP_SECRET), "{said}");
     assert!(all_metrics(&invocation).is_empty());
-    assert_eq!(world.faults.journal().operations(), ["GetSecretValue"; 3]);
+    assert_eq!(world.faults.journal().operations(), ["GetSecretValue"; 4]);
     only_result(&invocation)
 }
 

@@ -65,9 +65,9 @@ const MISTAKES: [Case; 15] = [
     ("token as a number", |good| with(good, "refresh_token", &json!(42)), &["'refresh_token' is not a text"]),
     ("unknown flow", |good| with(good, "flow", &json!("bussiness")), &["'flow'", "business", "tt_user", "long_term"]),
     (
-        "no tokens",
-        |good| without(without(good, "access_token").parse().expect("JSON"), "refresh_token"),
-        &["neither a 'refresh_token' nor an 'access_token'", "Authorise the app"],
+        "nothing to check",
+        |good| without(with(good, "flow", &json!("long_term")).parse().expect("JSON"), "access_token"),
+        &["\"long_term\", which needs an 'access_token'", "Remove 'flow'"],
     ),
     (
         "nothing to refresh with",

@@ -6,8 +6,9 @@ mod world;
 use std::{rc::Rc, time::Duration};
 
 use explorer::{Coverage, Port, Scenario, explore};
-use tiktok_token_refresh::cycle::{Cycle, Deadline, Run, Trigger};
-use world::{SECRET, World};
+use secrecy::SecretString;
+use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, Run, Trigger};
+use world::{SECRET, Spent, World};
 
 use crate::stand_ins::{
     secrets_manager::{Body, NewSecret, SecretsManager},
@@ -39,18 +40,49 @@ fn world(spec: GrantSpec) -> World {
         ..NewSecret::default()
     };
     secrets.create_secret(new).expect("the secret is new");
-    World { secrets, tiktok, now, spent: vec![], rejected: vec![], endings: vec![], pasted: None }
+    World {
+        secrets,
+        tiktok,
+        now,
+        spent: vec![],
+        rejected: vec![],
+        endings: vec![],
+        pasted: None,
+        code: None,
+        one_grant_at_a_time: false,
+        exchanged: None,
+    }
+}
+
+fn run_of(port: &Port) -> Run {
+    Run {
+        request_id: format!("run-{}", port.run),
+        nonce: format!("{:032x}", port.run),
+        deadline: Deadline::at(port.world(|world| world.now) + Duration::from_mins(1)),
+        min_token_lifetime: Duration::from_hours(12),
+    }
+}
+
+/// The first run exchanges the auth code that a person brings back; all others are scheduled ones.
+fn exchange_or_scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+    if port.run > 0 {
+        return scheduled_run(port);
+    }
+    Box::pin(async move {
+        let run = run_of(&port);
+        let code = port.world(|world| world.code.clone()).expect("a code");
+        let consent = Consent::bare(&SecretString::from(code), None).expect("a code");
+        let ending = match Cycle::new(&port, &port, &port, &run, SECRET).exchange(&consent).await {
+            Ok(outcome) => outcome.outcome.name().to_owned(),
+            Err(error) => error.kind().name().to_owned(),
+        };
+        port.world(|world| world.endings.push((port.run, ending)));
+    })
 }
 
 fn scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
     Box::pin(async move {
-        let now = port.world(|world| world.now);
-        let run = Run {
-            request_id: format!("run-{}", port.run),
-            nonce: format!("{:032x}", port.run),
-            deadline: Deadline::at(now + Duration::from_mins(1)),
-            min_token_lifetime: Duration::from_hours(12),
-        };
+        let run = run_of(&port);
         let cycle = Cycle::new(&port, &port, &port, &run, SECRET);
         let slot = SLOT.parse().expect("a time");
         let ending = match cycle.refresh(Trigger::Slot(slot)).await {
@@ -112,6 +144,44 @@ fn at_the_end(world: &World) {
         let answered = world.spent.iter().filter(|spent| !spent.lost).count();
         assert_eq!(answered, 1, "one slot is one redeem: {:?}", world.endings);
     }
+}
+
+/// What holds when everything is over and a person has authorised the app meanwhile.
+fn the_new_grant_counts(world: &World) {
+    let token = world.field("access_token").expect("AWSCURRENT is a complete document");
+    let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
+    let lost = |of: &dyn Fn(&Spent) -> bool| world.spent.iter().any(|spent| spent.lost && of(spent));
+    let code = world.code.as_deref().expect("a code");
+    let Some(grant) = world.exchanged.filter(|_| !lost(&|spent| spent.refresh_token == code)) else {
+        // Nothing was exchanged, or the answer died with its run: the old grant goes on, if there is still one.
+        let old_one_is_over = world.exchanged.is_some() && world.one_grant_at_a_time;
+        assert!(old_one_is_over || lost(&|_| true) || world.tiktok.is_alive(&token), "the old tokens work");
+        return;
+    };
+    let (_, newest) = world.tiktok.newest(grant);
+    let later_is_lost = lost(&|spent| spent.refresh_token != code);
+    assert!(later_is_lost || world.tiktok.is_alive(&token), "the access token works: {:?}", world.endings);
+    assert!(
+        later_is_lost || newest.as_deref() == Some(refresh_token.as_str()),
+        "the tokens of the new grant count: {:?}",
+        world.endings
+    );
+    assert!(world.field("authorized_at").is_some(), "the secret says when the app was authorised");
+}
+
+/// What holds at every moment, also where a new grant puts an end to tokens that are current.
+fn complete_at_each_step(world: &World) {
+    assert!(world.field("access_token").is_some_and(|token| !token.is_empty()), "AWSCURRENT is a complete document");
+    assert_eq!(world.field("mine").as_deref(), Some("kept"), "a person's field survives");
+}
+
+fn authorising(spec: GrantSpec) -> Scenario {
+    let mut scenario =
+        Scenario { start: Rc::new(exchange_or_scheduled_run), at_the_end: the_new_grant_counts, ..scenario(spec) };
+    let hour = Duration::from_hours(1);
+    let code = scenario.world.tiktok.authorize_by_code(APP_ID, rotating(), hour);
+    scenario.world.code = Some(code);
+    scenario
 }
 
 fn person_adds_a_field(world: &mut World) {
@@ -190,4 +260,35 @@ fn tokens_that_a_person_pastes_in_at_any_moment_of_two_runs_win() {
     let pasted = Scenario { person: Some(person_authorises_again), ..scenario(rotating()) };
     told("new grant", &explore(&pasted));
     told("new grant and crash", &explore(&Scenario { together: 1, crashes: 1, ..pasted }));
+}
+
+#[test]
+fn an_authorisation_in_every_interleaving_with_a_run_counts_and_no_crash_costs_it() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&authorising(spec.clone())));
+        told(name, &explore(&Scenario { crashes: 1, ..authorising(spec) }));
+    }
+}
+
+#[test]
+fn an_authorisation_that_ends_the_old_grant_counts_whatever_a_run_does_meanwhile() {
+    let mut ending = Scenario { at_each_step: complete_at_each_step, crashes: 1, ..authorising(rotating()) };
+    ending.world.one_grant_at_a_time = true;
+    told("the old grant ends", &explore(&ending));
+}
+
+#[test]
+fn a_field_that_a_person_adds_while_authorising_is_kept() {
+    let edited = Scenario {
+        person: Some(person_adds_a_field),
+        at_the_end: |world| {
+            the_new_grant_counts(world);
+            let is_written = world.secrets.versions(SECRET).iter().any(|version| version.id.ends_with("00000e"));
+            assert!(!is_written || world.field("note").is_some(), "a person's edit is never overwritten");
+        },
+        together: 1,
+        crashes: 1,
+        ..authorising(rotating())
+    };
+    told("edit", &explore(&edited));
 }

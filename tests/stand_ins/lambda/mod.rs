@@ -1,5 +1,7 @@
-//! AWS Lambda around a real binary: the Runtime API, one process at a time, and what Lambda makes of its end.
+//! AWS Lambda around a real binary: the Runtime API, one process at a time, and what Lambda makes of its end; and the
+//! Function URL, by which a browser invokes it.
 
+mod function_url;
 mod runtime_api;
 mod sandbox;
 
@@ -12,6 +14,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+pub use self::function_url::{FunctionUrl, event as url_event};
 use self::runtime_api::{Event, Report};
 use self::sandbox::{ProcessHandle, Sandbox};
 use super::background::Background;

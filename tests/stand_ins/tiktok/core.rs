@@ -41,6 +41,7 @@ struct Grant {
 struct App {
     id: String,
     secret: String,
+    redirects: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +74,8 @@ pub struct TikTok {
     pub wrong_app_code: u32,
     /// Whether `advertiser/info/` is refused for lack of scope.
     pub info_is_forbidden: bool,
+    /// What a person can choose on the page for consent: a label, and what the consent then consists of.
+    pub choices: Vec<(String, GrantSpec)>,
     /// The time.
     pub clock: Clock,
 }
@@ -102,13 +105,28 @@ impl TikTok {
             echo_secrets: false,
             wrong_app_code: 40113,
             info_is_forbidden: false,
+            choices: vec![
+                ("A token that is refreshed".to_owned(), GrantSpec::default()),
+                ("A long-term token".to_owned(), GrantSpec::long_term()),
+            ],
             clock: Clock::default(),
         }
     }
 
     /// Registers an app.
     pub fn add_app(&mut self, app_id: &str, secret: &str) {
-        self.apps.push(App { id: app_id.to_owned(), secret: secret.to_owned() });
+        self.apps.push(App { id: app_id.to_owned(), secret: secret.to_owned(), redirects: Vec::new() });
+    }
+
+    /// Registers a redirect URL of an app.
+    pub fn add_redirect(&mut self, app_id: &str, redirect_uri: &str) {
+        let apps = self.apps.iter_mut().filter(|app| app.id == app_id);
+        apps.for_each(|app| app.redirects.push(redirect_uri.to_owned()));
+    }
+
+    /// Whether the app exists and this is one of its redirect URLs, to the letter.
+    pub fn takes_redirect(&self, app_id: &str, redirect_uri: &str) -> bool {
+        self.apps.iter().any(|app| app.id == app_id && app.redirects.iter().any(|known| known == redirect_uri))
     }
 
     /// A person consents, and the first tokens are handed out without an auth code.

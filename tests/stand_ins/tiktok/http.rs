@@ -18,9 +18,16 @@ use super::super::journal::Service;
 use super::super::wire::{Answer, Cut, Handler, Payload, Server};
 use super::core::TikTok;
 use super::grant::Flow;
+use super::portal;
 use super::records::{ApiError, Result};
 
 const ROOT: &str = "/open_api/v1.3/";
+
+/// The one path that answers without its last slash: the Singer tap in use asks so before every sync.
+const LIVENESS: &str = "user/info";
+
+/// What connectors sync. The advertisers here have not advertised anything yet.
+const ADVERTISED: [&str; 4] = ["campaign/get/", "adgroup/get/", "ad/get/", "report/integrated/get/"];
 
 /// TikTok's Business API on a free port of loopback.
 #[derive(Debug)]
@@ -53,6 +60,11 @@ impl TikTokServer {
         self.server.opened()
     }
 
+    /// Where the portal's pages are.
+    pub fn portal(&self) -> String {
+        format!("http://{}/portal/auth", self.address())
+    }
+
     /// The state machine, for its controls and for assertions. The server stands still while the guard lives.
     pub fn core(&self) -> MutexGuard<'_, TikTok> {
         let mut core = lock(&self.core);
@@ -71,6 +83,9 @@ struct Face {
 
 impl Handler for Face {
     async fn handle(&self, request: Request<Bytes>, connection: u64) -> std::result::Result<Response<Payload>, Cut> {
+        if let Some(answer) = self.portal(&request) {
+            return Ok(answer.into());
+        }
         let incoming = Incoming::new(&request);
         let arrival = Arrival {
             service: Service::TikTok,
@@ -89,6 +104,13 @@ impl Handler for Face {
 }
 
 impl Face {
+    /// What a person does in the portal is no request of the function's: it meets no fault and is in no journal.
+    fn portal(&self, request: &Request<Bytes>) -> Option<Answer> {
+        let (uri, mut core) = (request.uri(), lock(&self.core));
+        core.clock.tick(wall());
+        portal::answer(&mut core, request.method(), uri.path(), uri.query().unwrap_or_default())
+    }
+
     /// Names the token of a request without showing it.
     fn detail(&self, call: &Incoming) -> String {
         let token = call.redeemed().or(call.access_token.as_deref());
@@ -124,6 +146,7 @@ fn route(core: &mut TikTok, call: &Incoming, request_id: &str) -> Routed {
         | "oauth2/access_token/"
         | "tt_user/oauth2/token/" => Method::POST,
         "oauth2/advertiser/get/" | "advertiser/info/" | "user/info/" => Method::GET,
+        path if ADVERTISED.contains(&path) => Method::GET,
         _ => return Routed::NotFound,
     };
     if call.method != method {
@@ -136,6 +159,7 @@ fn route(core: &mut TikTok, call: &Incoming, request_id: &str) -> Routed {
         "tt_user/oauth2/token/" => exchange_code(core, call, Flow::TtUser, request_id),
         "oauth2/advertiser/get/" => advertisers(core, call, request_id),
         "advertiser/info/" => advertiser_info(core, call, request_id),
+        path if ADVERTISED.contains(&path) => nothing_advertised(core, call, request_id),
         _ => user_info(core, call, request_id),
     })
 }
@@ -173,6 +197,12 @@ fn advertiser_info(core: &mut TikTok, call: &Incoming, request_id: &str) -> Resu
     Ok(core.shape.info(&advertisers, wanted.as_deref(), request_id))
 }
 
+fn nothing_advertised(core: &mut TikTok, call: &Incoming, request_id: &str) -> Result<Value> {
+    core.advertiser_info(call.access_token()?, &[call.query("advertiser_id")?.to_owned()])?;
+    let pages = json!({ "page": 1, "page_size": 1000, "total_number": 0, "total_page": 0 });
+    Ok(core.shape.success(json!({ "list": [], "page_info": pages }), request_id))
+}
+
 fn user_info(core: &mut TikTok, call: &Incoming, request_id: &str) -> Result<Value> {
     let grant = core.user_info(call.access_token()?)?;
     let data = json!({ "core_user_id": format!("{}", 7_000_000_000_000_000_500_u64 + grant as u64),
@@ -192,11 +222,12 @@ struct Incoming {
 impl Incoming {
     fn new(request: &Request<Bytes>) -> Self {
         let path = request.uri().path();
+        let path = path.strip_prefix(ROOT).unwrap_or(path);
         let access_token = request.headers().get("access-token").and_then(|token| token.to_str().ok());
         Self {
             method: request.method().clone(),
             // A path outside the API keeps its leading slash, and so matches no endpoint.
-            path: path.strip_prefix(ROOT).unwrap_or(path).to_owned(),
+            path: if path == LIVENESS { format!("{LIVENESS}/") } else { path.to_owned() },
             query: parse_query(request.uri().query().unwrap_or_default()),
             access_token: access_token.map(str::to_owned),
             body: serde_json::from_slice(request.body()).unwrap_or(Value::Null),
@@ -244,7 +275,7 @@ fn missing(name: &str) -> ApiError {
     ApiError::new(40002, format!("{name}: Missing data for required field."))
 }
 
-fn parse_query(query: &str) -> BTreeMap<String, String> {
+pub(super) fn parse_query(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, value)| (percent_decode(name), percent_decode(value))).collect()
 }

@@ -1,8 +1,9 @@
-//! TikTok's Business API: apps, grants and tokens as a state machine, and its HTTP face.
+//! TikTok's Business API: apps, grants and tokens as a state machine, and its HTTP face; and the page for consent.
 
 pub mod core;
 pub mod grant;
 pub mod http;
+mod portal;
 pub mod records;
 pub mod shape;
 

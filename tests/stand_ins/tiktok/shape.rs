@@ -98,6 +98,8 @@ impl Shape {
                 "advertiser_id": self.id(id), "name": name, "currency": "EUR", "country": "DE",
                 "display_timezone": "Europe/Berlin", "timezone": "Etc/GMT-1", "status": "STATUS_ENABLE",
                 "owner_bc_id": self.id("7000000000000000999"),
+                // Seconds, and always a number: the Singer tap computes with it.
+                "create_time": 1_600_000_000,
             });
             if let (Some(wanted), Some(fields)) = (wanted, item.as_object_mut()) {
                 fields.retain(|field, _| wanted.contains(field));

@@ -1,0 +1,489 @@
+//! From an app id and a secret to working tokens, and the same way again when a grant has ended.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use serde_json::{Value, json};
+use tiktok_token_refresh::cycle::Label;
+use url::Url;
+
+use crate::{
+    evidence::error_message,
+    stand_ins::{
+        APP_ID, APP_SECRET, Fault, Flow, Function, GrantSpec, Invocation, Outcome, When, World,
+        tiktok::{Propagation, Renewal},
+    },
+    support::{BINARY, SHORT, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, warnings},
+};
+
+const REDIRECT_URI: &str = "https://localhost:8080";
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A world in which the app was never authorised: the secret holds what a person has from TikTok's portal.
+fn unauthorised() -> World {
+    let world = World::empty();
+    world.create_secret(&world.secret_id, &json!({"app_id": APP_ID, "secret": APP_SECRET, "mine": "kept"}));
+    world
+}
+
+async fn link(function: &Function, event: Value) -> Url {
+    let invocation = function.run(event).await;
+    let link = only_result(&invocation)["authorize_url"].as_str().expect("a link").to_owned();
+    link.parse().expect("an address")
+}
+
+fn authorize_url() -> Value {
+    json!({"action": "authorize_url", "redirect_uri": REDIRECT_URI})
+}
+
+fn parameter(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+}
+
+/// The person consents: the address that the browser ends on.
+fn consent(world: &World, link: &Url, spec: GrantSpec) -> String {
+    let app_id = parameter(link, "app_id").or_else(|| parameter(link, "client_key")).expect("an app");
+    let code = world.tiktok.core().authorize_by_code(&app_id, spec, HOUR);
+    redirect(link, &[("auth_code", &code), ("code", "another-thing")])
+}
+
+fn redirect(link: &Url, brings: &[(&str, &str)]) -> String {
+    let mut address: Url = parameter(link, "redirect_uri").expect("where to").parse().expect("an address");
+    address.query_pairs_mut().extend_pairs(brings);
+    if let Some(state) = parameter(link, "state") {
+        address.query_pairs_mut().append_pair("state", &state);
+    }
+    address.into()
+}
+
+fn exchange(redirect_url: &str) -> Value {
+    json!({"action": "exchange", "redirect_url": redirect_url})
+}
+
+/// Link, consent, exchange.
+async fn authorise(world: &World, function: &Function, spec: GrantSpec) -> Invocation {
+    let link = link(function, authorize_url()).await;
+    function.run(exchange(&consent(world, &link, spec))).await
+}
+
+#[tokio::test]
+async fn an_app_id_and_a_secret_become_working_tokens_and_the_advertisers_of_every_kind_of_grant() {
+    for (flow, spec) in [
+        ("business", GrantSpec::default()),
+        ("long_term", GrantSpec::long_term()),
+        ("business", GrantSpec { renewal: Renewal::SameRefreshToken, ..GrantSpec::default() }),
+    ] {
+        let world = unauthorised();
+        let function = world.lambda();
+        let invocation = authorise(&world, &function, spec).await;
+        assert_eq!(outcome(&invocation), "authorized", "{flow}");
+        world.assert_usable();
+        let document = world.current();
+        assert_eq!(document["flow"], flow, "recorded from what TikTok answered");
+        assert_eq!(document["advertiser_ids"], json!(["7000000000000000001", "7000000000000000002"]));
+        assert_eq!(document["advertisers"][0]["advertiser_name"], "First Advertiser");
+        assert_eq!((&document["mine"], &document["redirect_uri"]), (&json!("kept"), &json!(REDIRECT_URI)));
+        assert_eq!(document.get("refresh_token").is_some(), flow == "business");
+        assert!(document["authorized_at"].is_string());
+        let next = if flow == "business" { "refreshed" } else { "verified" };
+        assert_eq!(outcome(&function.run(refresh()).await), next, "and the function keeps it alive");
+        world.assert_usable();
+        assert_eq!(world.current()["authorized_at"], document["authorized_at"], "a refresh is no authorisation");
+    }
+}
+
+#[tokio::test]
+async fn an_account_holders_grant_takes_its_own_page_and_its_own_endpoint() {
+    let world = World::empty();
+    let page = format!(
+        "https://www.tiktok.com/v2/auth/authorize?client_key={APP_ID}&scope=user.info.basic%2Cvideo.list&response_type=code&redirect_uri=https%3A%2F%2Felsewhere.example&state=your_custom_params"
+    );
+    let document = json!({"app_id": APP_ID, "secret": APP_SECRET, "flow": "tt_user"});
+    world.create_secret(&world.secret_id, &document);
+    let function = world.lambda();
+    assert_failed(&function.run(authorize_url()).await, "InvalidSecret", &["'authorization_url'", "portal"]);
+
+    let mut with_page = document.clone();
+    with_page["authorization_url"] = json!(page);
+    world.store(&with_page.to_string()).await;
+    let link = link(&function, authorize_url()).await;
+    assert_eq!(link.host_str(), Some("www.tiktok.com"));
+    assert_eq!(parameter(&link, "scope").as_deref(), Some("user.info.basic,video.list"), "as the portal has it");
+    assert_eq!(link.query_pairs().filter(|(name, _)| name == "redirect_uri" || name == "state").count(), 2);
+
+    // TikTok's account holders come back with `code` alone.
+    let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::of(Flow::TtUser), HOUR);
+    let invocation = function.run(exchange(&redirect(&link, &[("code", &code), ("scopes", "user.info.basic")]))).await;
+    assert_eq!(outcome(&invocation), "authorized");
+    assert_eq!(world.field("flow"), "tt_user");
+    assert_eq!(world.faults.journal().count("tt_user/oauth2/token"), 1);
+    assert_eq!(world.faults.journal().count("oauth2/access_token"), 0, "the other family is not asked");
+    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+}
+
+#[tokio::test]
+async fn a_page_of_another_app_or_of_another_site_is_never_linked_to() {
+    let world = unauthorised();
+    let function = world.lambda();
+    for (page, says) in [
+        ("https://www.tiktok.com/v2/auth/authorize?client_key=7999999999999999999", "another app's"),
+        ("https://business-api.tiktok.com.evil.example/portal/auth", "TikTok's"),
+        ("http://www.tiktok.com/v2/auth/authorize", "TikTok's"),
+        ("https://eviltiktok.com/", "TikTok's"),
+        ("portal/auth", "not an address"),
+    ] {
+        let mut document = world.current();
+        document["authorization_url"] = json!(page);
+        world.store(&document.to_string()).await;
+        assert_failed(&function.run(authorize_url()).await, "InvalidSecret", &["'authorization_url'", says]);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_was_never_authorised_names_the_command_that_begins_it() {
+    let world = unauthorised();
+    let function = world.function_with(BINARY, &[("AWS_LAMBDA_FUNCTION_NAME", "tiktok-prod")]);
+    let says = [
+        "neither a 'refresh_token' nor an 'access_token'",
+        "aws lambda invoke --function-name tiktok-prod",
+        r#"--payload '{"action":"authorize_url"}'"#,
+    ];
+    assert_failed(&function.run(scheduled()).await, "ReauthorizationRequired", &says);
+    let journal = world.faults.journal();
+    assert_eq!(journal.count("GetSecretValue"), journal.len(), "nothing is written or sent\n{journal}");
+
+    let event = json!({"action": "refresh", "secret_ids": [world.secret_id.clone()]});
+    let several = world.function_with(BINARY, &[("SECRET_ID", "another/one,a/third")]);
+    let named = format!(r#"{{"action":"authorize_url","secret_id":"{}"}}"#, world.secret_id);
+    assert_failed(&several.run(event).await, "ReauthorizationRequired", &[&named]);
+}
+
+#[tokio::test]
+async fn a_grant_that_has_ended_is_replaced_by_the_very_command_that_the_error_names() {
+    let world = World::start();
+    let function = world.lambda();
+    world.tiktok.core().revoke(world.grant);
+    let invocation = function.run(scheduled()).await;
+    assert_failed(&invocation, "ReauthorizationRequired", &["aws lambda invoke"]);
+    let message = error_message(&invocation);
+    let event = message.split("--payload '").nth(1).and_then(|rest| rest.split('\'').next()).expect("an event");
+    let link = link(&function, event.parse().expect("JSON")).await;
+    let spec = GrantSpec { advertisers: vec![], ..GrantSpec::default() };
+    let invocation = function.run(exchange(&consent(&world, &link, spec))).await;
+    assert_eq!(outcome(&invocation), "authorized");
+    world.assert_usable();
+}
+
+#[tokio::test]
+async fn a_new_grant_leaves_nothing_of_the_old_one_behind() {
+    let world = World::with_document(GrantSpec::default(), |document| document["open_id"] = json!("the old one's"));
+    let function = world.lambda();
+    function.run(refresh()).await;
+    assert!(world.current()["refresh_token_expires_at"].is_string());
+    let invocation = authorise(&world, &function, GrantSpec::long_term()).await;
+    assert_eq!(outcome(&invocation), "authorized");
+    let document = world.current();
+    for gone in ["refresh_token", "refresh_token_expires_at", "access_token_expires_at", "open_id"] {
+        assert!(document.get(gone).is_none(), "{gone} was the old grant's");
+    }
+    assert_eq!(outcome(&function.run(scheduled()).await), "verified");
+}
+
+#[tokio::test]
+async fn a_link_is_good_for_one_secret_one_authorisation_and_its_time() {
+    let world = unauthorised();
+    let other = format!("{}/other", world.secret_id);
+    world.create_secret(&other, &json!({"app_id": APP_ID, "secret": APP_SECRET}));
+    let function = world.lambda();
+    let link = link(&function, authorize_url()).await;
+    let genuine = consent(&world, &link, GrantSpec::default());
+    let state = parameter(&link, "state").expect("a state");
+    let before = world.current();
+
+    let foreign = json!({"action": "exchange", "redirect_url": genuine, "secret_id": other});
+    assert_failed(&function.run(foreign).await, "InvalidEvent", &["not made for the secret", "authorize_url"]);
+    let (said, signature) = state.split_once('.').expect("two parts");
+    for (what, forged, says) in [
+        ("another signature", format!("{said}.{}", signature.to_lowercase()), "signature"),
+        ("no signature", format!("{said}."), "signature"),
+        ("cut", said.to_owned(), "not one that this function makes"),
+        ("made up", "your_custom_params".to_owned(), "not one that this function makes"),
+        ("made to last", format!("{}.{signature}", lasting(said)), "signature"),
+        ("too long", format!("{}.{signature}", "A".repeat(10_000)), "not one that this function makes"),
+    ] {
+        let address = genuine.replace(&state, &forged);
+        assert_failed(&function.run(exchange(&address)).await, "InvalidEvent", &[says]);
+        assert!(!error_message(&function.run(exchange(&address)).await).contains("canary"), "{what}");
+    }
+    for (address, says) in [
+        (genuine.split("&state").next().expect("a part").to_owned(), "no 'state'"),
+        (redirect(&link, &[]), "no 'auth_code'"),
+        (format!("{genuine}&state={state}"), "'state' twice"),
+        (format!("{genuine}&auth_code=x"), "'auth_code' twice"),
+        ("localhost".to_owned(), "whole address"),
+    ] {
+        assert_failed(&function.run(exchange(&address)).await, "InvalidEvent", &[says]);
+    }
+    assert_eq!(world.current(), before, "nothing has changed");
+    assert_eq!(world.faults.journal().count("oauth2/access_token"), 0, "and nothing was sent to TikTok");
+
+    assert_eq!(outcome(&function.run(exchange(&genuine)).await), "authorized");
+    let authorised = world.current();
+    let replayed = consent(&world, &link, GrantSpec::default());
+    for address in [&genuine, &replayed] {
+        assert_failed(&function.run(exchange(address)).await, "InvalidEvent", &["was used", "authorize_url"]);
+    }
+    assert_eq!(world.current(), authorised);
+}
+
+/// What a state says, with a later end.
+fn lasting(said: &str) -> String {
+    let mut said: Value = serde_json::from_slice(&BASE64.decode(said).expect("base64")).expect("JSON");
+    said[3] = json!(said[3].as_i64().expect("a time") + 3_600);
+    BASE64.encode(said.to_string())
+}
+
+#[tokio::test]
+async fn a_link_made_with_the_secret_of_another_app_is_refused() {
+    let world = unauthorised();
+    let function = world.lambda();
+    let link = link(&function, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    let mut document = world.current();
+    document["secret"] = json!("another-app-secret");
+    world.store(&document.to_string()).await;
+    assert_failed(&function.run(exchange(&address)).await, "InvalidEvent", &["signature", "app's secret"]);
+}
+
+#[tokio::test]
+async fn an_auth_code_that_tiktok_does_not_take_says_which_of_its_reasons_it_is() {
+    type Bring = fn(&World) -> String;
+    let cases: [(&str, Bring, &str, &[&str]); 4] = [
+        (
+            "used",
+            |world| {
+                let mut tiktok = world.tiktok.core();
+                let code = tiktok.authorize_by_code(APP_ID, GrantSpec::default(), HOUR);
+                tiktok.exchange(Flow::Business, APP_ID, APP_SECRET, &code).expect("a first time");
+                code
+            },
+            "ReauthorizationRequired",
+            &["works once", "40110", "authorize_url"],
+        ),
+        (
+            "expired",
+            |world| world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), Duration::ZERO),
+            "ReauthorizationRequired",
+            &["for an hour at most", "40109"],
+        ),
+        (
+            "foreign",
+            |world| {
+                let mut tiktok = world.tiktok.core();
+                tiktok.add_app("7200000000000000002", "another secret");
+                tiktok.authorize_by_code("7200000000000000002", GrantSpec::default(), HOUR)
+            },
+            "ReauthorizationRequired",
+            &["40110"],
+        ),
+        (
+            "wrong app secret",
+            |world| {
+                let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), HOUR);
+                world.tiktok.core().add_app("unused", "unused");
+                code
+            },
+            "TikTokMisconfigured",
+            &["40113", "'app_id' and 'secret'"],
+        ),
+    ];
+    for (what, bring, kind, says) in cases {
+        let world = unauthorised();
+        if what == "wrong app secret" {
+            let mut document = world.current();
+            document["secret"] = json!("mistyped");
+            world.store(&document.to_string()).await;
+        }
+        let function = world.lambda();
+        let code = bring(&world);
+        let before = world.current();
+        let invocation = function.run(json!({"action": "exchange", "auth_code": code})).await;
+        assert_failed(&invocation, kind, says);
+        assert!(!error_message(&invocation).contains(&code), "{what}: the code is not shown");
+        assert_eq!(world.current(), before, "{what}");
+        assert_eq!(outcome(&authorise_anew(&world, &function).await), "authorized", "{what}: a new try works at once");
+    }
+}
+
+async fn authorise_anew(world: &World, function: &Function) -> Invocation {
+    let mut document = world.current();
+    document["secret"] = json!(APP_SECRET);
+    world.store(&document.to_string()).await;
+    authorise(world, function, GrantSpec::default()).await
+}
+
+#[tokio::test]
+async fn a_bare_auth_code_is_taken_from_who_may_invoke_the_function_and_an_address_in_its_place_is_not() {
+    let world = unauthorised();
+    let function = world.lambda();
+    for wrong in ["", " ", "https://localhost:8080/?auth_code=x"] {
+        let event = json!({"action": "exchange", "auth_code": wrong});
+        assert_failed(&function.run(event).await, "InvalidEvent", &["'redirect_url'"]);
+    }
+    let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), HOUR);
+    let event = json!({"action": "exchange", "auth_code": format!(" {code}\n")});
+    assert_eq!(outcome(&function.run(event.clone()).await), "authorized");
+    let authorised = world.current();
+    assert_eq!(outcome(&function.run(event).await), "fresh", "the same code once more finds its tokens in place");
+    assert_eq!(world.current(), authorised);
+    assert_eq!(world.faults.journal().count("oauth2/access_token"), 1);
+}
+
+#[tokio::test]
+async fn where_several_secrets_are_kept_the_link_says_which_one_comes_back() {
+    let world = unauthorised();
+    let other = format!("{}/other", world.secret_id);
+    world.create_secret(&other, &json!({"app_id": APP_ID, "secret": APP_SECRET}));
+    let both = format!("{other},{}", world.secret_id);
+    let function = world.function_with(BINARY, &[("SECRET_ID", &both)]);
+    assert_failed(&function.run(authorize_url()).await, "InvalidEvent", &["keeps 2 secrets", "'secret_id'"]);
+    let code = json!({"action": "exchange", "auth_code": "x"});
+    assert_failed(&function.run(code).await, "InvalidEvent", &["'secret_id'"]);
+    let mut event = authorize_url();
+    event["secret_id"] = json!(world.secret_id);
+    let link = link(&function, event).await;
+    let invocation = function.run(exchange(&consent(&world, &link, GrantSpec::default()))).await;
+    assert_eq!(only_result(&invocation)["secret_id"], json!(world.secret_id));
+    world.assert_usable();
+}
+
+#[tokio::test]
+async fn the_link_goes_back_where_the_last_authorisation_came_from() {
+    let world = unauthorised();
+    let function = world.lambda();
+    let by_default = link(&function, json!({"action": "authorize_url"})).await;
+    assert_eq!(parameter(&by_default, "redirect_uri").as_deref(), Some(REDIRECT_URI));
+    let mut event = authorize_url();
+    event["redirect_uri"] = json!("https://ads.example.org/callback");
+    let first = link(&function, event).await;
+    function.run(exchange(&consent(&world, &first, GrantSpec::default()))).await;
+    let again = link(&function, json!({"action": "authorize_url"})).await;
+    assert_eq!(parameter(&again, "redirect_uri").as_deref(), Some("https://ads.example.org/callback"));
+    assert_eq!(again.origin(), world.tiktok.url().parse::<Url>().expect("an address").origin());
+    assert_eq!(again.path(), "/portal/auth");
+    for wrong in
+        ["localhost:8080", "http://ads.example.org", "https://user@ads.example.org", "https://a.example/#b", ""]
+    {
+        let event = json!({"action": "authorize_url", "redirect_uri": wrong});
+        assert_failed(&function.run(event).await, "InvalidEvent", &["'redirect_uri'"]);
+    }
+}
+
+/// Every request of an exchange: what it is, and what tells it from others of its kind.
+const REQUESTS: [(&str, &str); 5] = [
+    ("PutSecretValue", Label::Claim.name()),
+    ("oauth2/access_token", ""),
+    ("PutSecretValue", Label::Grant.name()),
+    ("oauth2/advertiser/get", ""),
+    ("UpdateSecretVersionStage", ""),
+];
+
+#[tokio::test]
+async fn a_crash_at_any_request_of_an_exchange_costs_nothing_that_was_staged() {
+    let faults = [("before", Fault::KillBefore), ("after", Fault::KillAfter)];
+    let cases = REQUESTS.into_iter().flat_map(|request| faults.clone().map(|fault| (request, fault)));
+    side_by_side(cases.map(|((operation, detail), (moment, fault))| async move {
+        let what = format!("killed {moment} {operation} {detail}");
+        let Some(world) = strict(World::start()) else { return };
+        let function = world.lambda();
+        let link = link(&function, authorize_url()).await;
+        let address = consent(&world, &link, GrantSpec::default());
+        world.faults.at(When::operation(operation).detail(detail), fault);
+        let killed = function.run(exchange(&address)).await;
+        assert!(matches!(killed.outcome, Outcome::Crashed(_)), "{what}");
+        world.let_the_claim_expire().await;
+        let is_staged = world.document(Label::Grant.name()).is_some();
+        if is_staged {
+            // The next scheduled run knows nothing of the exchange but what is in the secret.
+            let is_promoted = world.current().get("authorized_at").is_some();
+            let next = outcome(&function.run(scheduled()).await);
+            assert_eq!(next, if is_promoted { "fresh" } else { "resumed" }, "{what}");
+            assert!(world.current()["authorized_at"].is_string(), "{what}: the new grant counts");
+            assert_failed(&function.run(exchange(&address)).await, "InvalidEvent", &["was used"]);
+        } else {
+            let again = function.run(exchange(&address)).await;
+            let code_is_spent = operation == "PutSecretValue" && detail == Label::Grant.name()
+                || operation == "oauth2/access_token" && moment == "after";
+            if code_is_spent {
+                assert_failed(&again, "ReauthorizationRequired", &["was lost", "authorize_url"]);
+            } else {
+                assert_eq!(outcome(&again), "authorized", "{what}: the same address works once more");
+            }
+            let next = outcome(&function.run(scheduled()).await);
+            assert_eq!(next, if code_is_spent { "refreshed" } else { "fresh" }, "{what}");
+        }
+        world.assert_usable();
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn an_exchange_that_crashed_after_its_tokens_were_staged_goes_on_when_it_is_sent_again() {
+    let Some(world) = strict(World::start()) else { return };
+    let function = world.lambda();
+    let link = link(&function, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+    function.run(exchange(&address)).await;
+    assert_eq!(outcome(&function.run(exchange(&address)).await), "resumed");
+    world.assert_usable();
+    assert_eq!(world.faults.journal().count("oauth2/access_token"), 1);
+}
+
+#[tokio::test]
+async fn an_exchange_wins_over_a_run_that_is_at_work_meanwhile() {
+    let Some(world) = strict(World::start()) else { return };
+    let function = world.lambda();
+    let link = link(&function, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    // A run refreshes the old tokens after TikTok has given the new ones.
+    let (other, event) = (Arc::new(world.lambda()), scheduled());
+    world.faults.at(
+        When::operation("PutSecretValue").detail(Label::Grant.name()),
+        Fault::run_before(move || {
+            let (other, event) = (other.clone(), event.clone());
+            async move { drop(other.run(event).await) }
+        }),
+    );
+    assert_eq!(outcome(&function.run(exchange(&address)).await), "authorized");
+    world.assert_usable();
+    assert!(world.current()["authorized_at"].is_string());
+    assert_eq!(world.redeemed(), 1, "the other run did redeem");
+}
+
+#[tokio::test]
+async fn tokens_that_tiktok_issues_and_does_not_accept_do_not_take_the_place_of_working_ones() {
+    let world = World::start();
+    let function = world.lambda();
+    let before = world.current();
+    let spec = GrantSpec { propagation: Propagation::Uses(99), ..GrantSpec::long_term() };
+    let invocation = authorise(&world, &function, spec).await;
+    assert_failed(&invocation, "NewTokenRejected", &[]);
+    assert_eq!(world.current(), before);
+    // The old grant is not left to run out meanwhile.
+    assert_eq!(outcome(&function.run(scheduled()).await), "refreshed");
+    world.assert_usable();
+}
+
+#[tokio::test]
+async fn advertisers_that_cannot_be_listed_yet_are_those_that_the_answer_names() {
+    let world = unauthorised();
+    let function = world.lambda();
+    world.faults.at(When::operation("oauth2/advertiser/get").always(), Fault::answer(503, "text/html", "busy"));
+    let link = link(&function, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    let invocation = function.invoke(exchange(&address), SHORT).await;
+    assert_eq!(outcome(&invocation), "authorized");
+    assert_eq!(world.current()["advertiser_ids"], json!(["7000000000000000001", "7000000000000000002"]));
+    assert!(warnings(&invocation).contains("names"));
+}
