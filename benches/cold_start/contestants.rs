@@ -86,11 +86,11 @@ impl Places {
         })
     }
 
-    /// boto3 and urllib3 under AWS's own runtime client, installed from PyPI.
+    /// boto3 and urllib3 under AWS's own runtime client, installed by pip.
     pub fn python(&self, authority: &Authority) -> Result<Contestant, Box<dyn Error>> {
         let (source, site) = (self.root.join("benches/python"), self.work.join("python"));
         let requirements = source.join("requirements.txt");
-        self.once(&site, &requirements, |site| {
+        Self::once(&site, &requirements, |site| {
             let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-warn-conflicts"];
             let mut pip = Command::new("python3");
             pip.args(install).args(["--root-user-action", "ignore", "--target"]).arg(site);
@@ -121,11 +121,11 @@ impl Places {
         })
     }
 
-    /// The AWS SDK v3, bundled by esbuild with a minimal runtime, installed from the npm registry.
+    /// The AWS SDK v3, bundled by esbuild with a minimal runtime, installed by npm.
     pub fn node(&self, authority: &Authority) -> Result<Contestant, Box<dyn Error>> {
         let (source, modules) = (self.root.join("benches/node"), self.work.join("node"));
         let package = source.join("package.json");
-        self.once(&modules, &package, |modules| {
+        Self::once(&modules, &package, |modules| {
             fs::copy(&package, modules.join("package.json"))?;
             let install = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"];
             run(Command::new("npm").args(install).current_dir(modules))
@@ -159,7 +159,6 @@ impl Places {
 
     /// Installs into a directory, unless what it was installed from is the same still.
     fn once(
-        &self,
         directory: &Path,
         from: &Path,
         install: impl FnOnce(&Path) -> Result<(), Box<dyn Error>>,

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use crate::stand_ins::wire::{Answer, Cut, Handler, Payload, Server};
 
 /// Longer than anything takes, valgrind included.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 const PATH: &str = "/2018-06-01/runtime/";
 
 /// What is started for a function: a program, and the variables that it needs beside Lambda's own.

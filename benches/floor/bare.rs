@@ -188,7 +188,7 @@ fn text(value: &Value) -> Result<&str> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// HMAC-SHA-256 of a message under a key that fits into a block.

@@ -68,7 +68,13 @@ impl Drop for Ahead {
 
 /// The connection that waits for its first request. The lock is held while it is being opened.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<Option<(Instant, Box<dyn Any + Send>)>>>);
+pub(super) struct Waiting(Arc<Mutex<Option<Kept>>>);
+
+struct Kept {
+    opened: Instant,
+    /// Of a type that reqwest does not name.
+    connection: Box<dyn Any + Send>,
+}
 
 impl fmt::Debug for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,13 +138,13 @@ where
             match role {
                 Role::Keep => {
                     let connection = connector.call(target).await?;
-                    *kept = Some((Instant::now(), Box::new(connection)));
+                    *kept = Some(Kept { opened: Instant::now(), connection: Box::new(connection) });
                     Err("kept for the first request".into())
                 }
                 Role::Take => {
-                    let connection = kept.take().filter(|(opened, _)| opened.elapsed() < MAX_AGE);
+                    let young = kept.take().filter(|kept| kept.opened.elapsed() < MAX_AGE);
                     drop(kept);
-                    let connection = connection.and_then(|(_, connection)| connection.downcast::<S::Response>().ok());
+                    let connection = young.and_then(|kept| kept.connection.downcast::<S::Response>().ok());
                     if let Some(mut connection) = connection
                         && is_open(&mut *connection).await
                     {
