@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    cycle::{Clock, Consent, Cycle, Outcome, Rotated, Run, State, Store, TikTok, Trace},
+    cycle::{Clock, Consent, Cycle, Outcome, Rotated, Run, State, Store, TikTok, Trace, Trigger},
     error::{Error, Kind},
     event::{Event, Refresh, Rotation},
     page::Connected,
@@ -96,7 +96,8 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     {
         let work = |id: &'i String| {
             let result = work(id);
-            async { Ending { secret_id: id.clone(), result: result.await } }
+            // The future of a cycle is large; on the heap it stays where it is.
+            Box::pin(async { Ending { secret_id: id.clone(), result: result.await } })
         };
         let endings: Vec<Ending<R>> =
             stream::iter(ids).map(work).buffered(self.settings.max_concurrency).collect().await;
@@ -110,6 +111,10 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
 
     async fn refresh(&self, id: &str, refresh: &Refresh) -> Result<Outcome, Error> {
         let cycle = self.cycle(id);
+        // TikTok's connection opens while the secret is read. The hourly top-up mostly finds that there is nothing to do.
+        if refresh.trigger != Trigger::IfNeeded {
+            self.tiktok.prepare();
+        }
         if refresh.dry_run {
             return cycle.dry_run(refresh.trigger).await;
         }

@@ -3,8 +3,12 @@
 //! One TLS stack, one set of root certificates and no operating-system trust store: loading that costs a cold start more
 //! than everything else together, and Lambda's image holds the same public roots.
 
+mod ahead;
+
 use std::{sync::Arc, time::Duration};
 
+pub use ahead::Ahead;
+use ahead::{Connecting, Role, Waiting};
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
     orchestrator::{HttpRequest, HttpResponse},
@@ -45,6 +49,20 @@ impl Http {
     /// # Errors
     /// When the client cannot be built, which means a broken build of this program.
     pub fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
+        self.builder().build()
+    }
+
+    /// The same, with a connection that can be opened ahead.
+    ///
+    /// # Errors
+    /// As [`Http::client`].
+    pub fn client_ahead(&self) -> Result<(reqwest::Client, Ahead), reqwest::Error> {
+        let waiting = Waiting::default();
+        let client = self.builder().connector_layer(Connecting::new(Role::Take, waiting.clone())).build()?;
+        Ok((client, Ahead::new(self.clone(), waiting)))
+    }
+
+    fn builder(&self) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .tls_backend_preconfigured(self.tls.clone())
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
@@ -52,7 +70,6 @@ impl Http {
             .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
-            .build()
     }
 
     /// The client as the AWS SDK wants it.

@@ -118,6 +118,9 @@ pub struct Grant {
 
 /// TikTok's Business API.
 pub trait TikTok {
+    /// Says that a request is likely to follow in a moment, so that a connection can be opened meanwhile.
+    fn prepare(&self) {}
+
     /// Spends a refresh token at the endpoint of its flow.
     fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString)
     -> impl Future<Output = Result<Grant, Error>>;

@@ -5,10 +5,15 @@
 
 mod failure;
 
-use aws_config::{AppName, BehaviorVersion, environment::EnvironmentVariableCredentialsProvider};
+use std::env;
+
+use aws_config::{
+    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
+    meta::region::ProvideRegion,
+};
 use aws_sdk_secretsmanager::{
     Client,
-    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    config::{AppName, BehaviorVersion, Config, retry::RetryConfig, timeout::TimeoutConfig},
     error::ProvideErrorMetadata,
 };
 use failure::Call;
@@ -21,14 +26,18 @@ use crate::{
 };
 
 /// Secrets Manager, through the AWS SDK.
+///
+/// A call's future goes on the heap: the SDK's are large, and the cycle's own futures, which hold one in every state that
+/// calls, are moved about.
 #[derive(Clone, Debug)]
 pub struct SecretsManager {
     client: Client,
 }
 
 impl SecretsManager {
-    /// A client with the credentials and the region of the environment, which is where Lambda puts them. The SDK's whole
-    /// chain of providers would build clients for two more services at every cold start.
+    /// A client with the credentials, the region and the endpoint of the environment, which is where Lambda puts them. The
+    /// SDK's own loader looks in files, in containers and at two more services as well; linking it alone makes the
+    /// function a tenth larger.
     ///
     /// # Errors
     /// `InvalidConfiguration` when no HTTP client can be built.
@@ -36,17 +45,36 @@ impl SecretsManager {
         let sdk_client = http.sdk_client();
         let sdk_client =
             sdk_client.map_err(|_| Error::new(Kind::InvalidConfiguration, "The HTTP client could not be set up."))?;
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(sdk_client)
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .region(EnvironmentVariableRegionProvider::new().region().await)
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled());
+        config.set_endpoint_url(endpoint_url());
+        config.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
+        config.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
         // CloudTrail shows the name beside every write.
-        if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
-            loader = loader.app_name(name);
-        }
-        Ok(Self { client: Client::new(&loader.load().await) })
+        config.set_app_name(AppName::new(env!("CARGO_PKG_NAME")).ok());
+        Ok(Self { client: Client::from_conf(config.build()) })
     }
+}
+
+/// The endpoint that AWS's own variables name instead of the region's.
+fn endpoint_url() -> Option<String> {
+    if switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some(true) {
+        return None;
+    }
+    variable("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| variable("AWS_ENDPOINT_URL"))
+}
+
+fn switch(name: &str) -> Option<bool> {
+    variable(name).map(|value| value.eq_ignore_ascii_case("true"))
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl Store for SecretsManager {
@@ -56,7 +84,7 @@ impl Store for SecretsManager {
             Which::Label(label) => request.version_stage(label.name()),
             Which::Id(id) => request.version_id(id),
         };
-        let output = match request.send().await {
+        let output = match Box::pin(request.send()).await {
             Ok(output) => output,
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
             Err(error) => return Err(Call::Get.failed(secret, &error)),
@@ -82,7 +110,7 @@ impl Store for SecretsManager {
             .client_request_token(id)
             .version_stages(label.name())
             .secret_string(body.expose_secret());
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(_) => Ok(Put::Written),
             Err(error) if error.code() == Some("ResourceExistsException") => Ok(Put::Taken),
             Err(error) => Err(Call::Put.failed(secret, &error)),
@@ -107,7 +135,7 @@ impl SecretsManager {
             .version_stage(label.name())
             .move_to_version_id(to)
             .remove_from_version_id(from);
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(_) => Ok(Moved::Moved),
             // The label is not on `from`. The caller looks where it is.
             Err(error) if error.code() == Some("InvalidParameterException") => Ok(Moved::Conflict),

@@ -19,7 +19,7 @@ use crate::{
     cycle::{Grant, TikTok},
     document::{Advertiser, App, Flow, json_text},
     error::{Error, Kind},
-    http::{BodyError, Http, read_bounded},
+    http::{Ahead, BodyError, Http, read_bounded},
 };
 
 /// An answer with tokens has one or two kilobytes.
@@ -31,9 +31,10 @@ const MAX_LIST_ANSWER: usize = 4 * 1024 * 1024;
 const INFO_FIELDS: [&str; 6] = ["advertiser_id", "name", "currency", "display_timezone", "timezone", "status"];
 
 /// A client of TikTok's Business API.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct BusinessApi {
     client: Client,
+    ahead: Ahead,
     base: Url,
 }
 
@@ -44,10 +45,10 @@ impl BusinessApi {
     /// # Errors
     /// `InvalidConfiguration` when no HTTP client can be built.
     pub fn connect(http: &Http, base: &Url) -> Result<Self, Error> {
-        let client = http.client();
-        let client =
+        let client = http.client_ahead();
+        let (client, ahead) =
             client.map_err(|_| Error::new(Kind::InvalidConfiguration, "The HTTP client could not be set up."))?;
-        Ok(Self { client, base: base.clone() })
+        Ok(Self { client, ahead, base: base.clone() })
     }
 
     /// Sends a request once and reads its answer.
@@ -131,6 +132,10 @@ struct TtUserCode<'a> {
 }
 
 impl TikTok for BusinessApi {
+    fn prepare(&self) {
+        self.ahead.open(self.base.as_str());
+    }
+
     async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<Grant, Error> {
         let (secret, refresh_token) = (app.secret.expose_secret(), refresh_token.expose_secret());
         let grant_type = "refresh_token";

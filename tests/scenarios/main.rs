@@ -3,6 +3,7 @@
 mod advertiser_info;
 mod authorize;
 mod bounds;
+mod connection_ahead;
 mod crash_sweep;
 mod daily_refresh;
 mod document;

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -136,6 +136,7 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    accepted: Arc<AtomicU64>,
     background: Background,
 }
 
@@ -145,8 +146,14 @@ impl Server {
         let background = Background::start(name);
         let listener = background.block_on(listen());
         let address = listener.local_addr().expect("a bound listener has an address");
-        background.handle().spawn(serve(listener, Arc::new(handler)));
-        Self { address, background }
+        let accepted = Arc::new(AtomicU64::new(0));
+        background.handle().spawn(serve_counted(listener, Arc::new(handler), Arc::clone(&accepted)));
+        Self { address, accepted, background }
+    }
+
+    /// How many connections were opened so far, used or not.
+    pub fn opened(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.accepted)
     }
 
     /// Where the server listens.
@@ -167,9 +174,14 @@ pub async fn listen() -> TcpListener {
 
 /// Serves until the future is dropped, which ends every connection too.
 pub async fn serve(listener: TcpListener, handler: Arc<impl Handler>) {
+    serve_counted(listener, handler, Arc::default()).await;
+}
+
+async fn serve_counted(listener: TcpListener, handler: Arc<impl Handler>, accepted: Arc<AtomicU64>) {
     let mut connections = JoinSet::new();
     for number in 1.. {
         let Ok((stream, _)) = listener.accept().await else { continue };
+        accepted.store(number, Ordering::Relaxed);
         connections.spawn(serve_connection(stream, number, Arc::clone(&handler)));
         while connections.try_join_next().is_some() {}
     }

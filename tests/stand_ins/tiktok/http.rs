@@ -55,6 +55,11 @@ impl TikTokServer {
         self.server.address()
     }
 
+    /// How many connections were opened so far, used or not.
+    pub fn opened(&self) -> Arc<AtomicU64> {
+        self.server.opened()
+    }
+
     /// Where the portal's pages are.
     pub fn portal(&self) -> String {
         format!("http://{}/portal/auth", self.address())

@@ -1,0 +1,147 @@
+//! One cold start, from nothing to the second refresh.
+
+use std::{error::Error, fs, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    authority::Authority,
+    contestants::{Contestant, Places},
+    lambda::{Bootstrap, Cost, Processor, Sandbox},
+    network::Front,
+    stand_ins::{GrantSpec, World},
+};
+
+const EVENT: &str = r#"{"action":"refresh"}"#;
+
+/// The circumstances of a start.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions {
+    pub name: &'static str,
+    pub round_trip: Duration,
+    pub processor: Processor,
+}
+
+/// What one start showed.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    pub init: Cost,
+    /// The first invocation of a process, and one more.
+    pub first: Cost,
+    pub warm: Cost,
+    pub peak_rss_kb: u64,
+    /// Of the first invocation.
+    pub requests: u64,
+    pub connections: u64,
+}
+
+/// Instructions, user space alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instructions {
+    pub init: u64,
+    pub first: u64,
+    pub warm: u64,
+}
+
+/// Stand-ins behind TLS, with a secret as it is on the usual day: refreshed before, the advertisers known.
+struct Stage {
+    world: World,
+    secrets_manager: Front,
+    tiktok: Front,
+}
+
+impl Stage {
+    fn set(authority: &Authority, round_trip: Duration) -> Result<Self, Box<dyn Error>> {
+        let spec = GrantSpec::default();
+        let ids: Vec<String> = spec.advertisers.iter().map(|advertiser| advertiser.id.clone()).collect();
+        let list = spec.advertisers.iter();
+        let list: Vec<_> = list.map(|each| json!({"advertiser_id": each.id, "advertiser_name": each.name})).collect();
+        let world = World::with_document(spec, |document| {
+            document["advertiser_ids"] = json!(ids);
+            document["advertisers"] = json!(list);
+            document["advertisers_fetched_at"] = json!("2026-01-01T00:00:00Z");
+        });
+        let secrets_manager = Front::start(world.secrets_manager.address(), authority.server(), round_trip)?;
+        let tiktok = Front::start(world.tiktok.address(), authority.server(), round_trip)?;
+        Ok(Self { world, secrets_manager, tiktok })
+    }
+
+    fn bootstrap(&self, contestant: &Contestant) -> Bootstrap {
+        let mut bootstrap = contestant.bootstrap.clone();
+        let (aws, tiktok) = (self.secrets_manager.port(), self.tiktok.port());
+        let variables = [
+            ("SECRET_ID", self.world.secret_id.clone()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", format!("https://localhost:{aws}")),
+            ("TIKTOK_API_URL", format!("https://localhost:{tiktok}/open_api/v1.3/")),
+        ];
+        bootstrap.variables.extend(variables.map(|(name, value)| (name.to_owned(), value)));
+        bootstrap
+    }
+
+    fn connections(&self) -> u64 {
+        self.secrets_manager.connections() + self.tiktok.connections()
+    }
+}
+
+/// Starts a contestant cold and invokes it twice.
+pub fn sample(
+    contestant: &Contestant,
+    authority: &Authority,
+    conditions: Conditions,
+) -> Result<Sample, Box<dyn Error>> {
+    let stage = Stage::set(authority, conditions.round_trip)?;
+    stage.world.faults.reset();
+    let mut sandbox = Sandbox::start(&stage.bootstrap(contestant))?;
+    let first = sandbox.invoke(EVENT, conditions.processor)?;
+    let (requests, connections) = (stage.world.faults.journal().len() as u64, stage.connections());
+    let warm = sandbox.invoke(EVENT, conditions.processor)?;
+    let redeems = stage.world.tiktok.core().redeems().len();
+    if contestant.works && redeems != 2 {
+        return Err(format!("{} redeemed {redeems} times in two invocations", contestant.name).into());
+    }
+    Ok(Sample { init: sandbox.init, first, warm, peak_rss_kb: sandbox.peak_rss_kb()?, requests, connections })
+}
+
+/// Counts instructions, under valgrind.
+pub fn instructions(
+    contestant: &Contestant,
+    authority: &Authority,
+    places: &Places,
+) -> Result<Instructions, Box<dyn Error>> {
+    let mut total = [0; 3];
+    for (invocations, total) in total.iter_mut().enumerate() {
+        *total = count(contestant, authority, places, invocations)?;
+    }
+    let [init, first, warm] = total;
+    Ok(Instructions { init, first: first.saturating_sub(init), warm: warm.saturating_sub(first) })
+}
+
+/// The instructions from the start of a process to the end of so many invocations.
+fn count(
+    contestant: &Contestant,
+    authority: &Authority,
+    places: &Places,
+    invocations: usize,
+) -> Result<u64, Box<dyn Error>> {
+    let log = places.work.join("cachegrind.log");
+    let _ = fs::remove_file(&log);
+    let stage = Stage::set(authority, Duration::ZERO)?;
+    let mut bootstrap = stage.bootstrap(contestant);
+    let valgrind = [
+        "/usr/bin/env".to_owned(),
+        "valgrind".to_owned(),
+        "--tool=cachegrind".to_owned(),
+        "--cache-sim=no".to_owned(),
+        "--cachegrind-out-file=/dev/null".to_owned(),
+        format!("--log-file={}", log.display()),
+    ];
+    bootstrap.command.splice(0..0, valgrind);
+    let mut sandbox = Sandbox::start(&bootstrap)?;
+    for _ in 0..invocations {
+        sandbox.invoke(EVENT, Processor::Whole)?;
+    }
+    sandbox.terminate()?;
+    let log = fs::read_to_string(&log)?;
+    let line = log.lines().find_map(|line| line.split_once("refs:")).ok_or("valgrind counted nothing")?;
+    Ok(line.1.trim().replace(',', "").parse()?)
+}
