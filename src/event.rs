@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use crate::{
-    cycle::{Consent, LinkRequest, MAX_VALIDITY_HOURS, Trigger, VALIDITY},
+    cycle::{Consent, LinkRequest, MAX_VALIDITY_HOURS, RotationStep, Trigger, VALIDITY},
     error::{Error, Kind},
 };
 
@@ -32,6 +32,7 @@ pub enum Event {
         secret_id: Option<String>,
         brought: Brought,
     },
+    Rotation(Rotation),
 }
 
 /// What a person brings back from the consent page, as it was sent.
@@ -56,6 +57,16 @@ impl Brought {
     }
 }
 
+/// A step of a rotation, as Secrets Manager asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    pub step: RotationStep,
+    /// The secret that is rotated, whether it is a configured one or not.
+    pub secret_id: String,
+    /// The id of the version that Secrets Manager has created for this rotation.
+    pub token: String,
+}
+
 /// A refresh, as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refresh {
@@ -77,6 +88,9 @@ impl Event {
         };
         if fields.contains_key("detail-type") {
             return scheduled_event(&fields);
+        }
+        if fields.contains_key("Step") {
+            return rotation(fields).map(Self::Rotation);
         }
         let mut fields = Fields(fields);
         let action = fields.text("action")?;
@@ -137,6 +151,26 @@ fn scheduled_event(fields: &Map<String, Value>) -> Result<Event, Error> {
     let time = fields.get("time").and_then(Value::as_str);
     let time = time.ok_or_else(|| invalid("The Scheduled Event has no 'time'."))?;
     Ok(Event::Refresh(Refresh { trigger: Trigger::Slot(slot("time", time)?), secret_ids: Vec::new(), dry_run: false }))
+}
+
+/// The event of a rotation. Its other fields are AWS's, such as `RotationToken`, so unknown ones are not an error.
+fn rotation(fields: Map<String, Value>) -> Result<Rotation, Error> {
+    let mut fields = Fields(fields);
+    let mut required = |name: &str| {
+        let text = fields.text(name)?.filter(|text| !text.trim().is_empty());
+        text.ok_or_else(|| invalid(format!("The rotation event has no '{name}'.")))
+    };
+    let (step, secret_id, token) = (required("Step")?, required("SecretId")?, required("ClientRequestToken")?);
+    let named = |known: &RotationStep| known.name() == step;
+    let step = RotationStep::ALL
+        .into_iter()
+        .find(named)
+        .ok_or_else(|| invalid(format!("The rotation event's 'Step' {step:?} is not one that the function knows.")))?;
+    // What Secrets Manager takes as the id of a version.
+    if !(32..=64).contains(&token.chars().count()) {
+        return Err(invalid("The rotation event's 'ClientRequestToken' does not have 32 to 64 characters."));
+    }
+    Ok(Rotation { step, secret_id, token })
 }
 
 fn slot(name: &str, time: &str) -> Result<Timestamp, Error> {

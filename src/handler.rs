@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    cycle::{Clock, Consent, Cycle, Outcome, Run, State, Store, TikTok, Trigger},
+    cycle::{Clock, Consent, Cycle, Outcome, Rotated, Run, State, Store, TikTok, Trace, Trigger},
     error::{Error, Kind},
-    event::{Event, Refresh},
+    event::{Event, Refresh, Rotation},
     page::Connected,
     report::{self, Ending, Response},
     settings::Settings,
@@ -39,7 +39,11 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             }
             Event::Status { secret_ids } => {
                 let ids = self.secret_ids(&secret_ids);
-                self.for_each(ids, |id| async move { self.cycle(id).status().await }).await
+                report::picture(&self.endings(ids, |id| async move { self.cycle(id).status().await }).await)
+            }
+            Event::Rotation(rotation) => {
+                let ids = std::slice::from_ref(&rotation.secret_id);
+                self.for_each(ids, |id| self.rotate(id, &rotation)).await
             }
             Event::AuthorizeUrl { secret_id, request } => {
                 let (id, request) = (self.one_secret(secret_id.as_deref())?, &request);
@@ -77,10 +81,17 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         Cycle::new(self.store, self.tiktok, self.clock, self.run, id)
     }
 
-    /// Works on several secrets at a time. One that fails does not stop the others.
     async fn for_each<'i, R, F>(&'i self, ids: &'i [String], work: impl Fn(&'i str) -> F) -> Result<Response, Error>
     where
         R: Serialize,
+        F: Future<Output = Result<R, Error>>,
+    {
+        report::respond(&self.endings(ids, work).await)
+    }
+
+    /// Works on several secrets at a time. One that fails does not stop the others.
+    async fn endings<'i, R, F>(&'i self, ids: &'i [String], work: impl Fn(&'i str) -> F) -> Vec<Ending<R>>
+    where
         F: Future<Output = Result<R, Error>>,
     {
         let work = |id: &'i String| {
@@ -95,7 +106,7 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
                 tracing::error!(secret_id, error_type = error.kind().name(), code = error.code(), "{error}");
             }
         }
-        report::respond(&endings)
+        endings
     }
 
     async fn refresh(&self, id: &str, refresh: &Refresh) -> Result<Outcome, Error> {
@@ -148,11 +159,33 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         if let Ok(outcome) = &ending.result {
             log(id, outcome);
         }
+        self.measure(&ending, cycle.trace());
+        ending.result
+    }
+
+    /// A step that fails counts as a failed refresh, the last one as what the refresh came to, the others as nothing.
+    async fn rotate(&self, id: &str, rotation: &Rotation) -> Result<Rotated, Error> {
+        let Rotation { step, token, .. } = rotation;
+        let (rotated, trace) = Cycle::rotate(self.store, self.tiktok, self.clock, self.run, id, *step, token).await;
+        let rotated = rotated.map_err(|error| self.with_command(id, error));
+        let counted = match &rotated {
+            Ok(rotated) => {
+                tracing::info!(secret_id = id, step = step.name(), version_id = rotated.version_id, "rotated");
+                rotated.refresh.clone().inspect(|outcome| log(id, outcome)).map(Ok)
+            }
+            Err(error) => Some(Err(error.clone())),
+        };
+        if let Some(result) = counted {
+            self.measure(&Ending { secret_id: id.to_owned(), result }, &trace);
+        }
+        rotated
+    }
+
+    fn measure(&self, ending: &Ending<Outcome>, trace: &Trace) {
         let (namespace, function) = (&self.settings.metrics_namespace, &self.settings.function_name);
-        let metrics = report::metrics(namespace, function, &ending, cycle.trace(), self.clock.now());
+        let metrics = report::metrics(namespace, function, ending, trace, self.clock.now());
         // CloudWatch reads metrics from lines of the log. There is nobody to tell when standard output is closed.
         let _ = writeln!(std::io::stdout(), "{metrics}");
-        ending.result
     }
 
     /// Names the very command that begins an authorisation, where one is needed.

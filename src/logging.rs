@@ -8,7 +8,7 @@ use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util
 /// Starts logging to standard output, honouring `AWS_LAMBDA_LOG_LEVEL` and `AWS_LAMBDA_LOG_FORMAT`.
 ///
 /// Dependencies are heard from WARN on, whatever the level is: at DEBUG and TRACE the HTTP client logs URLs, one of which
-/// holds the app's secret, and the Lambda runtime logs whole events.
+/// holds the app's secret, and the Lambda runtime logs whole events, among them the addresses that browsers come with.
 pub fn start() {
     let level = level(env::var("AWS_LAMBDA_LOG_LEVEL").ok().as_deref());
     let filter = Targets::new()

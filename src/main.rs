@@ -44,7 +44,8 @@ impl Function {
 
     fn begin(&self, context: &Context) -> Result<(Run, BusinessApi), Error> {
         let deadline = Deadline::named(context.deadline, Timestamp::now());
-        let run = Run::begin(context.request_id.clone(), deadline, self.settings.min_token_lifetime)
+        let Settings { min_token_lifetime, advertiser_info, .. } = self.settings;
+        let run = Run::begin(context.request_id.clone(), deadline, min_token_lifetime, advertiser_info)
             .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
         Ok((run, BusinessApi::connect(&self.http, &self.settings.tiktok_api_url)?))
     }

@@ -2,7 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{
+    Map, Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 use crate::{
     cycle::{Outcome, OutcomeKind, Seen, Step, Trace},
@@ -19,7 +22,8 @@ pub struct Ending<T> {
 /// The response of an invocation in which nothing failed, and what is logged in any case.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    pub results: Vec<Value>,
+    /// As text, so that what a person wants first comes first.
+    pub results: Vec<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -27,6 +31,13 @@ struct Entry<'a, T: Serialize> {
     secret_id: &'a str,
     #[serde(flatten)]
     outcome: &'a T,
+}
+
+#[derive(Serialize)]
+struct Unseen<'a> {
+    secret_id: &'a str,
+    error_type: &'a str,
+    error_message: String,
 }
 
 /// The response, or the error that makes the invocation a failed one: one failed secret is enough.
@@ -43,19 +54,30 @@ pub fn respond<T: Serialize>(endings: &[Ending<T>]) -> Result<Response, Error> {
     }
 }
 
+/// The response with the picture of each secret. One of which there is none has its error in it instead: who looks at
+/// several secrets because something is wrong with one of them wants to see them all.
+///
+/// # Errors
+/// As [`respond`], where there is no picture of any.
+pub fn picture<T: Serialize>(endings: &[Ending<T>]) -> Result<Response, Error> {
+    if endings.iter().any(|ending| ending.result.is_ok()) { Ok(response(endings)) } else { respond(endings) }
+}
+
 /// What happened to each secret, failed or not.
 #[must_use]
 pub fn response<T: Serialize>(endings: &[Ending<T>]) -> Response {
     let entry = |ending: &Ending<T>| {
         let secret_id = ending.secret_id.as_str();
         match &ending.result {
-            Ok(outcome) => serde_json::to_value(Entry { secret_id, outcome }).unwrap_or_default(),
+            Ok(outcome) => to_raw_value(&Entry { secret_id, outcome }),
             Err(error) => {
-                json!({"secret_id": secret_id, "error_type": error.kind().name(), "error_message": error.to_string()})
+                let (error_type, error_message) = (error.kind().name(), error.to_string());
+                to_raw_value(&Unseen { secret_id, error_type, error_message })
             }
         }
     };
-    Response { results: endings.iter().map(entry).collect() }
+    // Numbers, texts and maps with text for keys, which always have a text.
+    Response { results: endings.iter().filter_map(|ending| entry(ending).ok()).collect() }
 }
 
 fn failure_of_several(failed: &[(&str, &Error)], of: usize) -> Error {

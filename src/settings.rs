@@ -32,6 +32,8 @@ pub struct Settings {
     pub min_token_lifetime: Duration,
     /// How many secrets are worked on at a time.
     pub max_concurrency: usize,
+    /// Whether TikTok is asked for more about each advertiser than its id and its name.
+    pub advertiser_info: bool,
     /// The CloudWatch namespace of the metrics.
     pub metrics_namespace: String,
     /// The name that the metrics carry as a dimension, so that two deployments stay apart.
@@ -73,6 +75,8 @@ impl Settings {
             .map_or(Ok(DEFAULT_MAX_CONCURRENCY), |text| concurrency(&text))
             .map_err(&mut note)
             .ok();
+        let advertiser_info =
+            value("ADVERTISER_INFO").map_or(Ok(false), |text| switch(&text)).map_err(&mut note).unwrap_or_default();
         let metrics_namespace = namespace(value("METRICS_NAMESPACE")).map_err(&mut note).ok();
 
         match (tiktok_api_url, min_token_lifetime, max_concurrency, metrics_namespace) {
@@ -84,6 +88,7 @@ impl Settings {
                     tiktok_api_url,
                     min_token_lifetime,
                     max_concurrency,
+                    advertiser_info,
                     metrics_namespace,
                     function_name: value("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "local".to_owned()),
                 })
@@ -128,6 +133,10 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 fn concurrency(text: &str) -> Result<usize, String> {
     let number: Result<NonZeroUsize, _> = text.parse();
     number.map(NonZeroUsize::get).map_err(|_| "MAX_CONCURRENCY is not a whole number from 1".to_owned())
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "ADVERTISER_INFO is neither true nor false".to_owned())
 }
 
 /// CloudWatch's own rules for a namespace.

@@ -1,5 +1,8 @@
 import json
 import time
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
 
 import botocore.exceptions
 
@@ -11,6 +14,9 @@ from .tools import Failure, say
 PATIENCE = 100
 # What the emulator, which speaks plain HTTP, does not let anybody past; the second stack keeps them, and shows it.
 TRANSPORT = ("DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy")
+# There only if somebody asks for it.
+ROTATION = ("Rotation", "RotationPermission")
+PAGE = ("AuthorizePage", "AuthorizePagePermission", "AuthorizePageInvokePermission")
 
 
 def stage():
@@ -34,9 +40,12 @@ def stage():
         every_minute = {"ScheduleExpression": "rate(1 minute)", "AlarmEmail": "somebody@example.org"}
         stack = cloud.deploy("first", every_minute, first)
         expect(stack.status == "CREATE_COMPLETE", f"the stack is {stack.status}")
-        complete(stack, without=TRANSPORT)
+        complete(stack, without=(*TRANSPORT, *ROTATION, *PAGE))
+        expect(not set(ROTATION) & set(stack.resources), "there is rotation although nobody asked for it")
+        expect(not {*PAGE, "AuthorizeRedirectUri"} & {*stack.resources, *stack.outputs}, "there is a public URL")
         two_stacks(cloud, stack, change)
         every_option(cloud, stack, change)
+        browser(cloud, document, change)
         refused(cloud, stack, change)
         lifecycle(stack, document)
         updated(cloud, stack, every_minute, first)
@@ -82,8 +91,10 @@ def every_option(cloud, stack, change):
         "AppSecretArn": f"arn:aws:secretsmanager:{emulator.REGION}:{account}:secret:tiktok/app-AbCdEf",
         "AppSecretKmsKeyArn": key,
         "CreateReaderSecret": "false",
+        "AdvertiserInfo": "true",
         "AlarmTopicArn": stack.outputs["AlarmTopicArn"],
         "CreateDashboard": "false",
+        "EnableAuthorizePage": "true",
         "SuccessEventBusArn": f"arn:aws:events:{emulator.REGION}:{account}:event-bus/default",
         "PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess",
     }
@@ -97,6 +108,48 @@ def every_option(cloud, stack, change):
     found = [it["Sid"] for it in policy["Statement"]]
     expect(found == ["RefreshCredentials", "UseKeyOfCredentials", "ReadApp", "UseKeyOfApp"], f"the policy has {found}")
     say(f"a stack with every option: {', '.join(options)}")
+
+
+def browser(cloud, document, change):
+    """Somebody authorises the app over the page that a Function URL serves."""
+    stack = cloud.deploy("page", {"EnableAuthorizePage": "true"}, change)
+    expect(stack.status == "CREATE_COMPLETE", f"with the page the stack is {stack.status}")
+    stack.put_secret({"app_id": document["app_id"], "secret": document["secret"]})
+    redirect_uri = stack.outputs["AuthorizeRedirectUri"]
+    kind, answer = stack.invoke({"action": "authorize_url", "redirect_uri": redirect_uri})
+    expect(kind is None, f"there is no link: {answer}")
+    link = urlsplit(answer["results"][0]["authorize_url"])
+    decision = link._replace(path="/portal/decision", query=f"{link.query}&choice=0&decision=allow")
+    _, headers, _ = get(decision.geturl())
+    redirect = headers["location"]
+    expect(redirect.startswith(redirect_uri), "TikTok sends the browser elsewhere")
+    status, headers, body = get(cloud.url + redirect.removeprefix(redirect_uri.removesuffix("/callback")), host(redirect_uri))
+    expect((status, "<h1>TikTok is connected</h1>" in body) == (200, True), f"the page is {status}: {body}")
+    expect("frame-ancestors 'none'" in headers["content-security-policy"], "the page has no policy")
+    expect(stack.secret()["advertiser_ids"] and stack.secret()["access_token"], "the secret has no token")
+    status, _, body = get(f"{cloud.url}/", host(redirect_uri))
+    expect((status, body) == (404, "404 Not Found\n"), f"another path is answered with {status}: {body}")
+    say("a stack with the page: from the link through the consent to the Function URL, and the secret has its tokens")
+
+
+def host(url):
+    return {"Host": urlsplit(url).netloc}
+
+
+def get(url, headers=None):
+    """Like a browser that follows no redirect."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_):
+            return None
+
+    opener = urllib.request.build_opener(Stay, urllib.request.ProxyHandler({}))
+    try:
+        answer = opener.open(urllib.request.Request(url, headers=headers or {}), timeout=60)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return answer.status, answer.headers, answer.read().decode()
 
 
 def refused(cloud, stack, change):
@@ -120,7 +173,7 @@ def refused(cloud, stack, change):
 
 def lifecycle(stack, document):
     kind, answer = stack.invoke({"action": "refresh"})
-    expect(kind == "InvalidSecret" and "Authorise the app" in answer["errorMessage"], f"the placeholder leads to {answer}")
+    expect(kind == "InvalidSecret" and "'app_id'" in answer["errorMessage"], f"the placeholder leads to {answer}")
     say(f"the placeholder: {kind}: {answer['errorMessage']}")
     stack.put_secret(document | {"publish": json.loads(stack.outputs["PublishField"])})
     expect(outcome(stack.invoke({"action": "refresh"})) == "refreshed", "the credentials are not refreshed")

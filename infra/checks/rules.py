@@ -236,6 +236,8 @@ def page_is_off(template):
         "AuthorizePageInvokePermission": PUBLIC | {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
     }
     found = resources(template, "AWS::Lambda::Url") | resources(template, "AWS::Lambda::Permission")
+    # Secrets Manager's own is another rule's.
+    found.pop("RotationPermission", None)
     if set(found) != set(wanted):
         yield f"URLs and permissions: {sorted(set(found) ^ set(wanted))}"
     for name, resource in found.items():
@@ -243,6 +245,32 @@ def page_is_off(template):
             yield f"{name} is {resource}"
     if template["Outputs"]["AuthorizeRedirectUri"]["Value"] != {"Fn::Sub": "${AuthorizePage.FunctionUrl}callback"}:
         yield "the redirect URL is another one than the page's"
+
+
+def rotation_is_asked_for(template):
+    """Rotation is off unless somebody wants it, begins by its schedule alone, and only for this account's secrets."""
+    if template["Parameters"]["RotationScheduleExpression"]["Default"] != "":
+        yield "rotation is on by default"
+    rotation, permission = (template["Resources"][name] for name in ("Rotation", "RotationPermission"))
+    if (rotation.get("Condition"), permission.get("Condition")) != ("HasRotation", "HasRotation"):
+        yield "rotation does not depend on its parameter"
+    if "RotationPermission" not in several(rotation.get("DependsOn", [])):
+        yield "rotation may come before its permission"
+    if rotation["Properties"].get("RotateImmediatelyOnUpdate") is not False:
+        yield "a deployment rotates a secret that may have no tokens yet"
+    secret = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]["SECRET_ID"]
+    if rotation["Properties"]["SecretId"] != secret:
+        yield f"what rotates is {rotation['Properties']['SecretId']}"
+    alias = {"Ref": "FunctionAliaslive"}
+    if (rotation["Properties"]["RotationLambdaARN"], permission["Properties"]["FunctionName"]) != (alias, alias):
+        yield "rotation does not call the alias"
+    granted = {key: permission["Properties"].get(key) for key in ("Action", "Principal", "SourceAccount")}
+    if granted != {
+        "Action": "lambda:InvokeFunction",
+        "Principal": "secretsmanager.amazonaws.com",
+        "SourceAccount": {"Ref": "AWS::AccountId"},
+    }:
+        yield f"the permission is {granted}"
 
 
 def public_principals(template):
@@ -393,6 +421,7 @@ RULES = [
     least_privilege,
     confused_deputy,
     page_is_off,
+    rotation_is_asked_for,
     public_principals,
     no_secret,
     secret_outlives,

@@ -108,6 +108,13 @@ SABOTAGE = [
         rules.public_principals,
         put({"Type": "AWS::Lambda::Permission", "Properties": {"Principal": "*"}}, "Resources", "AnotherPermission"),
     ),
+    (rules.rotation_is_asked_for, put("rate(12 hours)", "Parameters", "RotationScheduleExpression", "Default")),
+    (rules.rotation_is_asked_for, without("Resources", "Rotation", "Condition")),
+    (rules.rotation_is_asked_for, without("Resources", "Rotation", "DependsOn")),
+    (rules.rotation_is_asked_for, without("Resources", "Rotation", "Properties", "RotateImmediatelyOnUpdate")),
+    (rules.rotation_is_asked_for, setting("Rotation", "SecretId", {"Ref": "ReaderSecret"})),
+    (rules.rotation_is_asked_for, setting("RotationPermission", "FunctionName", {"Ref": "Function"})),
+    (rules.rotation_is_asked_for, without("Resources", "RotationPermission", "Properties", "SourceAccount")),
     (
         rules.public_principals,
         put("Allow", "Resources", "AlarmTopicPolicy", "Properties", "PolicyDocument", "Statement", 1, "Effect"),

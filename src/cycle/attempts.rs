@@ -28,6 +28,10 @@ const TIKTOK_TIMEOUT: Duration = Duration::from_secs(10);
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a write to Secrets Manager and its repetition, kept back before a refresh token is spent.
 const STAGE_RESERVE: Duration = Duration::from_secs(5);
+/// Facts about advertisers are not worth a longer wait: all calls for them together have this long.
+const INFO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time to promote and to publish, each with a slow answer, kept back before facts about advertisers are asked for.
+const INFO_RESERVE: Duration = Duration::from_secs(10);
 /// Time to report: the response is a few kilobytes to a loopback address.
 const RESPONSE_RESERVE: Duration = Duration::from_millis(300);
 /// Less than this is not enough for a TLS handshake and an answer.
@@ -63,6 +67,11 @@ impl Request {
     /// A refresh token is only spent while TikTok's whole timeout and the write of its answer still fit.
     pub const fn redeem(step: Step) -> Self {
         Self { least: TIKTOK_TIMEOUT, reserve: STAGE_RESERVE, ..Self::check(step) }
+    }
+
+    /// Looking up facts about advertisers must not cost anything that matters more.
+    pub const fn info(step: Step) -> Self {
+        Self { timeout: INFO_TIMEOUT, reserve: INFO_RESERVE, ..Self::check(step) }
     }
 
     fn took_too_long(self, limit: Duration) -> Error {
@@ -123,6 +132,16 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let Some(next) = self.room_for(request) else { return Err(error) };
             limit = next;
         }
+    }
+
+    /// Makes a request once, and gives up when it takes longer than an attempt may.
+    pub(super) async fn once<R>(
+        &self,
+        request: Request,
+        operation: impl Future<Output = Result<R, Error>>,
+    ) -> Result<R, Error> {
+        let limit = self.time_for(request)?;
+        self.clock.timeout(limit, operation).await.unwrap_or_else(|| Err(request.took_too_long(limit)))
     }
 
     /// How long an attempt may take now; an error if it is not worth beginning.

@@ -16,12 +16,22 @@ const NEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 /// What a check told about an access token.
 #[derive(Clone, Debug)]
 pub(super) enum Checked {
-    /// It works, and these are its advertisers.
-    Works(Vec<Advertiser>),
+    /// It works.
+    Works(Listed),
     /// TikTok rejects it.
     Rejected(Error),
     /// Nobody knows: the answer did not come, or does not prove a dead token.
     Unknown(Error),
+}
+
+/// The advertisers of a token that works.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub advertisers: Vec<Advertiser>,
+    /// What there is to say of facts about them that are missing.
+    pub warning: Option<String>,
+    /// Whether facts about them were not asked for, because they would not fit into the secret.
+    pub left_out: bool,
 }
 
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
@@ -39,7 +49,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         loop {
             let list = || self.tiktok.advertisers(app, token);
             let error = match self.attempt(Request::check(Step::Check), list).await {
-                Ok(list) => return Checked::Works(sorted(list)),
+                Ok(list) => return Checked::Works(sorted(list).into()),
                 Err(error) if error.kind() == Kind::ReauthorizationRequired => error,
                 Err(error) => return Checked::Unknown(error),
             };
@@ -48,6 +58,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 _ => return Checked::Rejected(error),
             }
         }
+    }
+}
+
+impl From<Vec<Advertiser>> for Listed {
+    fn from(advertisers: Vec<Advertiser>) -> Self {
+        Self { advertisers, warning: None, left_out: false }
     }
 }
 

@@ -16,6 +16,7 @@ mod authorize;
 mod check;
 mod claim;
 mod clock;
+mod info;
 mod outcome;
 pub mod plan;
 mod ports;
@@ -24,6 +25,7 @@ mod publish;
 mod read;
 mod redeem;
 mod renew;
+mod rotation;
 mod stage;
 mod status;
 mod trace;
@@ -41,7 +43,8 @@ use plan::{Plan, Times, plan};
 pub use ports::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which};
 use read::Snapshot;
 use renew::{Ended, Start};
-pub use status::Status;
+pub use rotation::{Rotated, RotationStep, StepOutcome};
+pub use status::{ClaimStatus, ReaderState, ReaderStatus, Status};
 pub use trace::{Seen, Step, Trace};
 
 use crate::{
@@ -75,6 +78,8 @@ pub struct Run {
     pub deadline: Deadline,
     /// The top-up refreshes a token that has less than this to live.
     pub min_token_lifetime: Duration,
+    /// Whether TikTok is asked for more about each advertiser than its id and its name.
+    pub advertiser_info: bool,
 }
 
 impl Run {
@@ -86,10 +91,11 @@ impl Run {
         request_id: String,
         deadline: Deadline,
         min_token_lifetime: Duration,
+        advertiser_info: bool,
     ) -> Result<Self, getrandom::Error> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)?;
-        Ok(Self { request_id, nonce: hex(&nonce), deadline, min_token_lifetime })
+        Ok(Self { request_id, nonce: hex(&nonce), deadline, min_token_lifetime, advertiser_info })
     }
 }
 
@@ -101,13 +107,15 @@ pub struct Cycle<'a, S, T, C> {
     clock: &'a C,
     run: &'a Run,
     secret: &'a str,
+    /// The version of a rotation that new tokens go to, instead of AWSCURRENT.
+    fills: Option<&'a str>,
     trace: Trace,
 }
 
 impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     /// The cycle of the secret with that name or ARN.
     pub fn new(store: &'a S, tiktok: &'a T, clock: &'a C, run: &'a Run, secret: &'a str) -> Self {
-        Self { store, tiktok, clock, run, secret, trace: Trace::default() }
+        Self { store, tiktok, clock, run, secret, fills: None, trace: Trace::default() }
     }
 
     /// What the run noted of itself.
@@ -172,7 +180,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         let snapshot = self.read().await?;
         let plan = self.plan(&snapshot, trigger)?;
         let app = self.app(&snapshot.current).await?;
-        let checked = self.check(&app, &snapshot.current.credentials).await;
+        let checked = self.check_and_look_up(&app, &snapshot.current.credentials).await;
         Ok(Outcome::dry_run(&snapshot.current, &plan, checked))
     }
 

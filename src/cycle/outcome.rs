@@ -1,7 +1,11 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{check::Checked, plan::Plan, read::Version};
+use super::{
+    check::{Checked, Listed},
+    plan::Plan,
+    read::Version,
+};
 use crate::{
     document::{Advertiser, Credentials, Flow, Reduction},
     error::Error,
@@ -88,7 +92,7 @@ pub struct Outcome {
     pub advertisers_removed: Vec<String>,
     /// Whether the list is older than the tokens.
     pub advertisers_stale: bool,
-    /// Whether ids or names are missing because the secret would have become too large.
+    /// Whether ids, names or facts that were asked for are missing because the secret would have become too large.
     pub advertisers_reduced: bool,
     /// The reader secrets that were written.
     pub published: Vec<String>,
@@ -156,6 +160,7 @@ impl Outcome {
         // Where the list had to be cut, what is missing in the secret was missing before, or will be.
         self.advertisers_added = missing_from(before, after);
         self.advertisers_removed = missing_from(listed, before);
+        self.advertisers_reduced = news.left_out;
         self.warnings.extend(news.warning);
         self
     }
@@ -163,6 +168,7 @@ impl Outcome {
     pub(super) fn with_reduction(mut self, reduction: Option<Reduction>) -> Self {
         let what = match reduction {
             None => return self,
+            Some(Reduction::WithoutInfo) => "their currencies, time zones and statuses were left out".to_owned(),
             Some(Reduction::ToIds) => "their names were left out".to_owned(),
             Some(Reduction::Cut { missing }) => format!("their names and {missing} ids were left out"),
         };
@@ -183,6 +189,8 @@ pub(super) struct ListNews {
     /// The list to write; none if the old one has to stay.
     pub fetched: Option<Vec<Advertiser>>,
     pub warning: Option<String>,
+    /// Whether facts about the advertisers were not asked for, because they would not fit into the secret.
+    pub left_out: bool,
 }
 
 impl ListNews {
@@ -199,18 +207,23 @@ impl ListNews {
     ) -> Result<Self, Error> {
         match checked {
             Checked::Rejected(error) => Err(error),
-            Checked::Works(list) if list.is_empty() && !before.advertisers.is_empty() => Ok(Self {
+            Checked::Works(listed) if listed.advertisers.is_empty() && !before.advertisers.is_empty() => Ok(Self {
                 fetched: None,
                 warning: Some("TikTok listed no advertisers at all; the old list was kept. If that is right, remove it from the secret by hand.".to_owned()),
+                left_out: false,
             }),
-            Checked::Works(list) => Ok(Self { fetched: Some(list), warning: None }),
+            Checked::Works(Listed { advertisers, warning, left_out }) => {
+                Ok(Self { fetched: Some(advertisers), warning, left_out })
+            }
             Checked::Unknown(error) if granted.is_some() => Ok(Self {
                 fetched: granted,
                 warning: Some(format!("The advertisers could not be listed, so new ones have no names yet: {}", error.what())),
+                left_out: false,
             }),
             Checked::Unknown(error) => Ok(Self {
                 fetched: None,
                 warning: Some(format!("The advertisers could not be listed, and the old list was kept: {}", error.what())),
+                left_out: false,
             }),
         }
     }

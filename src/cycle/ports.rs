@@ -95,6 +95,9 @@ pub trait Store {
 
     /// Moves AWSCURRENT from one version to another, if it is on the first.
     fn promote(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
+
+    /// Moves AWSPENDING from one version to another, if it is on the first.
+    fn move_pending(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
 }
 
 /// What TikTok answered to a redeemed refresh token or an exchanged auth code.
@@ -136,6 +139,14 @@ pub trait TikTok {
         &self,
         app: &App,
         access_token: &SecretString,
+    ) -> impl Future<Output = Result<Vec<Advertiser>, Error>>;
+
+    /// Looks up what TikTok knows of some advertisers; those that it does not tell about are left out. TikTok takes at most
+    /// a hundred ids in one request.
+    fn advertiser_info(
+        &self,
+        access_token: &SecretString,
+        ids: &[&str],
     ) -> impl Future<Output = Result<Vec<Advertiser>, Error>>;
 }
 

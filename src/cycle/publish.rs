@@ -49,8 +49,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         loop {
             let before = self.attempt(Request::store(Step::Publish), read).await?;
             if before.as_ref().is_some_and(|before| before.arn == snapshot.arn) {
-                return Err(Error::new(Kind::InvalidSecret, "It is the credentials secret itself.")
-                    .advise("Name another secret in the field 'publish'."));
+                return Err(is_itself());
             }
             // Read after the reader secret was: whoever promotes newer tokens from here on finds our write, or we theirs.
             let body = self.projection(reader, &self.read_current().await?).await?;
@@ -74,6 +73,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let app = if reader.format.needs_app() { Some(self.app(current).await?) } else { None };
         Ok(project(reader, &current.document, &current.credentials, app.as_ref()))
     }
+}
+
+/// A reader secret that would be written over the only copy of the tokens.
+pub(super) fn is_itself() -> Error {
+    Error::new(Kind::InvalidSecret, "It is the credentials secret itself.")
+        .advise("Name another secret in the field 'publish'.")
 }
 
 /// Reading cannot tell a secret without a value from one that does not exist. Writing can.

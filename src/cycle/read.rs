@@ -38,7 +38,7 @@ pub(super) enum Pending {
 }
 
 impl Pending {
-    fn of(stored: Option<&Stored>, current: &Version) -> Self {
+    pub fn of(stored: Option<&Stored>, current: &Version) -> Self {
         let Some(stored) = stored else { return Self::None };
         if stored.version_id == current.id {
             return Self::Done;

@@ -110,7 +110,7 @@ impl Redeemed {
     pub fn granted_list(&self, known: &[Advertiser]) -> Option<Vec<Advertiser>> {
         let named = |id: &String| {
             let known = known.iter().find(|advertiser| advertiser.id == *id).cloned();
-            known.unwrap_or_else(|| Advertiser { id: id.clone(), name: None })
+            known.unwrap_or_else(|| Advertiser::new(id.clone(), None))
         };
         let list: Vec<_> = self.grant.advertiser_ids.iter().map(named).collect();
         (!list.is_empty()).then(|| sorted(list))

@@ -98,11 +98,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             return Ok(Some(Outcome::superseded(&snapshot.current)));
         }
         let can_be_renewed = can_be_renewed(staged);
-        if can_be_renewed && credentials.access_token_has_expired(self.clock.now()) {
+        if can_be_renewed && self.is_over(credentials) {
             return Ok(None);
         }
         tracing::info!(secret_id = self.secret, version_id = staged.id, "resuming with staged tokens");
-        let checked = self.check(app, credentials).await;
+        let checked = self.check_and_look_up(app, credentials).await;
         if can_be_renewed && matches!(checked, Checked::Rejected(_)) {
             return Ok(None);
         }
@@ -118,7 +118,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let change = Change { tokens: Some((fields(&staged.document), provenance)), list: None };
         // An unchanged list keeps its time, so that the staged version can be promoted as it is.
         let fetched_at = match &checked {
-            Checked::Works(list) if *list == credentials.advertisers && !credentials.list_is_stale() => {
+            Checked::Works(listed) if listed.advertisers == credentials.advertisers && !credentials.list_is_stale() => {
                 credentials.advertisers_fetched_at
             }
             _ => None,
@@ -197,8 +197,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let (next, _) = fit(usual.apply(&current.document, &current.id)?)?;
         let credentials = Credentials::of(&next)?;
         let (staged, checked) = tokio::join!(self.stage(snapshot, label, spent, next), self.check(app, &credentials));
+        let staged = staged?;
+        let checked = self.look_up(checked, &credentials).await;
         let news = ListNews::of_new_grant(&current.credentials, checked, granted);
-        self.finish(snapshot, change, staged?, (news, at), kind).await
+        self.finish(snapshot, change, staged, (news, at), kind).await
     }
 
     /// Promotes staged tokens with what the check told of them.
@@ -216,7 +218,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             rejection.code().map_or_else(|| error.clone(), |code| error.clone().with_code(code))
         })?;
         let change = Change { list: news.fetched.clone().map(|list| (list, at)), ..change };
-        Ok(match self.promote(snapshot, &change, Some(staged)).await? {
+        Ok(match self.land(snapshot, &change, staged).await? {
             Promoted::Ours { version, reduction } => {
                 Outcome::new(kind, &version).with_news(&snapshot.current, &version, news).with_reduction(reduction)
             }

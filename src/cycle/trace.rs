@@ -14,14 +14,15 @@ pub enum Step {
     Redeem,
     Stage,
     Check,
+    Info,
     Promote,
     Publish,
 }
 
 impl Step {
     /// Every step, in the order of the cycle.
-    pub const ALL: [Self; 7] =
-        [Self::Read, Self::Claim, Self::Redeem, Self::Stage, Self::Check, Self::Promote, Self::Publish];
+    pub const ALL: [Self; 8] =
+        [Self::Read, Self::Claim, Self::Redeem, Self::Stage, Self::Check, Self::Info, Self::Promote, Self::Publish];
 
     /// Its name in logs.
     #[must_use]
@@ -32,6 +33,7 @@ impl Step {
             Self::Redeem => "redeem",
             Self::Stage => "stage",
             Self::Check => "check",
+            Self::Info => "info",
             Self::Promote => "promote",
             Self::Publish => "publish",
         }

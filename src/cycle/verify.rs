@@ -16,7 +16,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Checks a long-term token and brings the list of advertisers up to date.
     pub(super) async fn verify(&self, snapshot: &Snapshot) -> Result<Outcome, Error> {
         let app = self.app(&snapshot.current).await?;
-        match self.check(&app, &snapshot.current.credentials).await {
+        match self.check_and_look_up(&app, &snapshot.current.credentials).await {
             Checked::Unknown(error) => Err(error),
             checked => self.update_list(snapshot, checked, OutcomeKind::Verified).await,
         }
@@ -25,7 +25,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// TikTok rejected the refresh token. Downstream jobs need the access token, and that may still work.
     pub(super) async fn keep(&self, snapshot: &Snapshot, rejection: Error) -> Result<Outcome, Error> {
         let app = self.app(&snapshot.current).await?;
-        let checked = match self.check(&app, &snapshot.current.credentials).await {
+        let checked = match self.check_and_look_up(&app, &snapshot.current.credentials).await {
             Checked::Rejected(_) => return Err(rejection),
             Checked::Unknown(error) => {
                 let note = format!("{} Whether the access token still works could not be told", rejection.what());

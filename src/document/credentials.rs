@@ -62,6 +62,33 @@ pub struct Advertiser {
     /// Absent where the document had to be reduced to ids.
     #[serde(rename = "advertiser_name", default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    #[serde(flatten)]
+    pub info: AdvertiserInfo,
+}
+
+/// What TikTok tells of an advertiser beside its name, in TikTok's own words; all absent unless the deployment asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdvertiserInfo {
+    /// Three letters of ISO 4217.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// The IANA name, such as `Europe/Berlin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_timezone: Option<String>,
+    /// The fixed offset that reports are cut by, such as `Etc/GMT-1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Such as `STATUS_ENABLE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+impl Advertiser {
+    /// An advertiser of which no more than that is known.
+    #[must_use]
+    pub fn new(id: String, name: Option<String>) -> Self {
+        Self { id, name, info: AdvertiserInfo::default() }
+    }
 }
 
 /// Where the tokens in a document came from: the private field `_refresh`.
@@ -270,7 +297,7 @@ fn own<T: for<'de> Deserialize<'de>>(document: &Document, name: &str) -> Option<
 fn advertisers(document: &Document) -> Vec<Advertiser> {
     let ids = || {
         let ids: Vec<String> = own(document, field::ADVERTISER_IDS).unwrap_or_default();
-        ids.into_iter().map(|id| Advertiser { id, name: None }).collect()
+        ids.into_iter().map(|id| Advertiser::new(id, None)).collect()
     };
     own(document, field::ADVERTISERS).filter(|list: &Vec<Advertiser>| !list.is_empty()).unwrap_or_else(ids)
 }

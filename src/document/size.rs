@@ -1,4 +1,4 @@
-use super::{Credentials, Document, field};
+use super::{AdvertiserInfo, Credentials, Document, field};
 use crate::error::{Error, Kind};
 
 /// What Secrets Manager takes as the value of a secret, in bytes.
@@ -11,6 +11,8 @@ pub const TOKEN_HEADROOM: usize = 8_192;
 /// How the list of advertisers was made to fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
+    /// Every id and every name is there, what else TikTok tells of the advertisers is not.
+    WithoutInfo,
     /// Every id is there, the names are not.
     ToIds,
     /// So many ids are missing, those that sort last.
@@ -25,9 +27,18 @@ pub fn fit(document: Document) -> Result<(Document, Option<Reduction>), Error> {
     if document.size() <= MAX_BYTES {
         return Ok((document, None));
     }
-    let ids: Vec<String> =
-        Credentials::of(&document)?.advertisers.into_iter().map(|advertiser| advertiser.id).collect();
+    let mut advertisers = Credentials::of(&document)?.advertisers;
     let mut document = document;
+    if advertisers.iter().any(|advertiser| advertiser.info != AdvertiserInfo::default()) {
+        for advertiser in &mut advertisers {
+            advertiser.info = AdvertiserInfo::default();
+        }
+        document.set_value(field::ADVERTISERS, &advertisers);
+        if document.size() <= MAX_BYTES {
+            return Ok((document, Some(Reduction::WithoutInfo)));
+        }
+    }
+    let ids: Vec<String> = advertisers.into_iter().map(|advertiser| advertiser.id).collect();
     document.set_value(field::ADVERTISERS, &[(); 0]);
     document.set_value(field::ADVERTISER_IDS, &ids);
     if document.size() <= MAX_BYTES {

@@ -123,7 +123,7 @@ fn sentences(error: &Error) -> (&str, &str) {
         }
         _ => (
             "The function could not work with its secret.",
-            "Its log says why, under the reference below. Once that is mended, authorise with a new link.",
+            "Its log says why, under the reference below. Once that is mended, reload this page, or ask for a new link.",
         ),
     }
 }

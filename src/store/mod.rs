@@ -118,16 +118,26 @@ impl Store for SecretsManager {
     }
 
     async fn promote(&self, secret: &str, to: &str, from: &str) -> Result<Moved, Error> {
+        self.move_label(secret, Label::Current, to, from).await
+    }
+
+    async fn move_pending(&self, secret: &str, to: &str, from: &str) -> Result<Moved, Error> {
+        self.move_label(secret, Label::Pending, to, from).await
+    }
+}
+
+impl SecretsManager {
+    async fn move_label(&self, secret: &str, label: Label, to: &str, from: &str) -> Result<Moved, Error> {
         let request = self
             .client
             .update_secret_version_stage()
             .secret_id(secret)
-            .version_stage(Label::Current.name())
+            .version_stage(label.name())
             .move_to_version_id(to)
             .remove_from_version_id(from);
         match Box::pin(request.send()).await {
             Ok(_) => Ok(Moved::Moved),
-            // AWSCURRENT is not on `from`. The caller looks where it is.
+            // The label is not on `from`. The caller looks where it is.
             Err(error) if error.code() == Some("InvalidParameterException") => Ok(Moved::Conflict),
             Err(error) => Err(Call::Promote.failed(secret, &error)),
         }

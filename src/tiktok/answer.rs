@@ -3,7 +3,10 @@ use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
 
-use crate::{cycle::Grant, document::Advertiser};
+use crate::{
+    cycle::Grant,
+    document::{Advertiser, AdvertiserInfo},
+};
 
 /// A lifetime beyond this is a mistake, and would overflow the calendar: a hundred years.
 const MAX_LIFETIME_SECONDS: u64 = 100 * 365 * 86_400;
@@ -57,18 +60,36 @@ impl Answer {
 
     /// The advertisers. An empty list is legal; an answer without a list is none.
     pub fn advertisers(&self) -> Result<Vec<Advertiser>, &'static str> {
-        const NO_LIST: &str = "TikTok's answer holds no list of advertisers.";
-        let list: Option<Vec<&RawValue>> =
-            serde_json::from_str(self.data.json("list").ok_or(NO_LIST)?).map_err(|_| NO_LIST)?;
-        list.unwrap_or_default()
+        self.list()?
             .into_iter()
             .map(|entry| {
                 let entry = Fields::parse(entry.get())?;
-                let name = entry.text("advertiser_name").as_ref().map(shown);
-                Some(Advertiser { id: entry.id("advertiser_id")?, name })
+                Some(Advertiser::new(entry.id("advertiser_id")?, entry.words("advertiser_name")))
             })
             .collect::<Option<_>>()
             .ok_or("TikTok's list of advertisers has an entry without an id.")
+    }
+
+    /// What TikTok tells of advertisers. An entry that does not say whom it is about tells nothing.
+    pub fn advertiser_info(&self) -> Result<Vec<Advertiser>, &'static str> {
+        let info = |entry: &RawValue| {
+            let entry = Fields::parse(entry.get())?;
+            let info = AdvertiserInfo {
+                currency: entry.words("currency"),
+                display_timezone: entry.words("display_timezone"),
+                timezone: entry.words("timezone"),
+                status: entry.words("status"),
+            };
+            Some(Advertiser { id: entry.id("advertiser_id")?, name: entry.words("name"), info })
+        };
+        Ok(self.list()?.into_iter().filter_map(info).collect())
+    }
+
+    fn list(&self) -> Result<Vec<&RawValue>, &'static str> {
+        const NO_LIST: &str = "TikTok's answer holds no list of advertisers.";
+        let list: Option<Vec<&RawValue>> =
+            serde_json::from_str(self.data.json("list").ok_or(NO_LIST)?).map_err(|_| NO_LIST)?;
+        Ok(list.unwrap_or_default())
     }
 }
 
@@ -85,6 +106,11 @@ impl Fields {
 
     fn text(&self, name: &str) -> Option<SecretString> {
         serde_json::from_str(self.json(name)?).ok()
+    }
+
+    /// A text that is no secret, and not empty.
+    fn words(&self, name: &str) -> Option<String> {
+        self.text(name).as_ref().map(shown).filter(|words| !words.is_empty())
     }
 
     /// A whole number, also where it is written as text.

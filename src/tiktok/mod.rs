@@ -1,4 +1,5 @@
-//! TikTok's Business API, as far as the cycle needs it: redeeming a refresh token, and listing the advertisers.
+//! TikTok's Business API, as far as the cycle needs it: redeeming a refresh token, listing the advertisers, and looking up
+//! what else is known of them.
 //!
 //! What TikTok documents, what its SDK does and what running clients report do not always agree, so reading is tolerant
 //! wherever two shapes have been seen, and strict where a mistake would cost a token.
@@ -25,6 +26,9 @@ use crate::{
 const MAX_TOKEN_ANSWER: usize = 256 * 1024;
 /// A list of ten thousand advertisers has about one megabyte.
 const MAX_LIST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// What is asked for about each advertiser: TikTok's whole answer holds addresses and telephone numbers.
+const INFO_FIELDS: [&str; 6] = ["advertiser_id", "name", "currency", "display_timezone", "timezone", "status"];
 
 /// A client of TikTok's Business API.
 #[derive(Debug)]
@@ -182,6 +186,19 @@ impl TikTok for BusinessApi {
         let call = Call { endpoint, limit: MAX_LIST_ANSWER, secrets: &[secret, access_token] };
         let answer = self.send(request, call).await?;
         answer.advertisers().map_err(|what| Error::new(Kind::TikTokUnavailable, what))
+    }
+
+    async fn advertiser_info(&self, access_token: &SecretString, ids: &[&str]) -> Result<Vec<Advertiser>, Error> {
+        let endpoint = "advertiser/info";
+        let access_token = access_token.expose_secret();
+        let request = self
+            .client
+            .get(self.url(endpoint)?)
+            .query(&[("advertiser_ids", json_text(ids)), ("fields", json_text(&INFO_FIELDS))])
+            .header("Access-Token", access_token);
+        let call = Call { endpoint, limit: MAX_LIST_ANSWER, secrets: &[access_token] };
+        let answer = self.send(request, call).await?;
+        answer.advertiser_info().map_err(|what| Error::new(Kind::TikTokUnavailable, what))
     }
 }
 

@@ -204,8 +204,8 @@ async fn a_link_is_good_for_one_secret_one_authorisation_and_its_time() {
     assert_failed(&function.run(foreign).await, "InvalidEvent", &["not made for the secret", "authorize_url"]);
     let (said, signature) = state.split_once('.').expect("two parts");
     for (what, forged, says) in [
-        ("another signature", format!("{said}.{}", signature.to_lowercase()), "signature"),
-        ("no signature", format!("{said}."), "signature"),
+        ("another signature", format!("{said}.{}", altered(signature)), "signature"),
+        ("no signature", format!("{said}."), "not one that this function makes"),
         ("cut", said.to_owned(), "not one that this function makes"),
         ("made up", "your_custom_params".to_owned(), "not one that this function makes"),
         ("made to last", format!("{}.{signature}", lasting(said)), "signature"),
@@ -234,6 +234,13 @@ async fn a_link_is_good_for_one_secret_one_authorisation_and_its_time() {
         assert_failed(&function.run(exchange(address)).await, "InvalidEvent", &["was used", "authorize_url"]);
     }
     assert_eq!(world.current(), authorised);
+}
+
+/// A signature with one bit that is another.
+fn altered(signature: &str) -> String {
+    let mut signature = BASE64.decode(signature).expect("base64");
+    signature[7] ^= 1;
+    BASE64.encode(signature)
 }
 
 /// What a state says, with a later end.
@@ -411,9 +418,9 @@ async fn a_crash_at_any_request_of_an_exchange_costs_nothing_that_was_staged() {
             assert!(world.current()["authorized_at"].is_string(), "{what}: the new grant counts");
             assert_failed(&function.run(exchange(&address)).await, "InvalidEvent", &["was used"]);
         } else {
+            // The check runs beside the stage: a process that dies at the one may not have come to the other.
+            let code_is_spent = world.faults.journal().applied("oauth2/access_token") > 0;
             let again = function.run(exchange(&address)).await;
-            let code_is_spent = operation == "PutSecretValue" && detail == Label::Grant.name()
-                || operation == "oauth2/access_token" && moment == "after";
             if code_is_spent {
                 assert_failed(&again, "ReauthorizationRequired", &["was lost", "authorize_url"]);
             } else {

@@ -1,5 +1,6 @@
 //! Scenarios through the public face of the function. Each name is a promise.
 
+mod advertiser_info;
 mod authorize;
 mod bounds;
 mod connection_ahead;
@@ -15,6 +16,7 @@ mod model;
 mod page;
 mod person;
 mod publish;
+mod rotation;
 mod schemas;
 mod settings;
 #[path = "../stand_ins/mod.rs"]

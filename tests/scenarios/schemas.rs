@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jsonschema::Validator;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tiktok_token_refresh::{
-    cycle::OutcomeKind,
+    cycle::{OutcomeKind, RotationStep, StepOutcome},
     document::{Credentials, Document},
     error::Kind,
     event::Event,
@@ -16,7 +16,7 @@ use crate::{
     events::{examples, mistakes},
     evidence::error_message,
     stand_ins::{APP_ID, Fault, Flow, GrantSpec, Outcome, When, World, secrets_manager::client::new_token},
-    support::{outcome, refresh, scheduled},
+    support::{BINARY, outcome, refresh, scheduled},
 };
 
 const CREDENTIALS: &str = include_str!("../../src/document/credentials.schema.json");
@@ -213,11 +213,16 @@ async fn what_the_function_writes_is_valid_as_what_a_person_stores_is() {
 
 #[tokio::test]
 async fn what_a_downstream_job_is_given_is_valid() {
-    let (world, reader) = crate::publish::world("reader").await;
-    world.lambda().run(scheduled()).await;
-    assert_valid(&validator(CREDENTIALS), &world.current(), "the credentials secret that publishes");
-    let body = crate::publish::read(&world, &reader).await.expect("a value");
-    assert_valid(&validator(READER), &body, "the reader secret");
+    for advertiser_info in ["false", "true"] {
+        let (world, reader) = crate::publish::world("reader").await;
+        world.function_with(BINARY, &[("ADVERTISER_INFO", advertiser_info)]).run(scheduled()).await;
+        assert_valid(&validator(CREDENTIALS), &world.current(), "the credentials secret that publishes");
+        let body = crate::publish::read(&world, &reader).await.expect("a value");
+        assert_valid(&validator(READER), &body, "the reader secret");
+        let known = json_of(READER)["properties"]["advertisers"]["items"]["properties"].as_object().map(Map::len);
+        let told = body["advertisers"][0].as_object().map(Map::len);
+        assert_eq!(told == known, advertiser_info == "true", "everything that is described is there on request");
+    }
 }
 
 #[tokio::test]
@@ -309,6 +314,22 @@ async fn every_status_is_answered_as_the_schema_says() {
     let client = world.secrets_manager.client();
     client.put_labelled(&world.secret_id, &new_token(), "{}", &["AWSPENDING"]).await.expect("they may");
     assert_valid(&schema, function.run(status).await.outcome.response(), "foreign");
+    let (publishing, _) = crate::publish::world("reader").await;
+    let event = json!({"action": "status", "secret_ids": [publishing.secret_id, "tiktok/none"]});
+    let answer = publishing.lambda().run(event).await.outcome.response().clone();
+    assert_valid(&schema, &answer, "one with a reader secret, and one that is not there");
+}
+
+#[tokio::test]
+async fn every_step_of_a_rotation_is_answered_as_the_schema_says() {
+    let schema = validator(REPORT);
+    let world = World::start();
+    let function = world.lambda();
+    let token = new_token();
+    for step in RotationStep::ALL {
+        let event = json!({"Step": step.name(), "SecretId": world.secret_id, "ClientRequestToken": token});
+        assert_valid(&schema, function.run(event).await.outcome.response(), step.name());
+    }
 }
 
 #[tokio::test]
@@ -345,16 +366,24 @@ fn the_names_in_the_schema_are_those_of_the_code() {
         values.as_array().expect("a list").iter().map(name).collect()
     };
     let errors = Kind::ALL.map(|kind| kind.name().to_owned()).into();
-    assert_eq!(names(&report["$defs"]["error"]["properties"]["errorType"]["enum"]), errors);
+    assert_eq!(names(&report["$defs"]["errorType"]["enum"]), errors);
     let outcomes = OutcomeKind::ALL.map(|kind| json!(kind).as_str().expect("a name").to_owned()).into();
     assert_eq!(names(&report["$defs"]["outcome"]["properties"]["outcome"]["oneOf"]), outcomes);
+    let steps: BTreeSet<String> = RotationStep::ALL.map(|step| step.name().to_owned()).into();
+    assert_eq!(names(&json_of(EVENT)["$defs"]["rotation"]["properties"]["Step"]["oneOf"]), steps);
+    let rotated = &report["$defs"]["rotated"]["properties"];
+    assert_eq!(names(&rotated["step"]["enum"]), steps);
+    let outcomes = StepOutcome::ALL.map(|outcome| json!(outcome).as_str().expect("a name").to_owned()).into();
+    assert_eq!(names(&rotated["outcome"]["oneOf"]), outcomes);
 }
 
 #[test]
 fn the_readme_names_every_event_outcome_and_error() {
     let readme = include_str!("../../README.md");
     let events = examples().into_iter().map(|(name, _)| format!("events/{name}.json"));
-    let outcomes = OutcomeKind::ALL.iter().map(|kind| format!("`{}`", json!(kind).as_str().expect("a name")));
+    let outcomes = OutcomeKind::ALL.iter().map(|kind| json!(kind));
+    let outcomes = outcomes.chain(StepOutcome::ALL.iter().map(|outcome| json!(outcome)));
+    let outcomes = outcomes.map(|name| format!("`{}`", name.as_str().expect("a name")));
     let errors = Kind::ALL.iter().map(|kind| format!("`{}`", kind.name()));
     for name in events.chain(outcomes).chain(errors) {
         assert!(readme.contains(&name), "{name}");

@@ -28,6 +28,7 @@ fn a_secret_is_all_that_has_to_be_named() {
     assert_eq!(settings.tiktok_api_url.as_str(), "https://business-api.tiktok.com/open_api/v1.3/");
     assert_eq!(settings.min_token_lifetime, Duration::from_hours(12));
     assert_eq!(settings.max_concurrency, 4);
+    assert!(!settings.advertiser_info);
     assert_eq!(settings.metrics_namespace, "TikTokTokenRefresh");
     assert_eq!(settings.function_name, "local");
 }
@@ -39,6 +40,7 @@ fn every_variable_counts() {
         ("TIKTOK_API_URL", "https://proxy.example.com/tiktok/"),
         ("MIN_TOKEN_LIFETIME", "90m"),
         ("MAX_CONCURRENCY", "7"),
+        ("ADVERTISER_INFO", "true"),
         ("METRICS_NAMESPACE", "Ads/TikTok"),
         ("AWS_LAMBDA_FUNCTION_NAME", "refresh-eu"),
     ])
@@ -47,13 +49,14 @@ fn every_variable_counts() {
     assert_eq!(settings.tiktok_api_url.as_str(), "https://proxy.example.com/tiktok/");
     assert_eq!(settings.min_token_lifetime, Duration::from_mins(90));
     assert_eq!(settings.max_concurrency, 7);
+    assert!(settings.advertiser_info);
     assert_eq!(settings.metrics_namespace, "Ads/TikTok");
     assert_eq!(settings.function_name, "refresh-eu");
 }
 
 #[test]
 fn a_variable_that_is_empty_is_one_that_is_not_there() {
-    let names = ["TIKTOK_API_URL", "MIN_TOKEN_LIFETIME", "MAX_CONCURRENCY", "METRICS_NAMESPACE"];
+    let names = ["TIKTOK_API_URL", "MIN_TOKEN_LIFETIME", "MAX_CONCURRENCY", "ADVERTISER_INFO", "METRICS_NAMESPACE"];
     for empty in ["", "  "] {
         let mut variables = names.map(|name| (name, empty)).to_vec();
         variables.push(("SECRET_ID", "tiktok"));
@@ -148,6 +151,17 @@ fn concurrency_is_a_whole_number_from_one() {
 }
 
 #[test]
+fn a_switch_is_on_or_off() {
+    for (text, on) in [("true", true), (" true ", true), ("false", false)] {
+        assert_eq!(with("ADVERTISER_INFO", text).expect("a switch").advertiser_info, on, "{text}");
+    }
+    for text in ["1", "yes", "on", "True", "TRUE"] {
+        let error = with("ADVERTISER_INFO", text).expect_err(text);
+        assert_eq!(error.what(), "ADVERTISER_INFO is neither true nor false.", "{text}");
+    }
+}
+
+#[test]
 fn the_namespace_is_one_that_cloudwatch_takes() {
     let longest = "n".repeat(255);
     for text in ["TikTok", "Tik Tok", "a.b-c_d/e#f:g", "AWSome", &longest] {
@@ -161,11 +175,12 @@ fn the_namespace_is_one_that_cloudwatch_takes() {
 }
 
 /// Every variable wrong at once.
-const WRONG: [(&str, &str); 5] = [
+const WRONG: [(&str, &str); 6] = [
     ("SECRET_ID", " "),
     ("TIKTOK_API_URL", "http://example.com/?token=canary"),
     ("MIN_TOKEN_LIFETIME", "canary"),
     ("MAX_CONCURRENCY", "canary"),
+    ("ADVERTISER_INFO", "canary"),
     ("METRICS_NAMESPACE", "canary!"),
 ];
 

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use proptest::{collection::vec, prelude::*, string::string_regex};
 use secrecy::{ExposeSecret, SecretString};
 use tiktok_token_refresh::document::{
-    Advertiser, Change, Credentials, Document, MAX_BYTES, Provenance, Reduction, TokenFields, field, fit, json_text,
+    Advertiser, AdvertiserInfo, Change, Credentials, Document, MAX_BYTES, Provenance, Reduction, TokenFields, field,
+    fit, json_text,
 };
 
 /// A field as it stands in a body: its name, and the text of its value.
@@ -97,8 +98,13 @@ fn credentials() -> impl Strategy<Value = Vec<Field>> {
 }
 
 fn advertisers() -> impl Strategy<Value = Vec<Advertiser>> {
-    let advertiser = (regex("[1-9][0-9]{0,18}"), proptest::option::of(regex("\\PC{0,60}")));
-    vec(advertiser.prop_map(|(id, name)| Advertiser { id, name }), 0..20)
+    let words = || proptest::option::of(regex("\\PC{0,60}"));
+    let info = (words(), words(), words(), words()).prop_map(|(currency, display_timezone, timezone, status)| {
+        AdvertiserInfo { currency, display_timezone, timezone, status }
+    });
+    let info = proptest::option::of(info).prop_map(Option::unwrap_or_default);
+    let advertiser = (regex("[1-9][0-9]{0,18}"), words(), info);
+    vec(advertiser.prop_map(|(id, name, info)| Advertiser { id, name, info }), 0..20)
 }
 
 /// A change with the tokens of one document and a list, each or both.
@@ -182,7 +188,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..config() })]
 
     #[test]
-    fn what_is_written_always_fits_and_costs_names_and_ids_alone(
+    fn what_is_written_always_fits_and_costs_facts_names_and_ids_alone(
         (fields, few, count, mine) in (credentials(), advertisers(), 0_usize..6_000, 0_usize..60_000)
     ) {
         let list: Vec<Advertiser> = few.iter().cycle().take(count).cloned().collect();
@@ -199,6 +205,11 @@ proptest! {
         let kept: Vec<String> = serde_json::from_str(&text_of(&fitted, field::ADVERTISER_IDS).expect("ids")).expect("ids");
         match reduction {
             None => prop_assert_eq!(written(&fitted), written(&next)),
+            Some(Reduction::WithoutInfo) => {
+                let names = list.into_iter().map(|advertiser| Advertiser::new(advertiser.id, advertiser.name));
+                let left = Credentials::of(&fitted).expect("valid").advertisers;
+                prop_assert_eq!(left, names.collect::<Vec<_>>(), "every name is there");
+            }
             Some(Reduction::ToIds) => prop_assert_eq!(&kept, &ids),
             Some(Reduction::Cut { missing }) => {
                 prop_assert!(ids.starts_with(&kept) && kept.len() + missing == ids.len() && missing > 0);

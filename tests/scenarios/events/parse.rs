@@ -4,9 +4,9 @@ use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 use tiktok_token_refresh::{
-    cycle::{LinkRequest, Trigger, VALIDITY},
+    cycle::{LinkRequest, RotationStep, Trigger, VALIDITY},
     error::Kind,
-    event::{Brought, Event, Refresh},
+    event::{Brought, Event, Refresh, Rotation},
 };
 
 use crate::{
@@ -48,6 +48,12 @@ pub fn examples() -> Vec<(String, Value)> {
     files.map(example).collect()
 }
 
+const TOKEN: &str = "5f0d8b52-6e6f-4d0f-9a1e-2f1a4f6c6f0c";
+
+fn rotation(step: RotationStep) -> Event {
+    Event::Rotation(Rotation { step, secret_id: "tiktok/ads".to_owned(), token: TOKEN.to_owned() })
+}
+
 #[test]
 fn every_example_is_understood_as_what_its_name_says() {
     let examples = examples();
@@ -62,6 +68,10 @@ fn every_example_is_understood_as_what_its_name_says() {
             "status" => Event::Status { secret_ids: vec![] },
             "authorize-url" => link("https://localhost:8080", VALIDITY),
             "exchange" => Event::Exchange { secret_id: None, brought: Brought::RedirectUrl("hidden".into()) },
+            "rotation-create" => rotation(RotationStep::CreateSecret),
+            "rotation-set" => rotation(RotationStep::SetSecret),
+            "rotation-test" => rotation(RotationStep::TestSecret),
+            "rotation-finish" => rotation(RotationStep::FinishSecret),
             other => panic!("{other}: the name says nothing"),
         };
         assert_same(&event, &expected);
@@ -81,6 +91,10 @@ fn options_may_be_combined_where_that_makes_sense() {
             Event::Refresh(Refresh { dry_run: true, secret_ids: ids(), ..at_slot() }),
         ),
         (json!({"action": "status", "secret_ids": ids()}), Event::Status { secret_ids: ids() }),
+        (
+            json!({"Step": "testSecret", "SecretId": "tiktok/ads", "ClientRequestToken": TOKEN, "RotationToken": "x", "New": 1}),
+            rotation(RotationStep::TestSecret),
+        ),
         (
             json!({"action": "authorize_url", "redirect_uri": "https://a.example/b", "valid_for_hours": 24}),
             link("https://a.example/b", Duration::from_hours(24)),
@@ -152,6 +166,19 @@ pub fn mistakes() -> Vec<(Value, &'static str)> {
         (json!({"detail-type": "Scheduled Event"}), "'time'"),
         (json!({"detail-type": "Scheduled Event", "time": "now"}), "'time'"),
         (json!({"detail-type": "Scheduled Event", "time": 1}), "'time'"),
+        (json!({"SecretId": "a", "ClientRequestToken": TOKEN}), "\"ClientRequestToken\""),
+        (json!({"Step": "create_secret", "SecretId": "a", "ClientRequestToken": TOKEN}), "\"create_secret\""),
+        (json!({"Step": "", "SecretId": "a", "ClientRequestToken": TOKEN}), "'Step'"),
+        (json!({"Step": 1, "SecretId": "a", "ClientRequestToken": TOKEN}), "'Step'"),
+        (json!({"Step": "createSecret", "ClientRequestToken": TOKEN}), "'SecretId'"),
+        (json!({"Step": "createSecret", "SecretId": " ", "ClientRequestToken": TOKEN}), "'SecretId'"),
+        (json!({"Step": "createSecret", "SecretId": null, "ClientRequestToken": TOKEN}), "'SecretId'"),
+        (json!({"Step": "createSecret", "SecretId": "a"}), "'ClientRequestToken'"),
+        (json!({"Step": "createSecret", "SecretId": "a", "ClientRequestToken": "short"}), "'ClientRequestToken'"),
+        (
+            json!({"Step": "createSecret", "SecretId": "a", "ClientRequestToken": "x".repeat(65)}),
+            "'ClientRequestToken'",
+        ),
     ]
 }
 

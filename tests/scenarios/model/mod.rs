@@ -7,7 +7,7 @@ use std::{rc::Rc, time::Duration};
 
 use explorer::{Coverage, Port, Scenario, explore};
 use secrecy::SecretString;
-use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, Run, Trigger};
+use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, RotationStep, Run, Trigger};
 use world::{SECRET, Spent, World};
 
 use crate::stand_ins::{
@@ -17,6 +17,7 @@ use crate::stand_ins::{
 
 const APP_ID: &str = "7000000000000000000";
 const APP_SECRET: &str = "app-secret";
+const ROTATION: &str = "00000000-0000-4000-8000-0000000000aa";
 const SLOT: &str = "2026-11-22T03:00:00Z";
 
 /// A secret as a person made it: tokens from a first authorisation, and a field of their own.
@@ -60,11 +61,12 @@ fn run_of(port: &Port) -> Run {
         nonce: format!("{:032x}", port.run),
         deadline: Deadline::at(port.world(|world| world.now) + Duration::from_mins(1)),
         min_token_lifetime: Duration::from_hours(12),
+        advertiser_info: false,
     }
 }
 
 /// The first run exchanges the auth code that a person brings back; all others are scheduled ones.
-fn exchange_or_scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+fn exchange_or_scheduled_run(port: Port) -> Task {
     if port.run > 0 {
         return scheduled_run(port);
     }
@@ -80,17 +82,82 @@ fn exchange_or_scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output 
     })
 }
 
-fn scheduled_run(port: Port) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+/// An invocation of a run that takes several.
+fn invocation_of(port: &Port, invocation: usize, time: Duration) -> Run {
+    Run {
+        nonce: format!("{:031x}{invocation}", 0xf),
+        deadline: Deadline::at(port.world(|world| world.now) + time),
+        ..run_of(port)
+    }
+}
+
+type Task = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+fn scheduled_run(port: Port) -> Task {
+    let run = run_of(&port);
+    run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
+}
+
+fn run_that_looks_advertisers_up(port: Port) -> Task {
+    let run = Run { advertiser_info: true, ..run_of(&port) };
+    run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
+}
+
+fn run_with(port: Port, run: Run, trigger: Trigger) -> Task {
     Box::pin(async move {
-        let run = run_of(&port);
         let cycle = Cycle::new(&port, &port, &port, &run, SECRET);
-        let slot = SLOT.parse().expect("a time");
-        let ending = match cycle.refresh(Trigger::Slot(slot)).await {
+        let ending = match cycle.refresh(trigger).await {
             Ok(outcome) => outcome.outcome.name().to_owned(),
             Err(error) => error.kind().name().to_owned(),
         };
         port.world(|world| world.endings.push((port.run, ending)));
     })
+}
+
+/// The first run is a rotation: each step an invocation of its own, and the last only if the first ended well.
+fn rotation_beside_runs(port: Port) -> Task {
+    match port.run {
+        0 => {}
+        1 => return scheduled_run(port),
+        // The slot may be served: what died after it is made good by the hourly top-up.
+        _ => {
+            let run = run_of(&port);
+            return run_with(port, run, Trigger::IfNeeded);
+        }
+    }
+    Box::pin(async move {
+        let mut ending = String::new();
+        for (invocation, step) in [RotationStep::CreateSecret, RotationStep::FinishSecret].into_iter().enumerate() {
+            // Enough to redeem, and to look once more whether another run is done.
+            let run = invocation_of(&port, invocation, Duration::from_secs(18));
+            let (rotated, _) = Cycle::rotate(&port, &port, &port, &run, SECRET, step, ROTATION).await;
+            ending = match &rotated {
+                Ok(rotated) => format!("{} {:?}", step.name(), rotated.outcome),
+                Err(error) => error.kind().name().to_owned(),
+            };
+            if rotated.is_err() {
+                break;
+            }
+        }
+        port.world(|world| world.endings.push((port.run, ending)));
+    })
+}
+
+/// Secrets Manager has begun a rotation.
+fn rotation(spec: GrantSpec) -> Scenario {
+    let at_each_step = match spec.renewal {
+        Renewal::SameRefreshToken => at_each_step_of_two_refreshes,
+        _ => at_each_step,
+    };
+    let mut world = world(spec);
+    world.secrets.begin_rotation(SECRET, ROTATION);
+    Scenario {
+        world,
+        at_each_step,
+        start: Rc::new(rotation_beside_runs),
+        at_the_end: at_the_end_of_a_rotation,
+        ..scenario(not_rotating())
+    }
 }
 
 fn scenario(spec: GrantSpec) -> Scenario {
@@ -105,25 +172,49 @@ fn scenario(spec: GrantSpec) -> Scenario {
     }
 }
 
+/// A rotation and a slot may be two refreshes. Where TikTok goes on with the same refresh token, the second one redeems it
+/// again: not before the first one's answer is stored.
+fn at_each_step_of_two_refreshes(world: &World) {
+    complete_at_each_step(world);
+    assert_redeemed_again(world, |earlier| earlier.lost || earlier.staged);
+}
+
 /// What holds at every moment.
 fn at_each_step(world: &World) {
-    let token = world.field("access_token").expect("AWSCURRENT is a complete document");
-    let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
-    assert_eq!(world.field("mine").as_deref(), Some("kept"), "a person's field survives");
-    assert!(!refresh_token.is_empty());
-    let was_issued_by_a_redeem = world.spent.iter().any(|spent| spent.access_token == token);
-    assert!(!(was_issued_by_a_redeem && world.rejected.contains(&token)), "a rejected token is not promoted");
+    complete_at_each_step(world);
+    assert!(world.field("refresh_token").is_some_and(|token| !token.is_empty()), "AWSCURRENT is a complete document");
+    assert_redeemed_again(world, |earlier| earlier.lost);
+}
+
+fn assert_redeemed_again(world: &World, may_be: impl Fn(&Spent) -> bool) {
     for (index, spent) in world.spent.iter().enumerate() {
         let again = world.spent[..index].iter().find(|earlier| earlier.refresh_token == spent.refresh_token);
-        assert!(
-            again.is_none_or(|earlier| earlier.lost),
-            "a refresh token was redeemed again although its answer was not lost"
-        );
+        assert!(again.is_none_or(&may_be), "a refresh token was redeemed again although its answer was not lost");
     }
 }
 
 /// What holds when everything is over.
 fn at_the_end(world: &World) {
+    usable_at_the_end(world);
+    let token = world.field("access_token").expect("AWSCURRENT is a complete document");
+    if world.pasted.is_none() && world.tiktok.is_alive(&token) {
+        let answered = world.spent.iter().filter(|spent| !spent.lost).count();
+        assert_eq!(answered, 1, "one slot is one redeem: {:?}", world.endings);
+    }
+}
+
+/// A rotation and a slot are two refreshes, unless one sees that the other came first.
+fn at_the_end_of_a_rotation(world: &World) {
+    usable_at_the_end(world);
+    if let Some((_, ending)) = world.endings.iter().find(|(_, ending)| ending.starts_with("finishSecret")) {
+        let holder = |label| world.secrets.labelled(SECRET, label).map(|version| version.id);
+        let is_left =
+            holder("AWSPENDING").as_deref() == Some(ROTATION) && holder("AWSCURRENT").as_deref() != Some(ROTATION);
+        assert!(!is_left, "AWSPENDING keeps the next rotation from beginning: {ending}");
+    }
+}
+
+fn usable_at_the_end(world: &World) {
     let token = world.field("access_token").expect("AWSCURRENT is a complete document");
     let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
     let lost = world.spent.iter().any(|spent| spent.lost);
@@ -139,10 +230,6 @@ fn at_the_end(world: &World) {
     if let Some(grant) = world.pasted {
         let (_, newest) = world.tiktok.newest(grant);
         assert_eq!(newest.as_deref(), Some(refresh_token.as_str()), "the tokens that the person pasted in count");
-    }
-    if world.pasted.is_none() {
-        let answered = world.spent.iter().filter(|spent| !spent.lost).count();
-        assert_eq!(answered, 1, "one slot is one redeem: {:?}", world.endings);
     }
 }
 
@@ -209,6 +296,10 @@ fn put_by_hand(world: &mut World, body: &serde_json::Value) {
 
 fn the_note_is_there(world: &World) {
     at_the_end(world);
+    the_note_is_kept(world);
+}
+
+fn the_note_is_kept(world: &World) {
     let is_written = world.secrets.versions(SECRET).iter().any(|version| version.id.ends_with("00000e"));
     assert!(!is_written || world.field("note").is_some(), "a person's edit is never overwritten");
 }
@@ -249,6 +340,13 @@ fn one_run_and_its_successors_survive_three_crashes_anywhere() {
 }
 
 #[test]
+fn looking_advertisers_up_breaks_no_promise_of_two_runs_or_of_one_that_crashes() {
+    let looking = Scenario { start: Rc::new(run_that_looks_advertisers_up), ..scenario(rotating()) };
+    told("looking up", &explore(&looking));
+    told("looking up and crashes", &explore(&Scenario { together: 1, crashes: 2, ..looking }));
+}
+
+#[test]
 fn a_field_that_a_person_adds_at_any_moment_of_two_runs_is_kept() {
     let edited = Scenario { person: Some(person_adds_a_field), at_the_end: the_note_is_there, ..scenario(rotating()) };
     told("edit", &explore(&edited));
@@ -260,6 +358,43 @@ fn tokens_that_a_person_pastes_in_at_any_moment_of_two_runs_win() {
     let pasted = Scenario { person: Some(person_authorises_again), ..scenario(rotating()) };
     told("new grant", &explore(&pasted));
     told("new grant and crash", &explore(&Scenario { together: 1, crashes: 1, ..pasted }));
+}
+
+#[test]
+fn a_rotation_and_a_run_in_every_interleaving_redeem_no_refresh_token_twice() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&rotation(spec)));
+    }
+}
+
+#[test]
+fn a_rotation_that_crashes_anywhere_is_finished_by_the_next_run() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&Scenario { together: 1, crashes: 2, ..rotation(spec) }));
+    }
+}
+
+#[test]
+fn a_rotation_and_a_run_of_which_one_crashes_anywhere_end_with_working_tokens_after_the_next() {
+    told("rotating", &explore(&Scenario { crashes: 1, ..rotation(rotating()) }));
+}
+
+#[test]
+fn what_a_person_writes_at_any_moment_of_a_rotation_is_kept() {
+    let edited = |world: &World| {
+        at_the_end_of_a_rotation(world);
+        the_note_is_kept(world);
+    };
+    let edit = Scenario {
+        together: 1,
+        crashes: 1,
+        person: Some(person_adds_a_field),
+        at_the_end: edited,
+        ..rotation(rotating())
+    };
+    told("edit", &explore(&edit));
+    let paste = Scenario { together: 1, crashes: 1, person: Some(person_authorises_again), ..rotation(rotating()) };
+    told("new grant", &explore(&paste));
 }
 
 #[test]

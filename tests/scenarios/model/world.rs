@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tiktok_token_refresh::{
     cycle::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which},
-    document::{Advertiser, App, Flow},
+    document::{Advertiser, AdvertiserInfo, App, Flow},
     error::{Error, Kind},
 };
 
@@ -149,11 +149,25 @@ impl Store for Port {
     }
 
     async fn promote(&self, _: &str, to: &str, from: &str) -> Result<Moved, Error> {
+        self.move_label("AWSCURRENT", to, from).await
+    }
+
+    async fn move_pending(&self, _: &str, to: &str, from: &str) -> Result<Moved, Error> {
+        self.move_label("AWSPENDING", to, from).await
+    }
+}
+
+impl Port {
+    async fn move_label(&self, label: &str, to: &str, from: &str) -> Result<Moved, Error> {
         let swap = |world: &mut World| {
-            let answer = world.secrets.update_secret_version_stage(SECRET, "AWSCURRENT", Some(to), Some(from));
+            let answer = world.secrets.update_secret_version_stage(SECRET, label, Some(to), Some(from));
+            let token = world.field("access_token").unwrap_or_default();
+            let was_redeemed = world.spent.iter().any(|spent| spent.access_token == token);
+            let is_rejected = was_redeemed && world.rejected.contains(&token);
+            assert!(!(answer.is_ok() && label == "AWSCURRENT" && is_rejected), "a rejected token is not promoted");
             answer.map(|_| ()).map_err(|error| error.exception)
         };
-        match self.request(format!("promote {to} from {from}"), swap).await {
+        match self.request(format!("move {label} to {to} from {from}"), swap).await {
             Ok(()) => Ok(Moved::Moved),
             Err(Exception::InvalidParameter) => Ok(Moved::Conflict),
             Err(other) => Err(unexpected(other)),
@@ -240,7 +254,20 @@ impl TikTok for Port {
             list
         };
         let list = self.request(format!("list with {:x}", hash(token)), list).await.map_err(rejection)?;
-        Ok(list.into_iter().map(|entry| Advertiser { id: entry.id, name: Some(entry.name) }).collect())
+        Ok(list.into_iter().map(|entry| Advertiser::new(entry.id, Some(entry.name))).collect())
+    }
+
+    async fn advertiser_info(&self, access_token: &SecretString, ids: &[&str]) -> Result<Vec<Advertiser>, Error> {
+        let token = access_token.expose_secret();
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let look_up = |world: &mut World| {
+            let is_in_danger = |spent: &Spent| spent.access_token == token && !spent.staged;
+            assert!(!world.spent.iter().any(is_in_danger), "nobody looks up advertisers while a token can be lost");
+            world.tiktok.advertiser_info(token, &ids)
+        };
+        let list = self.request(format!("look up with {:x}", hash(token)), look_up).await.map_err(rejection)?;
+        let info = AdvertiserInfo { currency: Some("EUR".to_owned()), ..AdvertiserInfo::default() };
+        Ok(list.into_iter().map(|entry| Advertiser { id: entry.id, name: None, info: info.clone() }).collect())
     }
 }
 

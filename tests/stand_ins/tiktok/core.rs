@@ -124,9 +124,11 @@ impl TikTok {
         apps.for_each(|app| app.redirects.push(redirect_uri.to_owned()));
     }
 
-    /// Whether the app exists and this is one of its redirect URLs, to the letter.
+    /// Whether the app exists and this is one of its redirect URLs, to the letter. An app that has none takes any, so that
+    /// whoever tries the function by hand need not register one.
     pub fn takes_redirect(&self, app_id: &str, redirect_uri: &str) -> bool {
-        self.apps.iter().any(|app| app.id == app_id && app.redirects.iter().any(|known| known == redirect_uri))
+        let takes = |app: &App| app.redirects.is_empty() || app.redirects.iter().any(|known| known == redirect_uri);
+        self.apps.iter().any(|app| app.id == app_id && takes(app))
     }
 
     /// A person consents, and the first tokens are handed out without an auth code.

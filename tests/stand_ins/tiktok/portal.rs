@@ -25,11 +25,11 @@ pub(super) fn answer(core: &mut TikTok, method: &Method, path: &str, query: &str
     let query = parse_query(query);
     let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
     let (app_id, redirect_uri) = (text("app_id"), text("redirect_uri"));
-    if !core.takes_redirect(app_id, redirect_uri) {
+    let Some(target) = Url::parse(redirect_uri).ok().filter(|_| core.takes_redirect(app_id, redirect_uri)) else {
         let body = "<h1>Something is wrong</h1><p>The app does not exist, or the redirect URL is not one of it.</p>";
         return Some(page(StatusCode::BAD_REQUEST, body));
-    }
-    Some(if path == AUTH { consent(core, &query) } else { decision(core, &query) })
+    };
+    Some(if path == AUTH { consent(core, &query) } else { decision(core, &query, target) })
 }
 
 fn consent(core: &TikTok, query: &BTreeMap<String, String>) -> Answer {
@@ -47,9 +47,8 @@ fn consent(core: &TikTok, query: &BTreeMap<String, String>) -> Answer {
     page(StatusCode::OK, &body)
 }
 
-fn decision(core: &mut TikTok, query: &BTreeMap<String, String>) -> Answer {
+fn decision(core: &mut TikTok, query: &BTreeMap<String, String>, mut target: Url) -> Answer {
     let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
-    let mut target = Url::parse(text("redirect_uri")).expect("a registered redirect URL is a URL");
     let choice = text("choice").parse::<usize>().ok().and_then(|number| core.choices.get(number).cloned());
     match choice.filter(|_| text("decision") == "allow") {
         Some((_, grant)) => {

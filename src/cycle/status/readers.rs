@@ -1,0 +1,92 @@
+use secrecy::ExposeSecret;
+use serde::Serialize;
+
+use super::super::{
+    Clock, Cycle, Label, Store, TikTok, Which, attempts::Request, publish::is_itself, read::Snapshot, trace::Step,
+};
+use crate::{
+    document::{App, Format, Publication, project, publications},
+    error::Error,
+};
+
+/// A reader secret, as a person needs to see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReaderStatus {
+    pub secret_id: String,
+    pub format: Format,
+    pub state: ReaderState,
+}
+
+/// What a reader secret holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReaderState {
+    /// What AWSCURRENT of the credentials secret holds.
+    UpToDate,
+    /// Something else.
+    OutOfDate,
+    /// Nothing, or the secret does not exist: reading cannot tell which.
+    Empty,
+    /// It, or the app's credentials that belong into it, could not be read.
+    Unknown,
+}
+
+impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// Looks whether the app's credentials are where they should be, and what each reader secret holds. Warns of what a
+    /// run would have to put right, or would fail on.
+    pub(super) async fn look_at_readers(&self, snapshot: &Snapshot) -> (Vec<ReaderStatus>, Vec<String>) {
+        let (mut seen, mut warnings) = (Vec::new(), Vec::new());
+        let app = self.app(&snapshot.current).await;
+        warnings.extend(app.as_ref().err().map(Error::to_string));
+        let readers = publications(&snapshot.current.document).unwrap_or_else(|error| {
+            warnings.push(error.to_string());
+            Vec::new()
+        });
+        for reader in readers {
+            let state = self.look_at_reader(snapshot, &reader, app.as_ref().ok()).await;
+            let Publication { secret_id, format, .. } = reader;
+            let (state, warning) = state.map_or_else(
+                |error| (ReaderState::Unknown, Some(format!("The reader secret '{secret_id}': {error}"))),
+                |state| (state, state.warning(&secret_id)),
+            );
+            warnings.extend(warning);
+            seen.push(ReaderStatus { secret_id, format, state });
+        }
+        (seen, warnings)
+    }
+
+    async fn look_at_reader(
+        &self,
+        snapshot: &Snapshot,
+        reader: &Publication,
+        app: Option<&App>,
+    ) -> Result<ReaderState, Error> {
+        // Once: the picture is worth more than this part of it.
+        let read = self.store.get(&reader.secret_id, Which::Label(Label::Current));
+        let Some(stored) = self.once(Request::store(Step::Read), read).await? else { return Ok(ReaderState::Empty) };
+        if stored.arn == snapshot.arn {
+            return Err(is_itself());
+        }
+        if reader.format.needs_app() && app.is_none() {
+            return Ok(ReaderState::Unknown);
+        }
+        let current = &snapshot.current;
+        let expected = project(reader, &current.document, &current.credentials, app);
+        let is_equal = stored.body.expose_secret() == expected.expose_secret();
+        Ok(if is_equal { ReaderState::UpToDate } else { ReaderState::OutOfDate })
+    }
+}
+
+impl ReaderState {
+    fn warning(self, secret: &str) -> Option<String> {
+        match self {
+            Self::UpToDate | Self::Unknown => None,
+            Self::OutOfDate => Some(format!(
+                "The reader secret '{secret}' holds something else than it should: the next run writes it."
+            )),
+            Self::Empty => Some(format!(
+                "The reader secret '{secret}' has no value, or does not exist: the next run fills it if it is there."
+            )),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Times and lengths of time as people say them, and the sentence that they read first.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::document::{Credentials, Flow, whole_seconds};
+
+/// The essence of a secret, in one sentence.
+pub fn summary(credentials: &Credentials, now: Timestamp) -> String {
+    if credentials.access_token.is_none() && credentials.refresh_token.is_none() {
+        return "Not authorised yet.".to_owned();
+    }
+    let parts = [Some(access_token(credentials, now)), Some(advertisers(credentials)), grant(credentials, now)];
+    format!("{}.", parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
+}
+
+fn access_token(credentials: &Credentials, now: Timestamp) -> String {
+    match credentials.access_token_expires_at {
+        _ if credentials.access_token.is_none() => "Has no access token before the next refresh".to_owned(),
+        Some(end) if end <= now => format!("Expired at {} ({} ago)", minute(end), about(now.duration_since(end))),
+        Some(end) => format!("Works until {} (in {})", minute(end), about(end.duration_since(now))),
+        None if credentials.flow == Flow::LongTerm => "Works until the advertiser withdraws it".to_owned(),
+        None if credentials.origin.is_none() => {
+            "Holds tokens that were put in by hand and not refreshed yet".to_owned()
+        }
+        None => "Holds an access token that TikTok gave no lifetime".to_owned(),
+    }
+}
+
+fn advertisers(credentials: &Credentials) -> String {
+    let count = match credentials.advertisers.len() {
+        0 => "no advertisers".to_owned(),
+        1 => "1 advertiser".to_owned(),
+        count => format!("{count} advertisers"),
+    };
+    match credentials.advertisers_fetched_at {
+        Some(at) => format!("{count} as of {}", minute(at)),
+        None => "the advertisers are not listed yet".to_owned(),
+    }
+}
+
+/// When a person has to authorise the app again; nothing for a grant that has no end.
+fn grant(credentials: &Credentials, now: Timestamp) -> Option<String> {
+    match credentials.refresh_token_expires_at {
+        _ if credentials.flow == Flow::LongTerm => None,
+        Some(end) if end <= now => {
+            Some(format!("the grant ended {} ({} ago)", day(end), about(now.duration_since(end))))
+        }
+        Some(end) => Some(format!("the grant ends {} (in {})", day(end), about(end.duration_since(now)))),
+        None => Some("when the grant ends is not known".to_owned()),
+    }
+}
+
+/// A time to the minute: `2026-11-23T03:00Z`.
+pub fn minute(time: Timestamp) -> String {
+    let text = whole_seconds(time).to_string();
+    text.get(.."2026-11-23T03:00".len()).map(|minute| format!("{minute}Z")).unwrap_or(text)
+}
+
+/// The day of a time: `2026-11-23`.
+pub fn day(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.get(.."2026-11-23".len()).map(str::to_owned).unwrap_or(text)
+}
+
+/// A length of time in the largest unit of which there are at least two, rounded down.
+pub fn about(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    match (seconds / 86_400, seconds / 3_600, seconds / 60) {
+        (days @ 2.., ..) => format!("{days} days"),
+        (_, hours @ 2.., _) => format!("{hours} h"),
+        (.., minutes @ 2..) => format!("{minutes} min"),
+        _ => format!("{seconds} s"),
+    }
+}

@@ -1,0 +1,119 @@
+//! The process dies before or after any request of any step.
+
+use tiktok_token_refresh::cycle::RotationStep;
+
+use super::{Rotation, every_kind_of_grant};
+use crate::{
+    stand_ins::{Fault, GrantSpec, Outcome, When, World, tiktok::Renewal},
+    support::{assert_failed, outcome, scheduled, strict},
+};
+
+/// Who comes after a step that died.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// Secrets Manager, with the same step.
+    Repetition,
+    /// The schedule, and then Secrets Manager.
+    Schedule,
+}
+
+struct Case {
+    spec: GrantSpec,
+    redeems: usize,
+    step: RotationStep,
+    next: Next,
+}
+
+impl Case {
+    /// Kills the step at its k-th request; none if it has fewer.
+    async fn survive(&self, k: u64, fault: Fault) -> Option<()> {
+        let world = World::with(self.spec.clone());
+        let rotation = Rotation::begin(&world);
+        for step in RotationStep::ALL.into_iter().take_while(|step| *step != self.step) {
+            rotation.step(step).await;
+        }
+        world.faults.reset();
+        world.faults.at(When::request(k), fault);
+        let crashed = rotation.call(self.step).await;
+        if world.faults.unfired() > 0 {
+            return None;
+        }
+        // Killed after its last request, a step may have answered already.
+        let at = format!("{:?} {k}: {}", self.next, world.faults.journal());
+        assert!(matches!(crashed.outcome, Outcome::Crashed(_) | Outcome::Response(_)), "{at}");
+        world.faults.clear();
+        world.let_the_claim_expire().await;
+        if matches!(self.next, Next::Schedule) {
+            world.lambda().run(scheduled()).await;
+        }
+        let created = rotation.call(RotationStep::CreateSecret).await;
+        let staged = world
+            .faults
+            .journal()
+            .of("PutSecretValue")
+            .filter(|put| put.applied && put.detail.contains("AWSPENDING") && !put.detail.contains(&rotation.token))
+            .count();
+        let rotates = matches!(self.spec.renewal, Renewal::Rotating { .. });
+        if rotates && self.step == RotationStep::CreateSecret && !world.tiktok.core().refused_redeems().is_empty() {
+            // The window between TikTok's answer and its write. Nobody may take it for success, or blame the grant.
+            assert_eq!(staged, 0, "{at}");
+            assert_failed(&created, "ReauthorizationRequired", &["was lost"]);
+            return Some(());
+        }
+        for step in RotationStep::ALL.into_iter().skip(1) {
+            let ending = outcome(&rotation.call(step).await);
+            assert!(
+                ["nothing_to_set", "works", "not_tested", "promoted", "fresh"].contains(&ending.as_str()),
+                "{ending}: {at}"
+            );
+        }
+        world.assert_usable();
+        rotation.assert_is_over();
+        assert_eq!(world.tiktok.core().refused_redeems().len(), 0, "{at}");
+        let redeemed = world.redeemed();
+        if self.step == RotationStep::CreateSecret {
+            match self.next {
+                // One answer may die between TikTok and its write.
+                Next::Repetition => assert!(redeemed <= self.redeems + 1 && redeemed <= staged + 1, "{at}"),
+                // The run before has left no trace of itself in AWSPENDING, so the rotation redeems the next pair.
+                Next::Schedule => assert!(redeemed <= 2 * self.redeems + 1, "{at}"),
+            }
+        } else {
+            assert_eq!(redeemed, self.redeems, "{at}");
+        }
+        Some(())
+    }
+
+    async fn survive_everything(self) -> usize {
+        let mut crashes = 0;
+        for k in 1.. {
+            let (before, after) = (self.survive(k, Fault::KillBefore).await, self.survive(k, Fault::KillAfter).await);
+            if before.is_none() {
+                break;
+            }
+            crashes += 1 + usize::from(after.is_some());
+        }
+        crashes
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_dies_anywhere_is_made_good_by_its_repetition_or_by_the_schedule() {
+    if strict(World::empty()).is_none() {
+        return;
+    }
+    let mut runs = Vec::new();
+    for (_, spec, redeems) in every_kind_of_grant() {
+        for step in [RotationStep::CreateSecret, RotationStep::TestSecret, RotationStep::FinishSecret] {
+            for next in [Next::Repetition, Next::Schedule] {
+                let case = Case { spec: spec.clone(), redeems, step, next };
+                runs.push(tokio::spawn(case.survive_everything()));
+            }
+        }
+    }
+    let mut crashes = 0;
+    for run in runs {
+        crashes += run.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    }
+    assert!(crashes > 100, "only {crashes} crashes were tried");
+}
