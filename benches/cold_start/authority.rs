@@ -4,7 +4,7 @@
 //! measures a copy of the very binary that would be deployed, in which the public key of one root, 256 bytes, is
 //! replaced by the benchmark's own. Everything else, and so every size and every count, is production's.
 
-use std::{error::Error, fs, path::Path, process::Command, sync::Arc};
+use std::{error::Error, fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256,
@@ -73,8 +73,9 @@ impl Authority {
             return Err(format!("the root's key is {} times in {}, not once", places.len(), binary.display()).into());
         };
         content[place..place + MODULUS].copy_from_slice(&self.modulus);
-        fs::copy(binary, copy)?; // For its permissions.
-        Ok(fs::write(copy, content)?)
+        fs::write(copy, content)?;
+        // What was unpacked from a zip file may have lost its permissions.
+        Ok(fs::set_permissions(copy, fs::Permissions::from_mode(0o755))?)
     }
 }
 

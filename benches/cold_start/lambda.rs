@@ -98,7 +98,7 @@ impl Sandbox {
         let started = Instant::now();
         let poll = self.next.take().ok_or("the function did not ask for an event")?;
         poll.send(answer).map_err(|_| "the function has gone away")?;
-        let ended = match self.moments.recv_timeout(PATIENCE)? {
+        let ended = match self.moment()? {
             Moment::Ended(at, outcome) => outcome.map(|()| at)?,
             Moment::Polled(..) => return Err("the function asked for another event without an answer".into()),
         };
@@ -124,8 +124,23 @@ impl Sandbox {
         Ok(())
     }
 
+    /// What the process does next, unless it ends.
+    fn moment(&mut self) -> Result<Moment, Box<dyn Error>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.moments.recv_timeout(Duration::from_millis(100)) {
+                Ok(moment) => return Ok(moment),
+                Err(_) if Instant::now() > until => return Err("the function takes too long".into()),
+                Err(_) => {}
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("the function has ended: {status}").into());
+            }
+        }
+    }
+
     fn wait_for_poll(&mut self) -> Result<Instant, Box<dyn Error>> {
-        match self.moments.recv_timeout(PATIENCE)? {
+        match self.moment()? {
             Moment::Polled(at, next) => {
                 self.next = Some(next);
                 Ok(at)
