@@ -1,8 +1,8 @@
 //! One way to repeat a request: backoff and jitter, within the deadline.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 use super::{Clock, Cycle, Store, TikTok, trace::Step};
 use crate::error::{Class, Error, Kind};
@@ -85,20 +85,29 @@ impl Request {
     }
 }
 
-/// Waits between attempts, without end: the deadline ends them.
-pub(super) fn waits(class: Class) -> impl Iterator<Item = Duration> {
-    // Throttled: TikTok counts by the second and by the minute, so short waits only feed the limit.
-    let (min, max) = match class {
-        Class::Throttled => (Duration::from_secs(2), Duration::from_mins(1)),
-        Class::Transient | Class::Permanent => (Duration::from_millis(200), Duration::from_secs(5)),
-    };
-    ExponentialBuilder::default()
-        .with_min_delay(min)
-        .with_max_delay(max)
-        .with_factor(2.0)
-        .with_jitter()
-        .without_max_times()
-        .build()
+/// What failed attempts leave to the next one.
+#[derive(Debug, Default)]
+struct Failures {
+    /// Whether one of them may have been carried out.
+    lost_answer: bool,
+    transient: Option<ExponentialBackoff>,
+    throttled: Option<ExponentialBackoff>,
+}
+
+impl Failures {
+    /// How long to wait now. The waits never end: the deadline does.
+    fn next_wait(&mut self, class: Class) -> Duration {
+        // Throttled: TikTok counts by the second and by the minute, so short waits only feed the limit.
+        let (waits, min, max) = match class {
+            Class::Throttled => (&mut self.throttled, Duration::from_secs(2), Duration::from_mins(1)),
+            Class::Transient | Class::Permanent => {
+                (&mut self.transient, Duration::from_millis(200), Duration::from_secs(5))
+            }
+        };
+        let builder = ExponentialBuilder::default().with_min_delay(min).with_max_delay(max).with_factor(2.0);
+        let waits = waits.get_or_insert_with(|| builder.with_jitter().without_max_times().build());
+        waits.next().unwrap_or(max)
+    }
 }
 
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
@@ -108,30 +117,40 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         request: Request,
         operation: impl Fn() -> F,
     ) -> Result<R, Error> {
-        let mut waits_of = (waits(Class::Transient), waits(Class::Throttled));
-        let mut lost_answer = false;
         let mut limit = self.time_for(request)?;
+        let mut failures = Failures::default();
         loop {
             let answer = self.clock.timeout(limit, operation()).await;
-            let error = match answer.unwrap_or_else(|| Err(request.took_too_long(limit))) {
+            match answer.unwrap_or_else(|| Err(request.took_too_long(limit))) {
                 Ok(result) => return Ok(result),
-                Err(error) => error,
-            };
-            lost_answer |= error.lost_answer();
-            let error = if lost_answer { error.with_lost_answer() } else { error };
+                Err(error) => limit = self.wait_after(request, &mut failures, error).await?,
+            }
+        }
+    }
+
+    /// Waits for another attempt, and says how long it may take; the error if there is to be none.
+    ///
+    /// Apart, and on the heap, because all requests share it: the loop around it is compiled for each kind of answer.
+    fn wait_after<'f>(
+        &'f self,
+        request: Request,
+        failures: &'f mut Failures,
+        error: Error,
+    ) -> Pin<Box<dyn Future<Output = Result<Duration, Error>> + 'f>> {
+        Box::pin(async move {
+            failures.lost_answer |= error.lost_answer();
+            let error = if failures.lost_answer { error.with_lost_answer() } else { error };
             if !request.repeats(&error) {
                 return Err(error);
             }
-            let throttled = error.kind().class() == Class::Throttled;
-            let wait = if throttled { waits_of.1.next() } else { waits_of.0.next() }.unwrap_or_default();
+            let wait = failures.next_wait(error.kind().class());
             if self.remaining() < wait + request.least + request.reserve {
                 return Err(error);
             }
             tracing::debug!(step = %request.step, error = error.what(), wait_seconds = wait.as_secs_f32(), "trying again");
             self.clock.sleep(wait).await;
-            let Some(next) = self.room_for(request) else { return Err(error) };
-            limit = next;
-        }
+            self.room_for(request).ok_or(error)
+        })
     }
 
     /// Makes a request once, and gives up when it takes longer than an attempt may.

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use tiktok_token_refresh::cycle::Label;
 use url::Url;
 
@@ -248,6 +250,39 @@ fn lasting(said: &str) -> String {
     let mut said: Value = serde_json::from_slice(&BASE64.decode(said).expect("base64")).expect("JSON");
     said[3] = json!(said[3].as_i64().expect("a time") + 3_600);
     BASE64.encode(said.to_string())
+}
+
+#[tokio::test]
+async fn a_link_whose_time_is_over_is_refused_and_one_that_is_still_good_is_not() {
+    let world = World::empty();
+    let arn = world.create_secret(&world.secret_id, &json!({"app_id": APP_ID, "secret": APP_SECRET}));
+    let function = world.lambda();
+    let mut event = authorize_url();
+    event["valid_for_hours"] = json!(24);
+    let link = link(&function, event).await;
+    let state = parameter(&link, "state").expect("a state");
+    let address = consent(&world, &link, GrantSpec::default());
+    let (said, _) = state.split_once('.').expect("two parts");
+    let mut said: Value = serde_json::from_slice(&BASE64.decode(said).expect("base64")).expect("JSON");
+    let now = jiff::Timestamp::now().as_second();
+    let left = said[3].as_i64().expect("a time") - now;
+    assert!((86_300..=86_400).contains(&left), "as long as the event asked for: {left} s");
+
+    said[3] = json!(now - 1);
+    let over = address.replace(&state, &signed(&said, &arn));
+    assert_failed(&function.run(exchange(&over)).await, "InvalidEvent", &["expired at", "authorize_url"]);
+    assert_eq!(world.faults.journal().count("oauth2/access_token"), 0);
+    said[3] = json!(now + 60);
+    let good = address.replace(&state, &signed(&said, &arn));
+    assert_eq!(outcome(&function.run(exchange(&good)).await), "authorized", "this test signs as the function does");
+}
+
+/// A state that says this, with the app's own signature.
+fn signed(said: &Value, arn: &str) -> String {
+    let said = BASE64.encode(said.to_string());
+    let mut mac = Hmac::<Sha256>::new_from_slice(APP_SECRET.as_bytes()).expect("a key");
+    mac.update(format!("tiktok-token-refresh authorize_url 1\n{arn}\n{said}").as_bytes());
+    format!("{said}.{}", BASE64.encode(mac.finalize().into_bytes()))
 }
 
 #[tokio::test]
