@@ -162,15 +162,24 @@ async fn what_a_dead_run_has_staged_is_rotated_and_not_redeemed_again() {
     world.assert_usable();
 }
 
+fn never_authorised() -> World {
+    World::with_document(GrantSpec::default(), |document| {
+        document["access_token"] = json!("");
+        document["refresh_token"] = json!("");
+    })
+}
+
 #[tokio::test]
 async fn a_rotation_that_meets_an_authorisation_that_was_not_brought_to_its_end_takes_up_its_tokens() {
     for (old, new, flow) in [
-        (GrantSpec::default(), GrantSpec::default(), "business"),
-        (GrantSpec::default(), GrantSpec::long_term(), "long_term"),
-        (GrantSpec::long_term(), GrantSpec::default(), "business"),
-        (GrantSpec::long_term(), GrantSpec::long_term(), "long_term"),
+        (Some(GrantSpec::default()), GrantSpec::default(), "business"),
+        (Some(GrantSpec::default()), GrantSpec::long_term(), "long_term"),
+        (Some(GrantSpec::long_term()), GrantSpec::default(), "business"),
+        (Some(GrantSpec::long_term()), GrantSpec::long_term(), "long_term"),
+        (None, GrantSpec::default(), "business"),
+        (None, GrantSpec::long_term(), "long_term"),
     ] {
-        let Some(world) = strict(World::with(old)) else { return };
+        let Some(world) = strict(old.map_or_else(never_authorised, World::with)) else { return };
         let code = world.tiktok.core().authorize_by_code(APP_ID, new, Duration::from_hours(1));
         world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
         world.lambda().run(json!({"action": "exchange", "auth_code": code})).await;

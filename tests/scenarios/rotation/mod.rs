@@ -132,9 +132,10 @@ async fn every_step_may_be_repeated() {
 
 #[tokio::test]
 async fn reads_that_lag_behind_writes_do_not_make_a_rotation_fail() {
-    for read_lag in 1..=6 {
+    for (read_lag, promote_clears_pending) in (1..=6).flat_map(|lag| [(lag, true), (lag, false)]) {
         let Some(world) = strict(World::start()) else { return };
-        world.secrets_manager.core().semantics = Semantics { read_lag, ..Semantics::default() };
+        let semantics = Semantics { promote_clears_pending, read_lag, ..Semantics::default() };
+        world.secrets_manager.core().semantics = semantics;
         let rotation = Rotation::begin(&world);
         let outcomes = rotation.steps().await;
         assert!(["promoted", "fresh"].contains(&outcomes[3].as_str()), "{read_lag}: {outcomes:?}");
