@@ -4,6 +4,7 @@ from .tools import TEMPLATE, accept, offline, run
 
 ACCEPTED = {
     ("WS1004", "Function"): "FunctionLogGroup is its log group; the rule looks for one named after the function.",
+    ("WS1002", "Function.Alias"): "The page and rotation both call it, each if it is asked for, under its own permission.",
     ("ES6000", "DeliveryDeadLetterQueue"): "It is a dead-letter queue itself, and nothing consumes it.",
     ("ES6000", "ExecutionFailureQueue"): "It is where failures end, and nothing consumes it.",
     ("ES7000", "AlarmSubscription"): "SNS redrives no e-mail.",

@@ -33,9 +33,10 @@ NAMES = {
 LOCAL_NAMES = {"AWS::Lambda::Alias"}
 
 READ = {"secretsmanager:GetSecretValue"}
+READ_CACHED = READ | {"secretsmanager:DescribeSecret"}
 WRITE = READ | {"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"}
 # By statement: all that it allows with secrets.
-SECRET_ACTIONS = {"RefreshCredentials": WRITE, "FillReader": WRITE, "ReadApp": READ, "ReadReader": READ}
+SECRET_ACTIONS = {"RefreshCredentials": WRITE, "FillReader": WRITE, "ReadApp": READ, "ReadReader": READ_CACHED}
 # By statement: what it allows with a key, and the statements whose secrets it is for.
 KEY_ACTIONS = {
     "UseKeyOfCredentials": ({"kms:Decrypt", "kms:GenerateDataKey"}, ("RefreshCredentials", "FillReader")),

@@ -87,6 +87,11 @@ SABOTAGE = [
     (rules.least_privilege, statement("ScheduleRole", 0, 0, "Resource", {"Fn::Sub": "${Function.Arn}*"})),
     (rules.least_privilege, setting("FunctionRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/ReadOnlyAccess"])),
     (rules.least_privilege, reader(0, "Action", "secretsmanager:PutSecretValue")),
+    (rules.least_privilege, reader(0, "Action", "secretsmanager:GetSecretValue")),
+    (
+        rules.least_privilege,
+        reader(0, "Action", [f"secretsmanager:{it}" for it in ("GetSecretValue", "DescribeSecret", "ListSecretVersionIds")]),
+    ),
     (rules.least_privilege, reader(0, "Resource", {"Fn::GetAtt": ["CredentialsSecret", "Id"]})),
     (rules.least_privilege, reader(1, "Action", ["kms:Decrypt", "kms:GenerateDataKey"])),
     (rules.least_privilege, setting("ReaderPolicy", "Roles", [{"Ref": "FunctionRole"}])),

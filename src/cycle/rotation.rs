@@ -39,8 +39,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Clock, Cycle, Label, MAX_PLANS, Moved, Outcome, OutcomeKind, Put, Run, Store, TikTok, Trace, Trigger,
-    WAIT_FOR_OTHER_RUN, Which,
+    Clock, Cycle, Label, Moved, Outcome, OutcomeKind, Put, Run, Store, TikTok, Trace, Trigger, WAIT_FOR_OTHER_RUN,
+    Which,
     attempts::Request,
     check::Checked,
     outcome::ListNews,
@@ -188,7 +188,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     async fn create_secret(&self, token: &str) -> Result<Rotated, Error> {
         let ended = |outcome, id: &str| Rotated::new(RotationStep::CreateSecret, outcome, id);
-        let (mut first, mut held_up, mut rejected, mut plans) = (None, None, None, 0);
+        let (mut first, mut held_up, mut rejected) = (None, None, None);
         loop {
             let (snapshot, filled) = self.read_with(token).await?;
             let current = &snapshot.current;
@@ -203,8 +203,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 return Err(not_this_rotations());
             }
             let pair = &current.credentials.fingerprint;
+            // Every other pair is somebody's work, so there are few of them before the deadline.
             if let Some((fingerprint, error)) = rejected.take()
-                && (fingerprint == *pair || plans == MAX_PLANS)
+                && fingerprint == *pair
             {
                 return Err(error);
             }
@@ -228,7 +229,6 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 Ended::Done(_) => return Err(not_a_descendant()),
                 Ended::Rejected(error) => {
                     rejected = Some((pair.clone(), error.context("Nothing was rotated")));
-                    plans += 1;
                 }
                 Ended::InProgress { until } => {
                     held_up = Some(until);
@@ -295,7 +295,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Standing::Superseded => (StepOutcome::Superseded, Outcome::superseded(current)),
             Standing::Waits => self.promote_rotated(&snapshot, version).await?,
         };
-        self.settle(token).await?;
+        self.settle(token, &current.id, &refresh.version_id).await?;
         let refresh = Outcome { published: self.publish(&snapshot).await?, ..refresh };
         let rotated = Rotated::new(RotationStep::FinishSecret, outcome, &refresh.version_id);
         Ok(Rotated { refresh: Some(refresh.clone()), ..rotated.warn(refresh.warnings) })
@@ -325,11 +325,15 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     /// Sees to it that AWSPENDING does not keep the next rotation from beginning: from this rotation's version, or from
     /// another one of this function's that will not be current, it is moved to the version that is.
-    async fn settle(&self, token: &str) -> Result<(), Error> {
+    ///
+    /// `before` was current when this step began, and `after` when it had promoted: the same version if it did not.
+    async fn settle(&self, token: &str, before: &str, after: &str) -> Result<(), Error> {
         loop {
             let (current, pending) = tokio::join!(self.read_current(), self.get(Which::Label(Label::Pending)));
             let (current, pending) = (current?, pending?);
-            let Some(stored) = pending.filter(|stored| stored.version_id != current.id) else { return Ok(()) };
+            // Reads lag writes: what this step has replaced may still seem to be current.
+            let holder = if current.id == before { after } else { &current.id };
+            let Some(stored) = pending.filter(|stored| stored.version_id != holder) else { return Ok(()) };
             let is_left_behind = match Pending::of(Some(&stored), &current) {
                 Pending::Done | Pending::Superseded => true,
                 // A run has just staged it; or it is somebody else's.
@@ -338,7 +342,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             if !is_left_behind {
                 return Ok(());
             }
-            let swap = || self.store.move_pending(self.secret, &current.id, &stored.version_id);
+            let swap = || self.store.move_pending(self.secret, holder, &stored.version_id);
             if self.attempt(Request::store(Step::Promote), swap).await? == Moved::Conflict {
                 self.clock.sleep(READ_LAG[0]).await;
             }
@@ -385,15 +389,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let (next, reduction) = fit(change.apply(&snapshot.current.document, &snapshot.current.id)?)?;
         let body = next.to_body();
         let put = || self.store.put(self.secret, token, Label::Pending, &body);
-        if self.attempt(Request::store(Step::Stage), put).await? == Put::Written {
-            return Ok((Version::new(token.to_owned(), next)?, reduction));
-        }
-        // Another invocation of this step was faster. What it wrote counts, and what this one staged is found by its claim.
-        let version = self.read_version(token).await?;
-        let version = version.ok_or_else(|| {
-            Error::new(Kind::SecretsManagerUnavailable, "The version of this rotation is taken and cannot be read.")
-        })?;
-        Ok((version, None))
+        // Where another invocation of this step was faster, what that one wrote counts, and the steps after this one read it.
+        let (Put::Written | Put::Taken) = self.attempt(Request::store(Step::Stage), put).await?;
+        Ok((Version::new(token.to_owned(), next)?, reduction))
     }
 
     /// Whether staged tokens are not worth going on with. A rotation is asked for new ones, and the next comes when it comes.

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::{Rotation, every_kind_of_grant};
 use crate::{
-    stand_ins::{Fault, GrantSpec, When, World},
+    stand_ins::{APP_ID, Fault, GrantSpec, When, World},
     support::{assert_failed, outcome, refresh, scheduled, strict},
 };
 
@@ -160,6 +160,47 @@ async fn what_a_dead_run_has_staged_is_rotated_and_not_redeemed_again() {
     assert_eq!(world.redeemed(), 1);
     assert!(rotation.is_current());
     world.assert_usable();
+}
+
+fn never_authorised() -> World {
+    World::with_document(GrantSpec::default(), |document| {
+        document["access_token"] = json!("");
+        document["refresh_token"] = json!("");
+    })
+}
+
+#[tokio::test]
+async fn a_rotation_that_meets_an_authorisation_that_was_not_brought_to_its_end_takes_up_its_tokens() {
+    for (old, new, flow) in [
+        (Some(GrantSpec::default()), GrantSpec::default(), "business"),
+        (Some(GrantSpec::default()), GrantSpec::long_term(), "long_term"),
+        (Some(GrantSpec::long_term()), GrantSpec::default(), "business"),
+        (Some(GrantSpec::long_term()), GrantSpec::long_term(), "long_term"),
+        (None, GrantSpec::default(), "business"),
+        (None, GrantSpec::long_term(), "long_term"),
+    ] {
+        let Some(world) = strict(old.map_or_else(never_authorised, World::with)) else { return };
+        let code = world.tiktok.core().authorize_by_code(APP_ID, new, Duration::from_hours(1));
+        world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+        world.lambda().run(json!({"action": "exchange", "auth_code": code})).await;
+        world.faults.clear();
+        let before = world.current();
+        assert!(before.get("authorized_at").is_none(), "{flow}: the old grant is current");
+        let rotation = Rotation::begin(&world);
+        assert_eq!(rotation.steps().await, ["staged", "nothing_to_set", "works", "promoted"], "{flow}");
+        assert!(rotation.is_current(), "{flow}");
+        rotation.assert_is_over();
+        let document = world.current();
+        assert_ne!(document["access_token"], before["access_token"], "{flow}");
+        assert!(document["authorized_at"].is_string(), "{flow}");
+        assert_eq!((&document["flow"], document.get("refresh_token").is_some()), (&json!(flow), flow == "business"));
+        assert_eq!(world.redeemed(), 0, "{flow}: nothing of either grant is spent");
+        world.assert_usable();
+        // The next one goes on with the new grant.
+        assert_eq!(Rotation::begin(&world).steps().await[3], "promoted", "{flow}");
+        assert_eq!(world.current()["authorized_at"], document["authorized_at"], "{flow}");
+        world.assert_usable();
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod meanwhile;
+mod races;
 
 use serde_json::{Value, json};
 use tiktok_token_refresh::cycle::RotationStep;
@@ -131,9 +132,10 @@ async fn every_step_may_be_repeated() {
 
 #[tokio::test]
 async fn reads_that_lag_behind_writes_do_not_make_a_rotation_fail() {
-    for read_lag in 1..=6 {
+    for (read_lag, promote_clears_pending) in (1..=6).flat_map(|lag| [(lag, true), (lag, false)]) {
         let Some(world) = strict(World::start()) else { return };
-        world.secrets_manager.core().semantics = Semantics { read_lag, ..Semantics::default() };
+        let semantics = Semantics { promote_clears_pending, read_lag, ..Semantics::default() };
+        world.secrets_manager.core().semantics = semantics;
         let rotation = Rotation::begin(&world);
         let outcomes = rotation.steps().await;
         assert!(["promoted", "fresh"].contains(&outcomes[3].as_str()), "{read_lag}: {outcomes:?}");
@@ -142,6 +144,19 @@ async fn reads_that_lag_behind_writes_do_not_make_a_rotation_fail() {
         rotation.assert_is_over();
         assert_eq!(world.redeemed(), 1);
     }
+}
+
+#[tokio::test]
+async fn the_last_step_looks_again_before_it_believes_that_its_version_is_empty() {
+    let Some(world) = strict(World::start()) else { return };
+    let rotation = Rotation::begin(&world);
+    // Five reads to a look: the version is there at the third.
+    world.secrets_manager.core().semantics.read_lag = 10;
+    assert_eq!(rotation.step(RotationStep::CreateSecret).await, "staged");
+    world.secrets_manager.core().semantics.read_lag = 0;
+    assert_eq!(rotation.step(RotationStep::FinishSecret).await, "promoted");
+    world.assert_usable();
+    rotation.assert_is_over();
 }
 
 #[tokio::test]
