@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::{Rotation, every_kind_of_grant};
 use crate::{
-    stand_ins::{APP_ID, Fault, GrantSpec, When, World},
+    stand_ins::{APP_ID, Fault, GrantSpec, When, World, tiktok::Advertiser},
     support::{assert_failed, outcome, refresh, scheduled, strict},
 };
 
@@ -235,6 +235,23 @@ async fn a_dead_rotation_is_finished_by_the_schedule_even_without_its_label() {
         assert_eq!(world.redeemed(), 2, "{loses_label}");
         world.assert_usable();
     }
+}
+
+#[tokio::test]
+async fn a_list_that_a_run_has_brought_up_to_date_meanwhile_is_not_set_back() {
+    let Some(world) = strict(World::with(GrantSpec::long_term())) else { return };
+    let rotation = Rotation::begin(&world);
+    assert_eq!(rotation.step(RotationStep::CreateSecret).await, "staged");
+    let later = [json!("7000000000000000002"), json!("7000000000000000003")];
+    world.tiktok.core().grant_mut(world.grant).advertisers =
+        vec![Advertiser::new("7000000000000000002", "Kept"), Advertiser::new("7000000000000000003", "New")];
+    // A document knows the time of its list in whole seconds.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "verified");
+    assert_eq!(world.current()["advertiser_ids"], json!(later));
+    assert_eq!(rotation.step(RotationStep::FinishSecret).await, "fresh");
+    assert_eq!(world.current()["advertiser_ids"], json!(later));
+    rotation.assert_is_over();
 }
 
 #[tokio::test]

@@ -1,13 +1,12 @@
 //! Somebody else is at work between two requests of one step.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use serde_json::json;
 use tiktok_token_refresh::cycle::RotationStep;
 
 use super::Rotation;
 use crate::{
-    stand_ins::{APP_ID, Fault, GrantSpec, When, World, tiktok::Advertiser},
+    stand_ins::{APP_ID, Fault, GrantSpec, When, World},
     support::{outcome, refresh, scheduled, strict},
 };
 
@@ -106,21 +105,4 @@ async fn the_last_step_leaves_awspending_to_a_run_that_has_just_staged_and_dies(
     assert_eq!(outcome(&world.lambda().run(scheduled()).await), "resumed");
     world.assert_usable();
     assert_eq!(world.redeemed(), 2);
-}
-
-#[tokio::test]
-async fn a_list_that_a_run_has_brought_up_to_date_meanwhile_is_not_set_back() {
-    let Some(world) = strict(World::with(GrantSpec::long_term())) else { return };
-    let rotation = Rotation::begin(&world);
-    assert_eq!(rotation.step(RotationStep::CreateSecret).await, "staged");
-    let later = [json!("7000000000000000002"), json!("7000000000000000003")];
-    world.tiktok.core().grant_mut(world.grant).advertisers =
-        vec![Advertiser::new("7000000000000000002", "Kept"), Advertiser::new("7000000000000000003", "New")];
-    // A document knows the time of its list in whole seconds.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "verified");
-    assert_eq!(world.current()["advertiser_ids"], json!(later));
-    assert_eq!(rotation.step(RotationStep::FinishSecret).await, "fresh");
-    assert_eq!(world.current()["advertiser_ids"], json!(later));
-    rotation.assert_is_over();
 }
