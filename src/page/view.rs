@@ -10,7 +10,7 @@ use crate::{
 /// What fits a page that a person reads; the secret has them all.
 const MAX_ADVERTISERS: usize = 50;
 
-/// The only style there is. It stands in the page, and the policy in [`super::answer`] lets the browser use this one alone.
+/// The only style there is. It stands in the page, and the policy of the answer lets the browser use this one alone.
 const STYLE: &str = include_str!("style.css");
 
 const TICK: &str = "<path d=\"M4 13l5 5L20 6\"/>";

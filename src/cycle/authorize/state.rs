@@ -16,7 +16,7 @@ const MAX_LENGTH: usize = 2_048;
 
 /// OAuth's `state`: proves that a redirect answers a link of this function's, made a short while ago for this very secret.
 ///
-/// What it says can be read by anybody and is not to be believed before [`State::verify`].
+/// What it says can be read by anybody and is not to be believed before it is verified.
 #[derive(Clone, Debug)]
 pub struct State {
     secret_id: String,
