@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     evidence::{all_metrics, error_message},
     stand_ins::{APP_ID, APP_SECRET, Fault, GrantSpec, Invocation, When, World, secrets_manager::client::new_token},
-    support::{BINARY, only_result, outcome, refresh, scheduled},
+    support::{BINARY, only_result, outcome, refresh, scheduled, strict},
 };
 
 /// Asks for the status: it has no token in it, and for it nothing was asked of TikTok, and nothing written.
@@ -267,7 +267,7 @@ async fn what_needs_a_person_is_a_warning_and_stands_in_the_summary() {
             "Works until",
         ),
     ] {
-        let world = World::start();
+        let Some(world) = strict(World::start()) else { return };
         world.lambda().run(refresh()).await;
         world
             .edit(|document| {
@@ -287,7 +287,7 @@ async fn what_needs_a_person_is_a_warning_and_stands_in_the_summary() {
 
 #[tokio::test]
 async fn the_most_urgent_warning_comes_first() {
-    let world = World::start();
+    let Some(world) = strict(World::start()) else { return };
     world.lambda().run(refresh()).await;
     world
         .edit(|document| {
@@ -359,6 +359,7 @@ async fn each_reader_secret_is_seen_as_it_is() {
 #[tokio::test]
 async fn a_reader_secret_that_cannot_be_judged_is_not_judged() {
     let (world, reader) = crate::publish::world("owox").await;
+    let Some(world) = strict(world) else { return };
     world.lambda().run(scheduled()).await;
     world
         .edit(|document| {
@@ -410,6 +411,7 @@ async fn the_answer_in_the_readme_is_such_an_answer() {
     let example: Value = serde_json::from_str(example).expect("JSON");
 
     let (world, _) = crate::publish::world("reader").await;
+    let Some(world) = strict(world) else { return };
     world.lambda().run(refresh()).await;
     world.edit(|document| document["refresh_token_expires_at"] = from_now(20 * 24 * 60)).await;
     let missing = format!("{}-missing", world.secret_id);
