@@ -100,7 +100,7 @@ fn works(world: &World) -> bool {
 
 fn outcome(invocation: &Invocation) -> String {
     match &invocation.outcome {
-        Outcome::Response(response) => response["results"][0]["outcome"].as_str().unwrap_or_default().to_owned(),
+        Outcome::Response(response, _) => response["results"][0]["outcome"].as_str().unwrap_or_default().to_owned(),
         Outcome::Error { error_type, .. } | Outcome::InitError { error_type, .. } => error_type.clone(),
         Outcome::Crashed(status) => format!("the process ended: {status}"),
         Outcome::TimedOut => "timed out".to_owned(),
@@ -145,7 +145,7 @@ impl Show {
         self.shown = journal.len();
         let answer = match &invocation.outcome {
             Outcome::Error { error_type, error_message } => self.paint("33", &format!("{error_type}: {error_message}")),
-            Outcome::Response(_) => self.paint("36", &outcome(&invocation)),
+            Outcome::Response(..) => self.paint("36", &outcome(&invocation)),
             _ => self.paint("31", &outcome(&invocation)),
         };
         line(&format!("answer   {answer}"));

@@ -2,7 +2,11 @@
 
 use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 use tiktok_token_refresh::{
     cycle::{Consent, Deadline, Run, SystemClock},
     error::{Error, Kind},
@@ -60,12 +64,18 @@ impl Function {
 }
 
 /// `function` is an error if the settings are wrong. That fails an event; what a browser asks for fails no invocation.
-async fn invoke(function: Result<&Function, Error>, event: Value, context: &Context) -> Result<Value, Error> {
+async fn invoke(function: Result<&Function, Error>, event: Value, context: &Context) -> Result<Box<RawValue>, Error> {
     if page::is_request(&event) {
         let connect = async |consent| function?.connect(consent, context).await;
-        return Ok(page::answer(&event, &context.request_id, Timestamp::now(), connect).await.into());
+        return Ok(text(&Value::from(page::answer(&event, &context.request_id, Timestamp::now(), connect).await)));
     }
-    function?.handle(event, context).await.map(|response| json!(response))
+    function?.handle(event, context).await.map(|response| text(&response))
+}
+
+/// As JSON text, in which fields stay in their order: what a person wants to see first comes first. Neither answer can
+/// fail to be written.
+fn text(answer: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(answer).unwrap_or_default()
 }
 
 fn diagnostic(error: &Error) -> Diagnostic {

@@ -379,6 +379,14 @@ async fn a_reader_secret_that_cannot_be_judged_is_not_judged() {
 }
 
 #[tokio::test]
+async fn what_a_person_wants_to_know_stands_before_what_a_script_wants() {
+    let world = World::start();
+    let answer = world.lambda().run(json!({"action": "status"})).await.outcome.text().to_owned();
+    let place = |name: &str| answer.find(&format!("\"{name}\":")).expect(name);
+    assert!(["secret_id", "summary", "warnings", "flow", "bytes"].map(place).is_sorted(), "{answer}");
+}
+
+#[tokio::test]
 async fn the_least_lifetime_of_the_deployment_counts() {
     let world = World::start();
     world.lambda().run(refresh()).await;

@@ -89,7 +89,7 @@ impl Site {
 /// What the browser gets; a failed invocation would be nothing.
 #[track_caller]
 pub fn page(invocation: &Invocation) -> Page {
-    let Outcome::Response(response) = &invocation.outcome else {
+    let Outcome::Response(response, _) = &invocation.outcome else {
         panic!("the invocation failed, which rings an alarm: {:?}", invocation.outcome);
     };
     Page {

@@ -127,7 +127,7 @@ fn add(map: &mut Map<String, Value>, name: &str, value: &str) {
 
 /// What the browser gets. A failed invocation is a 502 that says nothing.
 fn answer(invocation: &Invocation) -> Answer {
-    let Outcome::Response(response) = &invocation.outcome else {
+    let Outcome::Response(response, _) = &invocation.outcome else {
         return Answer::new(502, "application/json", "Internal Server Error");
     };
     let Some(status) = response.get("statusCode").and_then(Value::as_u64) else {

@@ -50,8 +50,8 @@ impl FunctionConfig {
 /// How an invocation ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The function answered.
-    Response(Value),
+    /// The function answered: the response, and how it was written.
+    Response(Value, String),
     /// The function reported an error.
     Error {
         /// `errorType`.
@@ -79,7 +79,18 @@ impl Outcome {
     /// If there is none.
     pub fn response(&self) -> &Value {
         match self {
-            Self::Response(response) => response,
+            Self::Response(response, _) => response,
+            other => panic!("expected a response, got {other:?}"),
+        }
+    }
+
+    /// The response as it was written.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Response(_, text) => text,
             other => panic!("expected a response, got {other:?}"),
         }
     }
@@ -195,7 +206,7 @@ impl Shared {
             Err(outcome) => outcome.clone(),
         };
         let duration = begun.elapsed();
-        let logs = sandbox.settle(matches!(outcome, Outcome::Response(_) | Outcome::Error { .. })).await;
+        let logs = sandbox.settle(matches!(outcome, Outcome::Response(..) | Outcome::Error { .. })).await;
         let peak_rss_kb = sandbox.process().peak_rss_kb();
         *slot = Some(sandbox);
         let init_duration = start.ok().flatten();

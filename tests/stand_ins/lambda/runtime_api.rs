@@ -73,7 +73,8 @@ impl Handler for RuntimeApi {
         let answer = match (request.method(), parts.as_slice()) {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
             (&Method::POST, ["invocation", id, "response"]) => {
-                self.accept(Report::Ended((*id).to_owned(), Outcome::Response(body())))
+                let text = String::from_utf8_lossy(request.body()).into_owned();
+                self.accept(Report::Ended((*id).to_owned(), Outcome::Response(body(), text)))
             }
             (&Method::POST, ["invocation", id, "error"]) => {
                 let (error_type, error_message) = error(&body());
