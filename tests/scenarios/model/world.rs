@@ -92,6 +92,19 @@ impl World {
         self.tiktok.clock.advance(by);
     }
 
+    /// What TikTok has given for a refresh token or an auth code, and what of it the cycle is told.
+    fn note_spent(&mut self, run: usize, spent: &str, tokens: stand_in::Tokens) -> Given {
+        self.spent.push(Spent {
+            run,
+            refresh_token: spent.to_owned(),
+            access_token: tokens.access_token.clone(),
+            staged: false,
+            offered: false,
+            lost: false,
+        });
+        (tokens.access_token, tokens.refresh_token, tokens.expires_in)
+    }
+
     fn note_offered(&mut self, body: &str) {
         for spent in &mut self.spent {
             spent.offered |= body.contains(&spent.access_token);
@@ -181,27 +194,9 @@ impl TikTok for Port {
         let (run, token) = (self.run, refresh_token.expose_secret());
         let redeem = |world: &mut World| {
             let tokens = world.tiktok.refresh(family, &app.id, app.secret.expose_secret(), token)?;
-            world.spent.push(Spent {
-                run,
-                refresh_token: token.to_owned(),
-                access_token: tokens.access_token.clone(),
-                staged: false,
-                offered: false,
-                lost: false,
-            });
-            Ok((tokens.access_token, tokens.refresh_token, tokens.expires_in))
+            Ok(world.note_spent(run, token, tokens))
         };
-        let (access_token, refresh_token, expires_in) =
-            self.request("redeem".to_owned(), redeem).await.map_err(rejection)?;
-        Ok(Grant {
-            access_token: SecretString::from(access_token),
-            refresh_token: refresh_token.map(SecretString::from),
-            expires_in,
-            refresh_token_expires_in: None,
-            scope: None,
-            open_id: None,
-            advertiser_ids: Vec::new(),
-        })
+        self.request("redeem".to_owned(), redeem).await.map(grant).map_err(rejection)
     }
 
     async fn exchange(&self, family: Flow, app: &App, code: &SecretString, _: &str) -> Result<Grant, Error> {
@@ -213,27 +208,9 @@ impl TikTok for Port {
             if world.one_grant_at_a_time {
                 (0..tokens.grant).for_each(|old| world.tiktok.revoke(old));
             }
-            world.spent.push(Spent {
-                run,
-                refresh_token: code.to_owned(),
-                access_token: tokens.access_token.clone(),
-                staged: false,
-                offered: false,
-                lost: false,
-            });
-            Ok((tokens.access_token, tokens.refresh_token, tokens.expires_in))
+            Ok(world.note_spent(run, code, tokens))
         };
-        let (access_token, refresh_token, expires_in) =
-            self.request("exchange".to_owned(), exchange).await.map_err(rejection)?;
-        Ok(Grant {
-            access_token: SecretString::from(access_token),
-            refresh_token: refresh_token.map(SecretString::from),
-            expires_in,
-            refresh_token_expires_in: None,
-            scope: None,
-            open_id: None,
-            advertiser_ids: Vec::new(),
-        })
+        self.request("exchange".to_owned(), exchange).await.map(grant).map_err(rejection)
     }
 
     async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Vec<Advertiser>, Error> {
@@ -268,6 +245,21 @@ impl TikTok for Port {
         let list = self.request(format!("look up with {:x}", hash(token)), look_up).await.map_err(rejection)?;
         let info = AdvertiserInfo { currency: Some("EUR".to_owned()), ..AdvertiserInfo::default() };
         Ok(list.into_iter().map(|entry| Advertiser { id: entry.id, name: None, info: info.clone() }).collect())
+    }
+}
+
+/// Access token, refresh token, and how long the former lives.
+type Given = (String, Option<String>, Option<Duration>);
+
+fn grant((access_token, refresh_token, expires_in): Given) -> Grant {
+    Grant {
+        access_token: SecretString::from(access_token),
+        refresh_token: refresh_token.map(SecretString::from),
+        expires_in,
+        refresh_token_expires_in: None,
+        scope: None,
+        open_id: None,
+        advertiser_ids: Vec::new(),
     }
 }
 
