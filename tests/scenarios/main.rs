@@ -12,6 +12,7 @@ mod events;
 mod evidence;
 mod failures;
 mod leaks;
+mod limits;
 mod model;
 mod page;
 mod person;
