@@ -110,7 +110,7 @@ pub fn sample(
 fn window(journal: &Journal) -> Duration {
     let redeemed = journal.of("oauth2/refresh_token").next();
     let staged = redeemed.and_then(|redeemed| journal.of("PutSecretValue").find(|put| put.ordinal > redeemed.ordinal));
-    redeemed.zip(staged).map_or(Duration::ZERO, |(redeemed, staged)| staged.at - redeemed.at)
+    redeemed.zip(staged).map_or(Duration::ZERO, |(redeemed, staged)| staged.at.saturating_sub(redeemed.at))
 }
 
 /// Counts instructions, under valgrind.
