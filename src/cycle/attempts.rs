@@ -147,7 +147,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             if self.remaining() < wait + request.least + request.reserve {
                 return Err(error);
             }
-            tracing::debug!(step = %request.step, error = error.what(), wait_seconds = wait.as_secs_f32(), "trying again");
+            tracing::info!(step = %request.step, error = error.what(), wait_seconds = wait.as_secs_f32(), "trying again");
             self.clock.sleep(wait).await;
             self.room_for(request).ok_or(error)
         })
