@@ -86,7 +86,8 @@ pub(super) fn version_id(arn: &str, what: &str, detail: &str) -> String {
     Uuid::new_v5(&NAMESPACE, format!("{arn}\n{what}\n{detail}").as_bytes()).to_string()
 }
 
-fn claim_id(arn: &str, pair: &Fingerprint, n: u32) -> String {
+/// The id of the version that is the n-th claim on a pair.
+pub(super) fn claim_id(arn: &str, pair: &Fingerprint, n: u32) -> String {
     version_id(arn, "claim", &format!("{}\n{n}", pair.as_str()))
 }
 

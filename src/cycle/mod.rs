@@ -40,7 +40,7 @@ pub use clock::{Deadline, SystemClock};
 use jiff::Timestamp;
 pub use outcome::{Outcome, OutcomeKind};
 use plan::{Plan, Times, plan};
-pub use ports::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which};
+pub use ports::{Clock, Description, Grant, Label, Labels, Moved, Put, Store, Stored, TikTok, Which};
 use read::Snapshot;
 use renew::{Ended, Start};
 pub use rotation::{Rotated, RotationStep, StepOutcome};

@@ -33,6 +33,8 @@ pub enum Label {
 }
 
 impl Label {
+    const ALL: [Self; 6] = [Self::Current, Self::Pending, Self::Previous, Self::Claim, Self::Staged, Self::Grant];
+
     /// The label as Secrets Manager knows it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -62,6 +64,41 @@ pub struct Stored {
     pub body: SecretString,
 }
 
+/// Which version of a secret each label is on, all at one moment. Labels that the cycle does not use are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(Vec<(Label, String)>);
+
+impl Labels {
+    /// The version that a label is on.
+    #[must_use]
+    pub fn version(&self, label: Label) -> Option<&str> {
+        self.0.iter().find(|(of, _)| *of == label).map(|(_, id)| id.as_str())
+    }
+}
+
+/// From version ids and the names of the labels on each, as Secrets Manager tells them of a secret.
+impl<Id: AsRef<str>, Names: IntoIterator<Item: AsRef<str>>> FromIterator<(Id, Names)> for Labels {
+    fn from_iter<Versions: IntoIterator<Item = (Id, Names)>>(versions: Versions) -> Self {
+        let mut labels = Vec::new();
+        for (id, names) in versions {
+            for name in names {
+                let known = Label::ALL.into_iter().find(|label| label.name() == name.as_ref());
+                labels.extend(known.map(|label| (label, id.as_ref().to_owned())));
+            }
+        }
+        Self(labels)
+    }
+}
+
+/// What Secrets Manager tells of a secret beside its values.
+#[derive(Clone, Debug)]
+pub struct Description {
+    pub arn: String,
+    pub labels: Labels,
+    /// Keys and values.
+    pub tags: Vec<(String, String)>,
+}
+
 /// What became of a write under an id that the caller chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
@@ -83,6 +120,9 @@ pub enum Moved {
 pub trait Store {
     /// Reads a version; `None` if the secret or the version does not exist.
     fn get(&self, secret: &str, which: Which<'_>) -> impl Future<Output = Result<Option<Stored>, Error>>;
+
+    /// Tells where the labels of a secret are; `None` if it does not exist.
+    fn describe(&self, secret: &str) -> impl Future<Output = Result<Option<Description>, Error>>;
 
     /// Writes a version under an id, with a label other than AWSCURRENT. Repeating it with the same body is harmless.
     fn put(

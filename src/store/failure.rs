@@ -8,6 +8,7 @@ use crate::error::{Error, Kind};
 #[derive(Clone, Copy)]
 pub(super) enum Call {
     Get,
+    Describe,
     Put,
     Promote,
 }
@@ -16,6 +17,7 @@ impl Call {
     const fn action(self) -> &'static str {
         match self {
             Self::Get => "secretsmanager:GetSecretValue",
+            Self::Describe => "secretsmanager:DescribeSecret",
             Self::Put => "secretsmanager:PutSecretValue",
             Self::Promote => "secretsmanager:UpdateSecretVersionStage",
         }
@@ -23,7 +25,7 @@ impl Call {
 
     const fn kms_action(self) -> &'static str {
         match self {
-            Self::Get => "kms:Decrypt",
+            Self::Get | Self::Describe => "kms:Decrypt",
             // Secrets Manager decrypts the data key that it has just been given before it encrypts.
             Self::Put | Self::Promote => "kms:GenerateDataKey and kms:Decrypt",
         }

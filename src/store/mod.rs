@@ -1,4 +1,5 @@
-//! Secrets Manager: reading a version, writing one under an id of our own, and moving AWSCURRENT by compare-and-swap.
+//! Secrets Manager: reading a version, seeing where the labels are, writing a version under an id of our own, and moving
+//! AWSCURRENT by compare-and-swap.
 //!
 //! Each method is one attempt. The SDK's own retries are off, because only the cycle knows the deadline; every write
 //! carries a `ClientRequestToken` and is serialised once, so that repeating it after a lost answer changes nothing.
@@ -20,7 +21,7 @@ use failure::Call;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    cycle::{Label, Moved, Put, Store, Stored, Which},
+    cycle::{Description, Label, Moved, Put, Store, Stored, Which},
     error::{Error, Kind},
     http::Http,
 };
@@ -100,6 +101,22 @@ impl Store for SecretsManager {
                 .advise("Store the JSON object as text.")
         })?;
         Ok(Some(Stored { arn, version_id, body }))
+    }
+
+    async fn describe(&self, secret: &str) -> Result<Option<Description>, Error> {
+        let request = self.client.describe_secret().secret_id(secret);
+        let output = match Box::pin(request.send()).await {
+            Ok(output) => output,
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(Call::Describe.failed(secret, &error)),
+        };
+        let labels = output.version_ids_to_stages().into_iter().flatten().collect();
+        let tags = output.tags.into_iter().flatten().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())));
+        let tags = tags.collect();
+        let arn = output.arn.ok_or_else(|| {
+            Error::new(Kind::SecretsManagerUnavailable, "Secrets Manager answered without the secret's ARN.")
+        })?;
+        Ok(Some(Description { arn, labels, tags }))
     }
 
     async fn put(&self, secret: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {

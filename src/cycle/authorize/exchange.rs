@@ -6,7 +6,7 @@ use crate::{
     cycle::{
         Clock, Cycle, Outcome, Store, TikTok,
         attempts::Request,
-        claim::Claimed,
+        claim::{Claimed, claim_id, successor_id},
         read::{Snapshot, Version},
         redeem::Redeemed,
         renew::{Ended, Start},
@@ -121,8 +121,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
         let redeemed = redeemed.map_err(|error| explained(error, spent_before))?;
         let before = &snapshot.current;
-        let provenance = Provenance::after(&before.credentials, &self.run.request_id, redeemed.asked_at);
-        let provenance = Provenance { authorizes: true, ..provenance };
+        let provenance = Provenance {
+            authorizes: true,
+            grant: Some(successor_id(&snapshot.arn, &code)),
+            claim: Some(claim_id(&snapshot.arn, &code, n)),
+            ..Provenance::after(&before.credentials, &self.run.request_id, redeemed.asked_at)
+        };
         let tokens = redeemed.new_grant_fields(before, family, &redirect_uri);
         self.stage_and_finish(snapshot, app, &code, (tokens, provenance), &redeemed).await.map(Exchanged::Now)
     }
