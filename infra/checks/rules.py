@@ -401,6 +401,8 @@ def state_machine_is_as_agreed(template):
     """The state machine asks for the fleet's tag, calls the alias, repeats what may heal, stops for no batch, and its data fits."""
     text, _ = template["Resources"]["FleetStateMachine"]["Properties"]["DefinitionString"]["Fn::Sub"]
     machine = definition(text)
+    if unconnected(machine):
+        yield f"states that lead nowhere or that nothing leads to: {sorted(unconnected(machine))}"
     states, branch = machine["States"], machine["States"]["RefreshBatches"]
     for key in ("'tiktok-token-refresh'", "'${FleetName}'"):
         # Once in the filter, which may find more, and once where that is held to the letter.
@@ -437,7 +439,17 @@ def state_machine_is_as_agreed(template):
 
 def definition(text):
     """The state machine as Step Functions reads it, but for the values that only a deployment knows."""
-    return json.loads(text.replace("${FleetMapConcurrency}", "1"))
+    return json.loads(text.replace("${FleetMapConcurrency}", "1").replace("${AWS::Partition}", "aws"))
+
+
+def unconnected(machine):
+    """Next states that there are not, and states that nothing leads to; and so in each map."""
+    states, named = machine["States"], {machine["StartAt"]}
+    for state in states.values():
+        ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
+        named |= {way[key] for way in ways for key in ("Next", "Default") if key in way}
+    inner = (state["ItemProcessor"] for state in states.values() if "ItemProcessor" in state)
+    return (named ^ set(states)).union(*map(unconnected, inner))
 
 
 def public_principals(template):

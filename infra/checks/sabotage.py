@@ -179,6 +179,8 @@ SABOTAGE = [
     (rules.fleet_is_asked_for, put({"Ref": "ExistingSecretArn"}, *VARIABLES, "SECRET_ID", "Fn::If", 1)),
     (rules.fleet_is_asked_for, without("Rules", "FleetOrOneSecret", "Assertions", 1)),
     (rules.fleet_is_asked_for, without("Rules", "StateMachineNeedsFleet")),
+    (rules.state_machine_is_as_agreed, machine('"Next": "CountBatches"', '"Next": "CountBatch"')),
+    (rules.state_machine_is_as_agreed, machine('"StartAt": "InvokeFunction"', '"StartAt": "InvokeAlias"')),
     (rules.state_machine_is_as_agreed, machine("Value = '${FleetName}'", "Value != ''")),
     (rules.state_machine_is_as_agreed, machine("'Values': ['${FleetName}']", "'Values': ['a']")),
     (rules.state_machine_is_as_agreed, machine('"ToleratedFailurePercentage": 100', '"ToleratedFailurePercentage": 0')),
