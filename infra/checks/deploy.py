@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import botocore.exceptions
 
 from . import emulator
+from .rules import FLEET, STATE_MACHINE
 from .template import resources, written
 from .tools import Failure, say
 
@@ -40,7 +41,8 @@ def stage():
         every_minute = {"ScheduleExpression": "rate(1 minute)", "AlarmEmail": "somebody@example.org"}
         stack = cloud.deploy("first", every_minute, first)
         expect(stack.status == "CREATE_COMPLETE", f"the stack is {stack.status}")
-        complete(stack, without=(*TRANSPORT, *ROTATION, *PAGE))
+        complete(stack, without=(*TRANSPORT, *ROTATION, *PAGE, *FLEET, *STATE_MACHINE))
+        expect(not {*FLEET, *STATE_MACHINE} & set(stack.resources), "there is a fleet although nobody asked for it")
         expect(not set(ROTATION) & set(stack.resources), "there is rotation although nobody asked for it")
         expect(not {*PAGE, "AuthorizeRedirectUri"} & {*stack.resources, *stack.outputs}, "there is a public URL")
         two_stacks(cloud, stack, change)
@@ -64,7 +66,7 @@ def complete(stack, without):
     wanted["Function"] = "AWS::Lambda::Function"
     for name, kind in wanted.items():
         expect(stack.resources.get(name, ("nothing",))[0] == kind, f"{name} is missing")
-    say(f"{len(stack.resources)} resources, {len(resources(written(), 'AWS::CloudWatch::Alarm'))} of them alarms")
+    say(f"{len(stack.resources)} resources, {sum(kind == 'AWS::CloudWatch::Alarm' for kind, _ in stack.resources.values())} of them alarms")
 
 
 def two_stacks(cloud, stack, change):
@@ -161,6 +163,12 @@ def refused(cloud, stack, change):
         {"ExistingSecretArn": secret[: -len("-123456")]},
         {"LogLevel": "ERROR"},
         {"TimeoutSeconds": "30"},
+        {"FleetName": "agency", "SecretName": "tiktok/ads"},
+        {"FleetName": "agency", "ExistingSecretArn": secret},
+        {"FleetName": "agency", "RotationScheduleExpression": "rate(12 hours)"},
+        {"FleetName": "!agency"},
+        {"CreateFleetStateMachine": "true"},
+        {"TikTokRequestsPerSecond": "0"},
     ):
         try:
             cloud.deploy("refused", parameters, change)

@@ -544,7 +544,7 @@ def function_is_as_agreed(template):
     properties = template["Resources"]["Function"]["Properties"]
     wanted = {
         "Runtime": "provided.al2023",
-        "MemorySize": {"Fn::If": ["IsFleet", 256, 128]},
+        "MemorySize": 128,
         "RecursiveLoop": "Terminate",
         "TracingConfig": {"Mode": "Active"},
         "Architectures": [{"Ref": "Architecture"}],

@@ -210,7 +210,6 @@ SABOTAGE = [
     (rules.deploys_twice, setting("FleetStateMachine", "StateMachineName", "tiktok-fleet")),
     (rules.every_change_is_published, version),
     (rules.function_is_as_agreed, setting("Function", "RecursiveLoop", "Allow")),
-    (rules.function_is_as_agreed, setting("Function", "MemorySize", 128)),
     (rules.function_is_as_agreed, put({"Ref": "FleetStateMachine"}, "Resources", "HourlySchedule", "Properties", "Target", "Arn")),
     (rules.function_is_as_agreed, put("{}", "Resources", "DailySchedule", "Properties", "Target", "Input")),
     (rules.function_is_as_agreed, without("Resources", "HourlySchedule", "Properties", "Target", "DeadLetterConfig")),
