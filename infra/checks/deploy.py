@@ -120,10 +120,7 @@ def browser(cloud, document, change):
     redirect_uri = stack.outputs["AuthorizeRedirectUri"]
     kind, answer = stack.invoke({"action": "authorize_url", "redirect_uri": redirect_uri})
     expect(kind is None, f"there is no link: {answer}")
-    link = urlsplit(answer["results"][0]["authorize_url"])
-    decision = link._replace(path="/portal/decision", query=f"{link.query}&choice=0&decision=allow")
-    _, headers, _ = get(decision.geturl())
-    redirect = headers["location"]
+    redirect = consent(answer)
     expect(redirect.startswith(redirect_uri), "TikTok sends the browser elsewhere")
     status, headers, body = get(cloud.url + redirect.removeprefix(redirect_uri.removesuffix("/callback")), host(redirect_uri))
     expect((status, "<h1>TikTok is connected</h1>" in body) == (200, True), f"the page is {status}: {body}")
@@ -132,6 +129,14 @@ def browser(cloud, document, change):
     status, _, body = get(f"{cloud.url}/", host(redirect_uri))
     expect((status, body) == (404, "404 Not Found\n"), f"another path is answered with {status}: {body}")
     say("a stack with the page: from the link through the consent to the Function URL, and the secret has its tokens")
+
+
+def consent(answer):
+    """Where the stand-in for TikTok's consent page sends a browser that opened the link of an answer, and whose user agreed."""
+    link = urlsplit(answer["results"][0]["authorize_url"])
+    decision = link._replace(path="/portal/decision", query=f"{link.query}&choice=0&decision=allow")
+    _, headers, _ = get(decision.geturl())
+    return headers["location"]
 
 
 def host(url):

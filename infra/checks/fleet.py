@@ -3,12 +3,13 @@
 import json
 import sys
 import time
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import botocore.exceptions
 
 from . import emulator
-from .deploy import expect
+from .deploy import consent, expect
+from .permissions import Role
 from .rules import STATE_BYTES
 from .tools import say
 
@@ -49,7 +50,8 @@ while True:
 
 def stage():
     """The state machine asks for a whole fleet, batch by batch, and in the end tells the truth; a tag grants what it should."""
-    with emulator.cloud() as cloud:
+    with emulator.cloud() as cloud, emulator.tiktok() as (tiktok_url, document):
+        function(cloud, tiktok_url, document)
         fleet = Fleet(cloud)
         without_secrets(fleet)
         fleet.create()
@@ -105,18 +107,30 @@ class Fleet:
 
     def run(self, event):
         """An execution's end, and what the function was asked in its course."""
-        known, states = len(self.record()), self.cloud.client("stepfunctions")
-        arn = states.start_execution(stateMachineArn=self.stack.outputs["FleetStateMachineArn"], input=json.dumps(event))
-        until = time.monotonic() + 120
-        while (end := states.describe_execution(executionArn=arn["executionArn"]))["status"] == "RUNNING":
-            expect(time.monotonic() < until, "the execution does not end")
-            time.sleep(0.2)
-        pages = states.get_paginator("get_execution_history").paginate(executionArn=arn["executionArn"])
-        end["largest"] = max(len(text) for page in pages for event in page["events"] for text in texts(event))
-        return end, self.record()[known:]
+        known = len(self.record())
+        return execute(self.stack, event), self.record()[known:]
 
     def record(self):
         return [json.loads(line) for line in self.kept.read_text().splitlines()] if self.kept.exists() else []
+
+
+def execute(stack, event):
+    """How an execution of a stack's state machine ends, its batches that failed, and the size of what it had to hold."""
+    states = stack.cloud.client("stepfunctions")
+    started = states.start_execution(stateMachineArn=stack.outputs["FleetStateMachineArn"], input=json.dumps(event))
+    arn, until = started["executionArn"], time.monotonic() + 120
+    while (end := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        expect(time.monotonic() < until, "the execution does not end")
+        time.sleep(0.2)
+    pages = states.get_paginator("get_execution_history").paginate(executionArn=arn)
+    end["largest"] = max(len(text) for page in pages for event in page["events"] for text in texts(event))
+    batches = [
+        states.describe_execution(executionArn=batch["executionArn"])
+        for run in states.list_map_runs(executionArn=arn)["mapRuns"]
+        for batch in states.list_executions(mapRunArn=run["mapRunArn"], statusFilter="FAILED")["executions"]
+    ]
+    end["failed"] = {batch["error"]: batch["cause"] for batch in batches}
+    return end
 
 
 def texts(event):
@@ -189,9 +203,79 @@ def some_fail(fleet):
     times = {kind: sum(arn in it["event"]["secret_ids"] for it in asked) for kind, arn in failing.items()}
     expect(times == {"PartialFailure": 2, "TikTokThrottled": 2, "ReauthorizationRequired": 1}, f"attempts: {times}")
     say(f"failing batches: {end['error']}: {end['cause']}")
-    say(f"attempts: {times}, and every other batch once")
+    expect(set(end["failed"]) == {"PartialFailure", "ReauthorizationRequired"}, f"the batches that failed are {end['failed']}")
+    say(f"attempts: {times}, and every other batch once; the Map Runs have both errors")
     for arn in failing.values():
         fleet.secrets.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+
+
+def function(cloud, tiktok_url, document):
+    """The function itself, with the permissions of the template: authorised secret by secret, refreshed as a fleet."""
+
+    def change(template):
+        variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+        variables |= {"TIKTOK_API_URL": tiktok_url, "AWS_ENDPOINT_URL_SECRETS_MANAGER": cloud.url}
+
+    secrets = cloud.client("secretsmanager")
+    app = secrets.create_secret(Name="app", SecretString=json.dumps({key: document[key] for key in ("app_id", "secret")}))["ARN"]
+    parameters = {"FleetName": "clients", "CreateFleetStateMachine": "true", "AppSecretArn": app}
+    stack = cloud.deploy("clients", parameters, change)
+    reader = secrets.create_secret(Name="reader", Tags=[{"Key": READER_TAG, "Value": "clients"}])["ARN"]
+    body = {"app_secret_id": app, "publish": [{"secret_id": reader, "format": "reader"}]}
+    members = [member(stack, name, it) for name, it in (("one", body), ("two", {"app_secret_id": app}), ("three", {"app_secret_id": app}))]
+
+    def tokens():
+        return [read(secrets, arn)["access_token"] for arn in members]
+
+    authorised = tokens()
+    end = execute(stack, {})
+    refreshed = tokens()
+    expect(end["status"] == "SUCCEEDED", f"the execution ends as {end}")
+    expect(not set(authorised) & set(refreshed), "a secret of the fleet has its old token")
+    expect(read(secrets, reader)["access_token"] == refreshed[0], "the reader secret has another token")
+    say("three secrets, authorised one by one: refreshed by the state machine, and the reader secret filled")
+    slot = end["startDate"].astimezone(timezone.utc).isoformat()
+    end = execute(stack, {"scheduled_time": slot})
+    expect((end["status"], tokens()) == ("SUCCEEDED", refreshed), f"what was done is done again: {end}")
+    say("the same slot again: nothing is redeemed")
+
+    secrets.put_secret_value(SecretId=members[1], SecretString="{}")
+    end = execute(stack, {})
+    expect((end["status"], end.get("error")) == ("FAILED", "BatchesFailed"), f"with a secret broken the execution ends as {end}")
+    expect(list(end["failed"]) == ["PartialFailure"] and members[1] in end["failed"]["PartialFailure"], f"it failed by {end['failed']}")
+    newer = [read(secrets, arn)["access_token"] for arn in (members[0], members[2])]
+    expect(not set(newer) & set(refreshed), "one broken secret keeps the others from being refreshed")
+    kind, answer = stack.invoke({"action": "refresh", "if_needed": True})
+    expect(kind and members[1] in answer["errorMessage"], f"the top-up of the fleet ends with {answer}")
+    say(f"one of them broken: {end['error']}, its batch {', '.join(end['failed'])}, the others refreshed; the top-up: {kind}")
+
+    secrets.untag_resource(SecretId=members[1], TagKeys=[TAG])
+    kind, answer = stack.invoke({"action": "refresh", "if_needed": True})
+    expect(kind is None, f"without the broken one the top-up ends with {answer}")
+    kind, answer = stack.invoke({"action": "status", "secret_ids": [members[1]]})
+    expect(kind == "AccessDenied", f"a secret without the tag is answered with {answer}")
+    role = Role(cloud.client("iam"), stack.physical("FunctionRole"))
+    with role.without("secretsmanager:ListSecrets", "*"):
+        kind, answer = stack.invoke({"action": "refresh", "if_needed": True})
+    named = "secretsmanager:ListSecrets" in answer.get("errorMessage", "")
+    expect(kind == "AccessDenied" and named, f"without ListSecrets the top-up ends with {answer}")
+    say("without its tag it is none of the fleet's, and refused if it is asked for; without ListSecrets there is no fleet")
+
+
+def member(stack, name, body):
+    """A secret of the fleet, authorised as its client does it."""
+    secrets, redirect_uri = stack.cloud.client("secretsmanager"), "https://agency.example/callback"
+    tags = [{"Key": TAG, "Value": "clients"}]
+    arn = secrets.create_secret(Name=name, SecretString=json.dumps(body), Tags=tags)["ARN"]
+    kind, answer = stack.invoke({"action": "authorize_url", "secret_id": arn, "redirect_uri": redirect_uri})
+    expect(kind is None, f"there is no link for {name}: {answer}")
+    kind, answer = stack.invoke({"action": "exchange", "redirect_url": consent(answer)})
+    expect(kind is None, f"{name} is not authorised: {answer}")
+    return arn
+
+
+def read(secrets, arn):
+    return json.loads(secrets.get_secret_value(SecretId=arn, VersionStage="AWSCURRENT")["SecretString"])
 
 
 def granted(cloud, stack):
