@@ -220,7 +220,8 @@ def function(cloud, tiktok_url, document):
     app = secrets.create_secret(Name="app", SecretString=json.dumps({key: document[key] for key in ("app_id", "secret")}))["ARN"]
     parameters = {"FleetName": "clients", "CreateFleetStateMachine": "true", "AppSecretArn": app}
     stack = cloud.deploy("clients", parameters, change)
-    reader = secrets.create_secret(Name="reader", Tags=[{"Key": READER_TAG, "Value": "clients"}])["ARN"]
+    reader_tags = [{"Key": READER_TAG, "Value": "clients"}]
+    reader = secrets.create_secret(Name="reader", SecretString="{}", Tags=reader_tags)["ARN"]
     body = {"app_secret_id": app, "publish": [{"secret_id": reader, "format": "reader"}]}
     members = [member(stack, name, it) for name, it in (("one", body), ("two", {"app_secret_id": app}), ("three", {"app_secret_id": app}))]
 
