@@ -134,7 +134,8 @@ def execute(stack, event):
 
 
 def execute_later(stack):
-    """In the emulator an execution starts at a full second, and so would find what was refreshed in the same one done."""
+    """An execution by hand, whose slot is its start. What was refreshed in the same second would count as done: a secret's times
+    have whole seconds."""
     time.sleep(1)
     return execute(stack, {})
 
