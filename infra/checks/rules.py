@@ -51,11 +51,11 @@ READ_CACHED = READ | {"secretsmanager:DescribeSecret"}
 WRITE = READ | {"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"}
 # By statement: all that it allows with secrets.
 SECRET_ACTIONS = {
-    "RefreshCredentials": WRITE,
+    "RefreshCredentials": WRITE | READ_CACHED,
     "FillReader": WRITE,
     "ReadApp": READ,
     "ReadReader": READ_CACHED,
-    "RefreshFleet": WRITE | {"secretsmanager:DescribeSecret"},
+    "RefreshFleet": WRITE | READ_CACHED,
     "FillFleetReaders": WRITE,
     "FindFleet": {"secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"},
     "ListFleet": {"secretsmanager:ListSecrets"},
