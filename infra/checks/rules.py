@@ -183,7 +183,7 @@ def alarms_complete(template):
             ids = {stat["Id"] for stat in properties["Metrics"] if "MetricStat" in stat}
             if isinstance(expression, str) and set(re.findall(r"FILL\((\w+), 0\)", expression)) != ids:
                 yield f"{name} sums {expression} of {sorted(ids)}"
-        seconds = properties.get("Period", 3600) * properties["EvaluationPeriods"]
+        seconds = properties.get("Period", 3600) * max(branches(properties["EvaluationPeriods"]))
         if seconds > 604_800:
             yield f"{name} looks back more than the seven days that CloudWatch allows"
 
