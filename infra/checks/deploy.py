@@ -22,7 +22,7 @@ PAGE = ("AuthorizePage", "AuthorizePagePermission", "AuthorizePageInvokePermissi
 
 def stage():
     """The stack comes up in an emulator, twice, and its zip does its work there: by hand, by schedule, after an update."""
-    say(f"for the emulator, {', '.join(emulator.METRIC_MATH)} goes without metric math, the schedules fire every minute,")
+    say(f"for the emulator, {', '.join(emulator.METRIC_MATH)} go without metric math, the schedules fire every minute,")
     say("and the failure destination is the unqualified function's instead of the alias's")
     with emulator.cloud() as cloud, emulator.tiktok() as (tiktok_url, document):
 
