@@ -142,7 +142,7 @@ pub(super) struct Attempts<'a, C> {
 impl<C: Clock> Attempts<'_, C> {
     /// Makes a request until it is answered, is refused for good, or the deadline leaves no room for another attempt.
     pub(super) async fn attempt<R, F: Future<Output = Result<R, Error>>>(
-        &self,
+        self,
         request: Request<'_>,
         operation: impl Fn() -> F,
     ) -> Result<R, Error> {
@@ -216,7 +216,7 @@ impl<C: Clock> Attempts<'_, C> {
             if again > self.latest(request) {
                 return Err(error);
             }
-            tracing::debug!(step = %request.step, error = error.what(), %again, "trying again");
+            tracing::info!(step = %request.step, error = error.what(), %again, "trying again");
             self.sleep_until(again).await;
             self.turn(request).await.map_err(|_| error)
         })

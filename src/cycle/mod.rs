@@ -250,12 +250,12 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     }
 
     /// As [`Attempts::attempt`].
-    async fn attempt<R, F: Future<Output = Result<R, Error>>>(
+    fn attempt<R, F: Future<Output = Result<R, Error>>>(
         &self,
         request: Request<'_>,
         operation: impl Fn() -> F,
-    ) -> Result<R, Error> {
-        self.attempts().attempt(request, operation).await
+    ) -> impl Future<Output = Result<R, Error>> {
+        self.attempts().attempt(request, operation)
     }
 
     /// What is left of the invocation.

@@ -20,6 +20,11 @@ fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
     Settings::read(|name| variables.get(name).map(|value| (*value).to_owned()))
 }
 
+/// What TikTok and Secrets Manager are sent in a second.
+fn rates(settings: &Settings) -> [String; 2] {
+    [settings.tiktok_requests_per_second, settings.secrets_manager_writes_per_second].map(|rate| rate.to_string())
+}
+
 fn named(ids: &[&str]) -> Secrets {
     Secrets::Named(ids.iter().map(|&id| id.to_owned()).collect())
 }
@@ -36,8 +41,7 @@ fn a_secret_is_all_that_has_to_be_named() {
     assert_eq!(settings.tiktok_api_url.as_str(), "https://business-api.tiktok.com/open_api/v1.3/");
     assert_eq!(settings.min_token_lifetime, Duration::from_hours(12));
     assert_eq!(settings.max_concurrency, 8);
-    assert_eq!(settings.tiktok_requests_per_second, 8.0);
-    assert_eq!(settings.secrets_manager_writes_per_second, 40.0);
+    assert_eq!(rates(&settings), ["8", "40"]);
     assert!(!settings.advertiser_info);
     assert_eq!(settings.metrics_namespace, "TikTokTokenRefresh");
     assert_eq!(settings.function_name, "local");
@@ -61,8 +65,7 @@ fn every_variable_counts() {
     assert_eq!(settings.tiktok_api_url.as_str(), "https://proxy.example.com/tiktok/");
     assert_eq!(settings.min_token_lifetime, Duration::from_mins(90));
     assert_eq!(settings.max_concurrency, 7);
-    assert_eq!(settings.tiktok_requests_per_second, 0.5);
-    assert_eq!(settings.secrets_manager_writes_per_second, 20.0);
+    assert_eq!(rates(&settings), ["0.5", "20"]);
     assert!(settings.advertiser_info);
     assert_eq!(settings.metrics_namespace, "Ads/TikTok");
     assert_eq!(settings.function_name, "refresh-eu");
@@ -175,16 +178,9 @@ fn concurrency_is_a_whole_number_from_one() {
 
 #[test]
 fn a_rate_is_a_number_that_is_neither_nothing_nor_beyond_counting() {
-    for name in ["TIKTOK_REQUESTS_PER_SECOND", "SECRETS_MANAGER_WRITES_PER_SECOND"] {
-        for (text, rate) in [("10", 10.0), ("0.001", 0.001), ("2.5", 2.5), ("1e6", 1_000_000.0)] {
-            let settings = with(name, text).expect(text);
-            let of_tiktok = name.starts_with("TIKTOK");
-            let read = if of_tiktok {
-                settings.tiktok_requests_per_second
-            } else {
-                settings.secrets_manager_writes_per_second
-            };
-            assert_eq!(read, rate, "{name}={text}");
+    for (place, name) in ["TIKTOK_REQUESTS_PER_SECOND", "SECRETS_MANAGER_WRITES_PER_SECOND"].into_iter().enumerate() {
+        for (text, rate) in [("10", "10"), ("0.001", "0.001"), ("2.5", "2.5"), ("1e6", "1000000")] {
+            assert_eq!(rates(&with(name, text).expect(text))[place], rate, "{name}={text}");
         }
         for text in ["0", "-1", "0.0001", "2000000", "NaN", "inf", "ten", "1/s"] {
             let error = with(name, text).expect_err(text);
