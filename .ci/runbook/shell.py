@@ -26,7 +26,7 @@ class Shell:
 
     def remember(self, block):
         """Keeps the names that a block defines, without asking AWS for them again."""
-        self.set_up = self.paste(f"{block}\ndeclare -p STACK FUNCTION LOGS ROLE GROUP UNDELIVERED FAILED SECRET\ndeclare -f")
+        self.set_up = self.paste(f"{block}\ndeclare -p STACK RESOURCES FUNCTION LOGS ROLE GROUP UNDELIVERED FAILED SECRET\ndeclare -f")
 
 
 def documents(output):
