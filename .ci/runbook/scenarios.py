@@ -259,10 +259,13 @@ def failed(it):
 
 @of("No concurrency")
 def no_concurrency(it):
-    it.cloud.client("lambda").put_function_concurrency(FunctionName=it.function, ReservedConcurrentExecutions=0)
+    functions = it.cloud.client("lambda")
+    functions.put_function_concurrency(FunctionName=it.function, ReservedConcurrentExecutions=0)
     shown = it.paste()
     same((shown.split()[0].isdigit(), documents(shown)[-1]), (True, {"ReservedConcurrentExecutions": 0}), shown)
     ends_well(it.paste(1))
+    left = functions.get_function_concurrency(FunctionName=it.function)
+    expect("ReservedConcurrentExecutions" not in left, "The reservation is still there.")
 
 
 @of("Schedules off and on")
