@@ -13,9 +13,16 @@ HEADING = re.compile(r"^#{1,6} (.*)$")
 LINK = re.compile(r"\[[^]]+\]\(([^)]*)\)")
 
 
+# A command that is too short for a block; an ellipsis in it stands for what nobody can know.
+INLINE = re.compile(r"`((?:aws|call|edit) [^`…]+)`")
+
+
 class Section:
     def __init__(self, title):
-        self.title, self.lines, self.blocks = title, 0, []
+        self.title, self.lines, self.blocks, self.prose = title, 0, [], ""
+
+    def inline(self):
+        return INLINE.findall(self.prose)
 
 
 def sections(text=None):
@@ -34,7 +41,9 @@ def sections(text=None):
             found.append(Section(heading[1]))
         else:
             found[-1].lines += line.strip() != ""
-            if block is not None:
+            if block is None:
+                found[-1].prose += f" {line}"
+            else:
                 block.append(line)
     titles = [section.title for section in found]
     twice = {title for title in titles if titles.count(title) > 1}

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,14 +35,13 @@ class Desk:
 
     def shell_of(self, stack, secrets):
         """A shell in which the set-up was pasted."""
-        directory = self.directory / stack.name
-        directory.mkdir()
+        directory = Path(tempfile.mkdtemp(dir=self.directory))
         shell = Shell(self.world.environment(directory, secrets) | {"STACK": stack.name}, directory)
         shell.remember(self.sections["Set up"].blocks[0])
         return shell
 
     def play(self, title, scenario):
-        """A section in its situation; returns how many blocks it has. Each begins with a secret in order, and leaves one."""
+        """A section in its situation. Each begins with a secret in order, and has to run all of its commands."""
         self.title, self.pasted = title, {0} if title == "Set up" else set()
         self.put(self.good())
         same(self.refresh() in ("refreshed", "resumed"), True, f"that the run before '{title}' ends well")
@@ -50,10 +50,11 @@ class Desk:
             scenario(self)
         except Exception as failure:
             raise Failure(f"{title}: {type(failure).__name__}: {failure}") from failure
-        blocks = self.sections[title].blocks
-        if unused := set(range(len(blocks))) - self.pasted:
-            raise Failure(f"The scenario of '{title}' does not run its block {min(unused) + 1}:\n{blocks[min(unused)]}")
-        return len(blocks)
+        section = self.sections[title]
+        in_blocks = {line for it in self.sections.values() for block in it.blocks for line in block.splitlines()}
+        commands = dict(enumerate(section.blocks)) | {it: it for it in section.inline() if it not in in_blocks}
+        for unused in commands.keys() - self.pasted:
+            raise Failure(f"The scenario of '{title}' does not run this:\n{commands[unused]}")
 
     def good(self):
         """The credentials with the app inline, and the tokens that are current."""
@@ -68,6 +69,14 @@ class Desk:
     def paste(self, number=0, typed="", shell=None, **variables):
         self.pasted.add(number)
         return (shell or self.shell).paste(self.block(number), typed, **variables)
+
+    def inline(self, beginning, shell=None, **names):
+        """Runs the command in the section's text that begins so, with these instead of its names in capitals."""
+        [command] = {command for command in self.sections[self.title].inline() if command.startswith(beginning)}
+        self.pasted.add(command)
+        for name, value in names.items():
+            command = command.replace(name, value)
+        return (shell or self.shell).paste(command)
 
     # -- the function
 
@@ -211,8 +220,9 @@ class Desk:
         for schedule in found:
             del schedule["ResponseMetadata"]
             if state and schedule["Name"] == name:
-                kept = ("GroupName", "Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
-                client.update_schedule(**{key: schedule[key] for key in kept}, State=state)
+                left_out = ("Arn", "CreationDate", "LastModificationDate", "State")
+                kept = {key: value for key, value in schedule.items() if key not in left_out}
+                client.update_schedule(**kept, State=state)
         return found
 
     def file(self, name, text):
