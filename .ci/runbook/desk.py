@@ -43,8 +43,11 @@ class Desk:
     def play(self, title, scenario):
         """A section in its situation. Each begins with a secret in order, and has to run all of its commands."""
         self.title, self.pasted = title, {0} if title == "Set up" else set()
-        self.put(self.good())
-        same(self.refresh() in ("refreshed", "resumed"), True, f"that the run before '{title}' ends well")
+        # Sparingly: a secret takes a hundred versions.
+        if self.document() != self.good():
+            self.put(self.good())
+        ended = self.refresh(if_needed=True)
+        same(ended in ("fresh", "refreshed", "resumed"), True, f"that the run before '{title}' ends well, and not as {ended}")
         self.cloud.client("sqs").purge_queue(QueueUrl=self.stack.outputs["ExecutionFailureQueueUrl"])
         try:
             scenario(self)

@@ -262,7 +262,8 @@ def undelivered(it):
     shown = it.paste()
     for sign in ("ResourceNotFoundException", "lambda:InvokeFunction"):
         expect(sign in shown, f"{sign} is not among:\n{shown}")
-    ends_well(shown)
+    same(it.messages("DeliveryDeadLetterQueue"), 1, "messages that were looked at")
+    ends_well(it.paste(1))
     same(it.messages("DeliveryDeadLetterQueue"), 0, "messages after the purge")
 
 
@@ -274,7 +275,8 @@ def failed(it):
     it.put(good)
     shown = it.paste()
     expect('{"action":"refresh","if_needed":true} InvalidSecret: ' in shown, f"The event is not among:\n{shown}")
-    ends_well(shown)
+    same(it.messages("ExecutionFailureQueue"), 1, "messages that were looked at")
+    ends_well(it.paste(1))
     same(it.messages("ExecutionFailureQueue"), 0, "messages after the purge")
 
 
