@@ -166,7 +166,7 @@ def refused(cloud, stack, change):
         {"AlarmEmail": "somebody@example.org", "AlarmTopicArn": topic},
         {"AppSecretKmsKeyArn": "arn:aws:kms:eu-west-1:000000000000:key/1"},
         {"ExistingSecretArn": secret[: -len("-123456")]},
-        {"LogLevel": "ERROR"},
+        {"LogRetentionDays": "8"},
         {"TimeoutSeconds": "30"},
         {"FleetName": "agency", "SecretName": "tiktok/ads"},
         {"FleetName": "agency", "ExistingSecretArn": secret},

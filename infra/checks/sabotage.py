@@ -214,6 +214,6 @@ SABOTAGE = [
     (rules.function_is_as_agreed, put("{}", "Resources", "DailySchedule", "Properties", "Target", "Input")),
     (rules.function_is_as_agreed, without("Resources", "HourlySchedule", "Properties", "Target", "DeadLetterConfig")),
     (rules.parameters_for_people, without("Parameters", "AlarmEmail", "AllowedPattern")),
-    (rules.parameters_for_people, without("Parameters", "LogLevel", "Description")),
+    (rules.parameters_for_people, without("Parameters", "LogRetentionDays", "Description")),
     (rules.one_version, put("9.9.9", "Metadata", "AWS::ServerlessRepo::Application", "SemanticVersion")),
 ]
