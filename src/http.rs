@@ -5,7 +5,7 @@
 
 mod ahead;
 
-use std::{sync::Arc, time::Duration};
+use std::{mem::ManuallyDrop, sync::Arc, time::Duration};
 
 pub use ahead::Ahead;
 use ahead::{Connecting, Role, Waiting};
@@ -15,7 +15,15 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::body::SdkBody;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::{
+        CryptoProvider, KeyProvider,
+        ring::{self, cipher_suite, kx_group},
+    },
+    pki_types::PrivateKeyDer,
+    sign::SigningKey,
+};
 use secrecy::zeroize::Zeroizing;
 
 /// A connection that is not there after this long does not come: both peers are a few tens of milliseconds away.
@@ -35,7 +43,7 @@ impl Http {
     #[must_use]
     pub fn new() -> Self {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let tls = ClientConfig::builder_with_provider(Arc::new(provider()))
             .with_safe_default_protocol_versions()
             .expect("ring supports TLS 1.2 and 1.3")
             .with_root_certificates(roots)
@@ -82,14 +90,55 @@ impl Http {
     }
 }
 
+/// What TLS is done with: ring, and of it only what a client without certificates needs.
+///
+/// AES alone, which every server has and processors have instructions for, and first the suite that browsers put first:
+/// its keys are derived with SHA-256, for which there are instructions too, and not with SHA-384. What the defaults have
+/// beside it is neither used nor dropped, so that it need not be linked.
+fn provider() -> CryptoProvider {
+    let defaults = ManuallyDrop::new(ring::default_provider());
+    CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        ],
+        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+        signature_verification_algorithms: defaults.signature_verification_algorithms,
+        secure_random: defaults.secure_random,
+        key_provider: &NoKeys,
+    }
+}
+
+/// Both peers are shown tokens, never a certificate of this function's.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("there are no private keys here".to_owned()))
+    }
+}
+
 impl Default for Http {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// The largest answer of Secrets Manager: 65,536 bytes of secret, each of which JSON may write as six, and the envelope.
+/// The largest answer about one secret: 65,536 bytes, each of which JSON may write as six, and the envelope.
 const MAX_SDK_ANSWER: usize = 512 * 1024;
+/// The largest answer about many: twenty such secrets.
+const MAX_BATCH_ANSWER: usize = 20 * 6 * 65_536 + MAX_SDK_ANSWER;
+
+/// How large the answer to a request of the SDK's may be.
+fn largest_answer(request: &HttpRequest) -> usize {
+    let is_batch = request.headers().get("x-amz-target").is_some_and(|target| target.ends_with(".BatchGetSecretValue"));
+    if is_batch { MAX_BATCH_ANSWER } else { MAX_SDK_ANSWER }
+}
 
 #[derive(Debug)]
 struct SdkConnector(reqwest::Client);
@@ -97,6 +146,7 @@ struct SdkConnector(reqwest::Client);
 impl HttpConnector for SdkConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let client = self.0.clone();
+        let limit = largest_answer(&request);
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             // The calls this project makes have their whole body in memory; a streaming one would come out empty.
@@ -104,7 +154,7 @@ impl HttpConnector for SdkConnector {
             let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
             let response = client.execute(request).await.map_err(connector_error)?;
             let (status, headers) = (response.status(), response.headers().clone());
-            let body = read_bounded(response, MAX_SDK_ANSWER).await.map_err(|error| match error {
+            let body = read_bounded(response, limit).await.map_err(|error| match error {
                 BodyError::Broken(error) => connector_error(error),
                 // Whatever sent it, it is not what Secrets Manager answers.
                 BodyError::TooLarge => ConnectorError::io("the answer is too large".into()),

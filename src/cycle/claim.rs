@@ -163,7 +163,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let id = claim_id(arn, pair, n);
             let body = self.claim_body(arn, pair, n, Ends::AtTheDeadline);
             let put = || self.store.put(self.secret, &id, Label::Claim, &body);
-            if self.attempt(Request::store(Step::Claim), put).await? == Put::Written {
+            if self.attempt(Request::claim(Step::Claim), put).await? == Put::Written {
                 return Ok(Claimed::Won { n, spent_before });
             }
             match self.judge_version(&id).await? {
@@ -180,8 +180,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let id = claim_id(&arn, &pair, n + 1);
         let body = self.claim_body(&arn, &pair, n + 1, Ends::Now { answered, rejected });
         let put = || self.store.put(self.secret, &id, Label::Claim, &body);
-        let released = Box::pin(self.attempt(Request::store(Step::Claim), put)).await;
-        tracing::debug!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
+        let released = Box::pin(self.attempt(Request::write(Step::Claim), put)).await;
+        tracing::info!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
     }
 
     fn claim_body(&self, arn: &str, pair: &Fingerprint, n: u32, ends: Ends) -> SecretString {

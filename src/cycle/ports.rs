@@ -4,7 +4,7 @@
 //! A method is one attempt at one request. Waiting, repeating and giving up are the cycle's business, because only the
 //! cycle knows the deadline and what may be sent twice.
 
-use std::{future::Future, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -138,6 +138,55 @@ pub trait Store {
 
     /// Moves AWSPENDING from one version to another, if it is on the first.
     fn move_pending(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
+}
+
+/// A tag that secrets have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    pub key: String,
+    /// The value that it must have; any, if there is none here.
+    pub value: Option<String>,
+}
+
+impl Tag {
+    /// Whether it is among the tags of a secret, which are keys and values.
+    pub fn is_among<'t>(&self, tags: impl IntoIterator<Item = (&'t str, &'t str)>) -> bool {
+        let fits = |value: &str| self.value.as_ref().is_none_or(|expected| expected == value);
+        tags.into_iter().any(|(key, value)| key == self.key && fits(value))
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.key),
+            None => f.write_str(&self.key),
+        }
+    }
+}
+
+/// A secret of a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub arn: String,
+    pub labels: Labels,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub secrets: Vec<Listed>,
+    /// What to name to get the next part; none on the last one.
+    pub next: Option<String>,
+}
+
+/// Secrets Manager, where it tells of many secrets at once.
+pub trait Directory {
+    /// A page of the secrets that have a tag.
+    fn list(&self, tag: &Tag, page: Option<&str>) -> impl Future<Output = Result<Page, Error>>;
+
+    /// Reads AWSCURRENT of up to twenty secrets. Those that cannot be read are left out.
+    fn read_many(&self, arns: &[&str]) -> impl Future<Output = Result<Vec<Stored>, Error>>;
 }
 
 /// What TikTok answered to a redeemed refresh token or an exchanged auth code.

@@ -202,7 +202,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn snapshot_of(&self, arn: String, current: Version, labels: &Labels) -> Result<Snapshot, Error> {
         let unread = Unread::of(&current, labels);
         if !unread.is_nothing() {
-            tracing::debug!(secret_id = self.secret, ?unread, "reading what may wait or be claimed");
+            tracing::info!(secret_id = self.secret, ?unread, "reading what may wait or be claimed");
         }
         let (pending, grant, claim) = tokio::join!(
             self.get_labelled(unread.pending),
@@ -242,8 +242,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         self.get(Which::Label(Label::Current)).await?.ok_or_else(|| no_value(self.secret))
     }
 
-    async fn describe(&self) -> Result<Description, Error> {
-        let described = self.attempt(Request::store(Step::Read), || self.store.describe(self.secret)).await?;
+    pub(super) async fn describe(&self) -> Result<Description, Error> {
+        let described = self.attempt(Request::read(Step::Read), || self.store.describe(self.secret)).await?;
         described.ok_or_else(|| no_value(self.secret))
     }
 
@@ -262,7 +262,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     pub(super) async fn get(&self, which: Which<'_>) -> Result<Option<Stored>, Error> {
-        self.attempt(Request::store(Step::Read), || self.store.get(self.secret, which)).await
+        self.attempt(Request::read(Step::Read), || self.store.get(self.secret, which)).await
     }
 
     /// The app's credentials, wherever they are.
@@ -272,7 +272,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             AppSource::Secret(id) => id,
         };
         let read = || self.store.get(id, Which::Label(Label::Current));
-        let stored = self.attempt(Request::store(Step::Read), read).await;
+        let stored = self.attempt(Request::read(Step::Read), read).await;
         let named = |error: Error| error.context(format_args!("The secret '{id}' that 'app_secret_id' names"));
         let stored = stored.map_err(named)?.ok_or_else(|| no_value(id))?;
         Document::parse(&stored.body).and_then(|document| app_of(&document)).map_err(named)

@@ -137,7 +137,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let pair = &holder.credentials.fingerprint;
         let untried = |version: &Version| !tried.contains(&version.credentials.fingerprint);
         // A claim that no redeem can follow would only stand in the way of a run that has more time.
-        self.time_for(Request::redeem(Step::Redeem))?;
+        self.attempts().room_for(Request::redeem(Step::Redeem, app)).await?;
         let (n, spent_before) = match self.claim(&snapshot.arn, pair, snapshot.claim.as_ref()).await? {
             Claimed::InProgress { until } => return Ok(Redeeming::Ended(Ended::InProgress { until })),
             Claimed::Finished(version) if untried(&version) => return Ok(Redeeming::Found(version)),
@@ -226,7 +226,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let credentials = Credentials::of(&next)?;
         let (staged, checked) = tokio::join!(self.stage(snapshot, label, spent, next), self.check(app, &credentials));
         let staged = staged?;
-        let checked = self.look_up(checked, &credentials).await;
+        let checked = self.look_up(app, checked, &credentials).await;
         let news = ListNews::of_new_grant(&current.credentials, checked, granted);
         self.finish(snapshot, change, staged, (news, at), kind).await
     }

@@ -344,7 +344,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 return Ok(());
             }
             let swap = || self.store.move_pending(self.secret, holder, &stored.version_id);
-            if self.attempt(Request::store(Step::Promote), swap).await? == Moved::Conflict {
+            if self.attempt(Request::write(Step::Promote), swap).await? == Moved::Conflict {
                 self.clock.sleep(READ_LAG[0]).await;
             }
         }
@@ -391,7 +391,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let body = next.to_body();
         let put = || self.store.put(self.secret, token, Label::Pending, &body);
         // Where another invocation of this step was faster, what that one wrote counts, and the steps after this one read it.
-        let (Put::Written | Put::Taken) = self.attempt(Request::store(Step::Stage), put).await?;
+        let (Put::Written | Put::Taken) = self.attempt(Request::write(Step::Stage), put).await?;
         Ok((Version::new(token.to_owned(), next)?, reduction))
     }
 

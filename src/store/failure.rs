@@ -11,6 +11,8 @@ pub(super) enum Call {
     Describe,
     Put,
     Promote,
+    List,
+    ReadMany,
 }
 
 impl Call {
@@ -20,12 +22,22 @@ impl Call {
             Self::Describe => "secretsmanager:DescribeSecret",
             Self::Put => "secretsmanager:PutSecretValue",
             Self::Promote => "secretsmanager:UpdateSecretVersionStage",
+            Self::List => "secretsmanager:ListSecrets",
+            Self::ReadMany => "secretsmanager:BatchGetSecretValue",
+        }
+    }
+
+    /// What a policy names as the resource of the call.
+    const fn resource(self) -> &'static str {
+        match self {
+            Self::List | Self::ReadMany => "all resources (\"*\", since it takes no other)",
+            _ => "this secret",
         }
     }
 
     const fn kms_action(self) -> &'static str {
         match self {
-            Self::Get | Self::Describe => "kms:Decrypt",
+            Self::Get | Self::Describe | Self::List | Self::ReadMany => "kms:Decrypt",
             // Secrets Manager decrypts the data key that it has just been given before it encrypts.
             Self::Put | Self::Promote => "kms:GenerateDataKey and kms:Decrypt",
         }
@@ -65,7 +77,7 @@ impl Call {
             "AccessDeniedException" | "AccessDenied" => {
                 let what = format!("{action} on '{secret}' was denied: {message}.");
                 Error::new(Kind::AccessDenied, what)
-                    .advise(format!("Grant {action} on this secret to the function's role."))
+                    .advise(format!("Grant {action} on {} to the function's role.", self.resource()))
             }
             "UnrecognizedClientException"
             | "ExpiredTokenException"

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`faults`] | which request meets what trouble |
 //! | [`journal`] | what was asked, in which order |
+//! | [`rate`] | how much was asked at a time, and how much may be |
 //! | [`secrets_manager`] | a strict state machine, or a proxy before another emulator |
 //! | [`tiktok`] | apps, grants, tokens, the page for consent |
 //! | [`lambda`] | the Runtime API around a real process, and a Function URL for browsers |
@@ -29,6 +30,7 @@ mod exchange;
 pub mod faults;
 pub mod journal;
 pub mod lambda;
+pub mod rate;
 pub mod secrets_manager;
 pub mod tiktok;
 pub mod wire;
@@ -38,6 +40,7 @@ pub use build::build_function;
 pub use faults::{Fault, Faults, When};
 pub use journal::{Ending, Entry, Journal, Service};
 pub use lambda::{Function, FunctionConfig, FunctionUrl, Invocation, Outcome};
+pub use rate::{Limit, Rate};
 pub use secrets_manager::{Backend, SecretsManager, SecretsManagerServer};
 pub use tiktok::{Flow, GrantSpec, TikTok, TikTokServer};
-pub use world::{APP_ID, APP_SECRET, World, credentials};
+pub use world::{APP_ID, APP_SECRET, Member, World, credentials};

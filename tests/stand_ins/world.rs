@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::faults::Faults;
 use super::lambda::{Function, FunctionConfig};
-use super::secrets_manager::{Backend, SecretsManager, SecretsManagerServer};
+use super::secrets_manager::client::new_token;
+use super::secrets_manager::{Backend, NewSecret, SecretsManager, SecretsManagerServer};
 use super::tiktok::{Flow, GrantId, GrantSpec, Issued, TikTok, TikTokServer};
 
 /// The app that every world has.
@@ -32,6 +33,23 @@ pub struct World {
     pub grant: GrantId,
     /// The name of the credentials secret.
     pub secret_id: String,
+    /// The secrets of a fleet; none in a world of one.
+    pub members: Vec<Member>,
+    /// The tag by which the function finds them.
+    pub tag: Option<String>,
+}
+
+/// One authorisation of a fleet.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The name of its credentials secret.
+    pub secret_id: String,
+    /// The ARN.
+    pub arn: String,
+    /// The grant whose tokens are in it.
+    pub grant: GrantId,
+    /// The app that the grant was given to.
+    pub app_id: String,
 }
 
 impl World {
@@ -56,6 +74,34 @@ impl World {
         world
     }
 
+    /// A world with `n` credentials secrets, each with a grant of its own, which the function finds by the tag `key` or
+    /// `key=value`. The first is the one that [`document`](Self::document) shows.
+    pub fn fleet(n: usize, tag: &str) -> Self {
+        Self::fleet_of(n, tag, 1, &GrantSpec::default())
+    }
+
+    /// A fleet whose grants are of one kind and belong to so many apps in turn.
+    pub fn fleet_of(n: usize, tag: &str, apps: usize, spec: &GrantSpec) -> Self {
+        let mut world = Self::empty();
+        let id = world.secret_id.clone();
+        let apps: Vec<_> = (0..apps).map(app).collect();
+        apps.iter().skip(1).for_each(|(app_id, secret)| world.tiktok.core().add_app(app_id, secret));
+        let (key, value) = tag.split_once('=').unwrap_or((tag, ""));
+        for (number, (app_id, secret)) in apps.iter().cycle().take(n).enumerate() {
+            let issued = world.tiktok.core().authorize(app_id, spec.clone());
+            let mut document = credentials(spec.flow, &issued);
+            (document["app_id"], document["secret"]) = (json!(app_id), json!(secret));
+            let secret_id = format!("{id}/{number:05}");
+            let arn = world.create_tagged_secret(&secret_id, &document, &[(key, value)]);
+            world.members.push(Member { secret_id, arn, grant: issued.grant, app_id: app_id.clone() });
+        }
+        if let Some(first) = world.members.first() {
+            (world.secret_id, world.grant) = (first.secret_id.clone(), first.grant);
+        }
+        world.tag = Some(tag.to_owned());
+        world
+    }
+
     /// Both servers and the app: no grant, no secret. The name of the secret-to-be is set.
     pub fn empty() -> Self {
         let faults = Faults::new();
@@ -69,19 +115,41 @@ impl World {
         let mut tiktok = TikTok::new(&id[..8]);
         tiktok.add_app(APP_ID, APP_SECRET);
         let tiktok = TikTokServer::start(faults.clone(), tiktok);
-        Self { faults, secrets_manager, tiktok, grant: 0, secret_id: format!("tiktok/ads/{id}") }
+        let (secret_id, members) = (format!("tiktok/ads/{id}"), Vec::new());
+        Self { faults, secrets_manager, tiktok, grant: 0, secret_id, members, tag: None }
     }
 
     /// Creates another secret, from code that need not be async, and returns its ARN.
     pub fn create_secret(&self, name: &str, document: &Value) -> String {
-        let (client, name, body) = (self.secrets_manager.client(), name.to_owned(), document.to_string());
-        let created = async move { client.create_secret(&name, &body).await };
+        self.create_tagged_secret(name, document, &[])
+    }
+
+    /// Creates another secret with tags, from code that need not be async, and returns its ARN.
+    pub fn create_tagged_secret(&self, name: &str, document: &Value, tags: &[(&str, &str)]) -> String {
+        let (name, body) = (name.to_owned(), document.to_string());
+        let tags: Vec<_> = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        if self.secrets_manager.is_strict() {
+            // Not over the wire: ten thousand connections take their time.
+            let (tags, body) = (tags.into_iter().collect(), Some(body.as_str().into()));
+            let new = NewSecret { name, token: new_token(), body, tags, ..NewSecret::default() };
+            return self.secrets_manager.core().create_secret(new).expect("a new secret").arn;
+        }
+        let client = self.secrets_manager.client();
+        let created = async move {
+            let tags: Vec<_> = tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            client.create_tagged_secret(&name, &body, &tags).await
+        };
         self.secrets_manager.background().block_on(created).expect("a new secret")
     }
 
     /// The document that a label of the credentials secret holds, from code that need not be async.
     pub fn document(&self, label: &str) -> Option<Value> {
-        let (client, name, label) = (self.secrets_manager.client(), self.secret_id.clone(), label.to_owned());
+        self.document_of(&self.secret_id, label)
+    }
+
+    /// The document that a label of any secret holds.
+    pub fn document_of(&self, secret_id: &str, label: &str) -> Option<Value> {
+        let (client, name, label) = (self.secrets_manager.client(), secret_id.to_owned(), label.to_owned());
         let (_, body) = self.secrets_manager.background().block_on(async move { client.get(&name, &label).await })?;
         Some(serde_json::from_str(&body).expect("the secret holds JSON"))
     }
@@ -89,7 +157,10 @@ impl World {
     /// The variables by which the function finds this world.
     pub fn function_env(&self) -> Vec<(String, String)> {
         let variables = [
-            ("SECRET_ID", self.secret_id.clone()),
+            match &self.tag {
+                Some(tag) => ("SECRET_TAG", tag.clone()),
+                None => ("SECRET_ID", self.secret_id.clone()),
+            },
             ("TIKTOK_API_URL", self.tiktok.url()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets_manager.url()),
         ];
@@ -108,6 +179,14 @@ impl World {
         let function = Function::start(FunctionConfig::new(binary, env));
         self.faults.set_killer(function.killer());
         function
+    }
+}
+
+/// The id and the secret of an app of a fleet: the first is the one that every world has.
+fn app(number: usize) -> (String, String) {
+    match number {
+        0 => (APP_ID.to_owned(), APP_SECRET.to_owned()),
+        _ => (format!("72{number:017}"), format!("canary-app-secret-{number:016x}")),
     }
 }
 

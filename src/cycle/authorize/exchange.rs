@@ -102,7 +102,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Some(uri) => uri.clone(),
             None => last_redirect_uri(&snapshot.current.document)?,
         };
-        self.time_for(Request::redeem(Step::Redeem))?;
+        self.attempts().room_for(Request::redeem(Step::Redeem, app)).await?;
         let (n, spent_before) = match self.claim(&snapshot.arn, &code, snapshot.claim.as_ref()).await? {
             Claimed::InProgress { until } => return Ok(Exchanged::InProgress { until }),
             Claimed::Finished(version) => return Ok(Exchanged::Before(version)),
@@ -144,7 +144,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let grant = self.tiktok.exchange(family, app, auth_code, redirect_uri).await?;
             Ok(Redeemed { grant, asked_at })
         };
-        self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem), exchange)).await
+        self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), exchange)).await
     }
 
     /// Goes on with tokens that the code was exchanged for by a run before this one.

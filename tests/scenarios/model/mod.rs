@@ -7,7 +7,7 @@ use std::{rc::Rc, time::Duration};
 
 use explorer::{Coverage, Port, Scenario, after_one_run, explore};
 use secrecy::SecretString;
-use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, RotationStep, Run, Trigger};
+use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, Pace, RotationStep, Run, Trigger};
 use world::{SECRET, Spent, World};
 
 use crate::stand_ins::{
@@ -65,6 +65,8 @@ fn run_of(port: &Port) -> Run {
         deadline: Deadline::at(port.world(|world| world.now) + Duration::from_mins(1)),
         min_token_lifetime: Duration::from_hours(12),
         advertiser_info: false,
+        // Turns concern nobody else.
+        pace: Pace::new(f64::INFINITY, f64::INFINITY),
     }
 }
 

@@ -3,11 +3,12 @@
 //! It is synchronous, takes every id and the time from outside, and can be cloned: a model test explores it in process,
 //! the HTTP face serves the same rules over the wire.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::super::clock::Clock;
+use super::super::rate::{Gate, Limit, Rate};
 use super::access::{self, Caller, Denial, Resource};
 use super::error::{Error, Exception, Result};
 use super::records::{NewSecret, SecretEntry, SecretValue, Semantics, Tags, Write, Written};
@@ -18,7 +19,10 @@ use super::rules::{
 use super::versions::{AWSCURRENT, AWSPENDING, Body, Contents, Stored, Version};
 
 const ARN_PREFIX: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
+/// A hyphen and six letters or digits, which AWS puts behind the name.
+const ARN_SUFFIX: usize = 7;
 const DAY: Duration = Duration::from_hours(24);
+const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub(super) struct Secret {
@@ -37,6 +41,11 @@ struct Lag {
 #[derive(Clone, Debug)]
 pub struct SecretsManager {
     pub(super) secrets: Vec<Secret>,
+    // Where each secret stands: among ten thousand a search would be what a benchmark measures.
+    places: HashMap<String, usize>,
+    pub(super) listed: Option<Vec<SecretEntry>>,
+    write_quota: Gate,
+    write_rate: Rate,
     created: u32,
     writes: Vec<Write>,
     kms_keys: BTreeSet<String>,
@@ -54,6 +63,10 @@ impl Default for SecretsManager {
     fn default() -> Self {
         Self {
             secrets: Vec::new(),
+            places: HashMap::new(),
+            listed: None,
+            write_quota: Gate::default(),
+            write_rate: Rate::default(),
             created: 0,
             writes: Vec::new(),
             kms_keys: BTreeSet::new(),
@@ -84,9 +97,10 @@ impl SecretsManager {
         }
         let (name, token) = (new.name.clone(), new.token.clone());
         let secret = Secret::new(self.new_arn(&name), &new, self.clock.now());
+        let index = self.secrets.len();
         self.secrets.push(secret);
+        self.places.insert(name, index);
         let version = new.body.map(|body| (token, body));
-        let index = self.secrets.len() - 1;
         Ok(self.write("CreateSecret", index, &[], |contents, now| {
             let (token, body) = version?;
             contents.add(Stored { id: token.clone(), body: Some(body), created: now });
@@ -110,6 +124,7 @@ impl SecretsManager {
     /// `PutSecretValue`. No `labels` means AWSCURRENT.
     pub fn put_secret_value(&mut self, secret_id: &str, token: &str, body: Body, labels: &[&str]) -> Result<Written> {
         let labels = if labels.is_empty() { &[AWSCURRENT] } else { labels };
+        self.throttle()?;
         let index = self.live("PutSecretValue", secret_id, labels)?;
         self.put("PutSecretValue", index, token, body, labels)
     }
@@ -123,6 +138,7 @@ impl SecretsManager {
         remove_from: Option<&str>,
     ) -> Result<Written> {
         const ACTION: &str = "UpdateSecretVersionStage";
+        self.throttle()?;
         let index = self.live(ACTION, secret_id, &[label])?;
         check_label(label)?;
         let contents = &self.secrets[index].contents;
@@ -204,7 +220,7 @@ impl SecretsManager {
                 let deleted = self.clock.now() + DAY * u32::try_from(days).unwrap_or(u32::MAX);
                 self.secrets[index].entry.deleted = Some(deleted);
             }
-            None => drop(self.secrets.remove(index)),
+            None => self.forget(index),
         }
         Ok(written)
     }
@@ -250,6 +266,24 @@ impl SecretsManager {
         self.kms_keys.insert(key_id.to_owned());
     }
 
+    /// Limits how many `PutSecretValue` and `UpdateSecretVersionStage` the account takes in a second; AWS's quota is 50 of
+    /// both together. What the test does itself is not counted.
+    pub fn set_write_quota(&mut self, per_second: Option<usize>) {
+        self.write_quota =
+            Gate::of(per_second.map(|requests| Limit { requests, window: SECOND, pause: Duration::ZERO }));
+    }
+
+    /// How many such writes were asked for, the most in any one second, and how many the quota has refused.
+    pub fn write_rate(&self) -> &Rate {
+        &self.write_rate
+    }
+
+    /// From now on `ListSecrets` shows what there is now, as AWS's list may for five minutes. Called again, it shows what
+    /// there is then.
+    pub fn freeze_list(&mut self) {
+        self.listed = Some(self.secrets.iter().map(Secret::describe).collect());
+    }
+
     /// Takes a permission away.
     pub fn deny(&mut self, denial: Denial) {
         self.denials.push(denial);
@@ -285,9 +319,31 @@ impl SecretsManager {
 impl SecretsManager {
     /// Finds a secret by name, full ARN or ARN without its random suffix.
     pub(super) fn find(&self, secret_id: &str) -> Option<usize> {
-        self.secrets.iter().position(|Secret { entry: SecretEntry { arn, name, .. }, .. }| {
-            name == secret_id || arn == secret_id || arn.rsplit_once('-').is_some_and(|(arn, _)| arn == secret_id)
-        })
+        let place = |name: &str| self.places.get(name).copied();
+        let Some(name) = secret_id.strip_prefix(ARN_PREFIX) else { return place(secret_id) };
+        let is_whole = |index: &usize| self.secrets[*index].entry.arn == secret_id;
+        let whole = name.len().checked_sub(ARN_SUFFIX).and_then(|end| place(name.get(..end)?)).filter(is_whole);
+        whole.or_else(|| place(name))
+    }
+
+    fn forget(&mut self, index: usize) {
+        self.secrets.remove(index);
+        let names = self.secrets.iter().map(|secret| secret.entry.name.clone());
+        self.places = names.zip(0..).collect();
+    }
+
+    /// Counts a write of the code under test, and refuses it if the quota is used up. AWS does so before anything else.
+    fn throttle(&mut self) -> Result<()> {
+        if self.caller == Caller::Operator {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        self.write_rate.count(now);
+        if self.write_quota.admits(now) {
+            return Ok(());
+        }
+        self.write_rate.refused += 1;
+        Err(Error::new(Exception::Throttling, "Rate exceeded"))
     }
 
     /// A secret that may be acted on. Permission comes first: who lacks it does not learn whether the secret exists.

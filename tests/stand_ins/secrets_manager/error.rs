@@ -29,6 +29,8 @@ pub enum Exception {
     ResourceNotFound,
     /// The body is not what the protocol asks for.
     Serialization,
+    /// Too many requests in a second.
+    Throttling,
     /// No such action.
     UnknownOperation,
     /// A parameter breaks a constraint that needs no state to check.
@@ -51,6 +53,7 @@ impl Exception {
             Self::ResourceExists => "ResourceExistsException",
             Self::ResourceNotFound => "ResourceNotFoundException",
             Self::Serialization => "SerializationException",
+            Self::Throttling => "ThrottlingException",
             Self::UnknownOperation => "UnknownOperationException",
             Self::Validation => "ValidationException",
         }
@@ -64,6 +67,7 @@ impl Exception {
             Self::InvalidSignature
                 | Self::MissingAuthenticationToken
                 | Self::Serialization
+                | Self::Throttling
                 | Self::UnknownOperation
                 | Self::Validation
         )

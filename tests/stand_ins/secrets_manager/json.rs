@@ -1,5 +1,6 @@
 //! Actions as JSON: reads a request's members, calls the state machine, writes what it returns.
 
+use std::iter;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -41,11 +42,13 @@ pub(super) fn act(sm: &mut SecretsManager, action: &str, input: &Value) -> Resul
     }
 }
 
-/// What the fault plan's `detail` matches: the secret's name as it was asked for, then labels and version ids.
+/// What the fault plan's `detail` matches: the names of the secrets as they were asked for, then labels and version ids.
 pub(super) fn detail(input: &Value) -> String {
     let text = |member: &str| input.get(member).and_then(Value::as_str);
     let id = text("SecretId").or(text("Name")).unwrap_or_default();
-    let mut parts = vec![id.rsplit_once(":secret:").map_or(id, |(_, name)| name).to_owned()];
+    let listed = input.get("SecretIdList").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let name = |id: &str| id.rsplit_once(":secret:").map_or(id, |(_, name)| name).to_owned();
+    let mut parts: Vec<String> = iter::once(id).chain(listed).map(name).collect();
     let labels = input.get("VersionStages").and_then(Value::as_array).into_iter().flatten();
     parts.extend(labels.filter_map(Value::as_str).map(str::to_owned));
     parts.extend(["VersionStage", "VersionId", "ClientRequestToken"].into_iter().filter_map(text).map(str::to_owned));
@@ -133,6 +136,9 @@ fn batch_get(sm: &mut SecretsManager, input: &Input<'_>) -> Result<Value> {
     let filters = input.filters()?;
     let (page, failed) = match (ids.is_empty(), filters.is_empty()) {
         (false, true) => {
+            if input.0.contains_key("MaxResults") || input.0.contains_key("NextToken") {
+                return Err(Error::parameter("'MaxResults' and 'NextToken' go with 'Filters' only."));
+            }
             let (items, failed) = sm.batch_get_by_ids(&ids)?;
             (Page { items, next_token: None }, failed)
         }

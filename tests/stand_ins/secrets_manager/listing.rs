@@ -32,7 +32,7 @@ pub struct Failed {
 }
 
 impl SecretsManager {
-    /// `ListSecrets`, in the order of creation.
+    /// `ListSecrets`, in the order of creation, of the secrets as they are or as they were when the list was frozen.
     pub fn list_secrets(
         &self,
         filters: &[Filter],
@@ -42,15 +42,25 @@ impl SecretsManager {
     ) -> Result<Page<SecretEntry>> {
         self.permit("ListSecrets", "*", &[])?;
         let size = page_size(max_results, 100)?;
-        let found = self.matching(filters, include_deleted)?;
-        page(found.into_iter().map(Secret::describe).collect(), size, next_token)
+        check(filters)?;
+        let fits = |entry: &SecretEntry| fit(entry, filters, include_deleted);
+        if let Some(listed) = &self.listed {
+            let Page { items, next_token } =
+                page(listed.iter().filter(|entry| fits(entry)).collect(), size, next_token)?;
+            return Ok(Page { items: items.into_iter().cloned().collect(), next_token });
+        }
+        let found = self.secrets.iter().filter(|secret| fits(&secret.entry));
+        // Only what is on the page is looked at closely: a fleet has a hundred pages.
+        let Page { items, next_token } = page(found.collect(), size, next_token)?;
+        Ok(Page { items: items.into_iter().map(Secret::describe).collect(), next_token })
     }
 
     /// `BatchGetSecretValue` by ids.
     pub fn batch_get_by_ids(&mut self, ids: &[String]) -> Result<(Vec<SecretValue>, Vec<Failed>)> {
         self.permit("BatchGetSecretValue", "*", &[])?;
         if ids.is_empty() || ids.len() > 20 {
-            return Err(Error::constraint("secretIdList", "Member must have length between 1 and 20"));
+            let bound = if ids.is_empty() { "greater than or equal to 1" } else { "less than or equal to 20" };
+            return Err(Error::constraint("secretIdList", &format!("Member must have length {bound}")));
         }
         Ok(self.read_all(ids))
     }
@@ -63,9 +73,12 @@ impl SecretsManager {
         next_token: Option<&str>,
     ) -> Result<(Page<SecretValue>, Vec<Failed>)> {
         self.permit("BatchGetSecretValue", "*", &[])?;
+        self.permit("ListSecrets", "*", &[])?;
         let size = page_size(max_results, 20)?;
-        let arns = self.matching(filters, false)?.into_iter().map(|secret| secret.entry.arn.clone());
-        let Page { items: arns, next_token } = page(arns.collect(), size, next_token)?;
+        check(filters)?;
+        let found = self.secrets.iter().map(|secret| &secret.entry).filter(|entry| fit(entry, filters, false));
+        let Page { items, next_token } = page(found.collect(), size, next_token)?;
+        let arns: Vec<String> = items.into_iter().map(|entry| entry.arn.clone()).collect();
         let (items, failed) = self.read_all(&arns);
         Ok((Page { items, next_token }, failed))
     }
@@ -80,19 +93,19 @@ impl SecretsManager {
         }
         (values, failed)
     }
+}
 
-    fn matching(&self, filters: &[Filter], include_deleted: bool) -> Result<Vec<&Secret>> {
-        const KEYS: [&str; 7] =
-            ["name", "tag-key", "tag-value", "description", "all", "primary-region", "owning-service"];
-        if filters.iter().any(|filter| !KEYS.contains(&filter.key.as_str()) || filter.values.is_empty()) {
-            return Err(Error::constraint("filters", "Member must satisfy enum value set and have values"));
-        }
-        let fits = |secret: &&Secret| {
-            (include_deleted || secret.entry.deleted.is_none())
-                && filters.iter().all(|filter| filter.fits(&secret.entry))
-        };
-        Ok(self.secrets.iter().filter(fits).collect())
+fn check(filters: &[Filter]) -> Result<()> {
+    const KEYS: [&str; 7] = ["name", "tag-key", "tag-value", "description", "all", "primary-region", "owning-service"];
+    let is_right = |filter: &Filter| KEYS.contains(&filter.key.as_str()) && (1..=10).contains(&filter.values.len());
+    if filters.len() > 10 || !filters.iter().all(is_right) {
+        return Err(Error::constraint("filters", "Member must satisfy enum value set and have up to 10 values"));
     }
+    Ok(())
+}
+
+fn fit(entry: &SecretEntry, filters: &[Filter], include_deleted: bool) -> bool {
+    (include_deleted || entry.deleted.is_none()) && filters.iter().all(|filter| filter.fits(entry))
 }
 
 impl Filter {

@@ -2,13 +2,17 @@
 //!
 //! It is synchronous, can be cloned, and mints the same tokens in every run, so that a model test can explore it.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::super::clock::Clock;
+use super::super::rate::{Gate, Limit, Rate};
 use super::grant::{Advertiser, Flow, GrantId, GrantSpec, Issued, Propagation, Renewal, Tokens};
 use super::records::{Alive, ApiError, Burned, Redeem, Refused, Result};
 use super::shape::Shape;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -35,6 +39,8 @@ struct Grant {
     refresh_expires: Duration,
     renewals: u32,
     rotations: u32,
+    // The places of its tokens, oldest first.
+    tokens: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +48,9 @@ struct App {
     id: String,
     secret: String,
     redirects: Vec<String>,
+    rate: Rate,
+    per_second: Gate,
+    per_minute: Gate,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +68,8 @@ pub struct TikTok {
     apps: Vec<App>,
     grants: Vec<Grant>,
     tokens: Vec<Token>,
+    // Where each token stands: with ten thousand grants a search would be what a benchmark measures.
+    places: HashMap<String, usize>,
     codes: Vec<AuthCode>,
     redeems: Vec<Redeem>,
     refused: Vec<Refused>,
@@ -94,6 +105,7 @@ impl TikTok {
             apps: Vec::new(),
             grants: Vec::new(),
             tokens: Vec::new(),
+            places: HashMap::new(),
             codes: Vec::new(),
             redeems: Vec::new(),
             refused: Vec::new(),
@@ -115,7 +127,14 @@ impl TikTok {
 
     /// Registers an app.
     pub fn add_app(&mut self, app_id: &str, secret: &str) {
-        self.apps.push(App { id: app_id.to_owned(), secret: secret.to_owned(), redirects: Vec::new() });
+        self.apps.push(App {
+            id: app_id.to_owned(),
+            secret: secret.to_owned(),
+            redirects: Vec::new(),
+            rate: Rate::default(),
+            per_second: Gate::default(),
+            per_minute: Gate::default(),
+        });
     }
 
     /// Registers a redirect URL of an app.
@@ -129,6 +148,24 @@ impl TikTok {
     pub fn takes_redirect(&self, app_id: &str, redirect_uri: &str) -> bool {
         let takes = |app: &App| app.redirects.is_empty() || app.redirects.iter().any(|known| known == redirect_uri);
         self.apps.iter().any(|app| app.id == app_id && takes(app))
+    }
+
+    /// Limits how many requests of one app TikTok takes in a second; ten at the default tier.
+    pub fn set_rate_limit(&mut self, per_second: Option<usize>) {
+        let limit = per_second.map(|requests| Limit { requests, window: SECOND, pause: Duration::ZERO });
+        self.apps.iter_mut().for_each(|app| app.per_second = Gate::of(limit));
+    }
+
+    /// Limits how many requests of one app TikTok takes in a longer window, and for how long it takes none after that: 600 in
+    /// a minute and five minutes at the default tier, or less of both for a test that has no time.
+    pub fn set_minute_limit(&mut self, limit: Option<Limit>) {
+        self.apps.iter_mut().for_each(|app| app.per_minute = Gate::of(limit));
+    }
+
+    /// How many requests of an app came, the most in any one second, and how many a limit has refused.
+    pub fn rate_of(&self, app_id: &str) -> &Rate {
+        let app = self.apps.iter().find(|app| app.id == app_id).expect("an app that exists");
+        &app.rate
     }
 
     /// A person consents, and the first tokens are handed out without an auth code.
@@ -147,12 +184,16 @@ impl TikTok {
 
     /// A person takes a consent back: every token of it is revoked.
     pub fn revoke(&mut self, grant: GrantId) {
-        self.tokens.iter_mut().filter(|token| token.grant == grant).for_each(|token| token.alive = Alive::Revoked);
+        for &place in &self.grants[grant].tokens {
+            self.tokens[place].alive = Alive::Revoked;
+        }
     }
 
     /// Revokes one token, of either kind.
     pub fn revoke_token(&mut self, token: &str) {
-        self.tokens.iter_mut().filter(|known| known.text == token).for_each(|token| token.alive = Alive::Revoked);
+        if let Some(&place) = self.places.get(token) {
+            self.tokens[place].alive = Alive::Revoked;
+        }
     }
 
     /// What a grant covers and how its tokens behave, to be changed at will.
@@ -187,7 +228,7 @@ impl TikTok {
 
     /// Whether a token works now, and why not.
     pub fn state_of(&self, token: &str) -> Alive {
-        let Some(token) = self.tokens.iter().find(|known| known.text == token) else { return Alive::Unknown };
+        let Some(token) = self.token(token) else { return Alive::Unknown };
         match token.alive {
             Alive::Yes if token.is_expired(self.clock.now()) => Alive::Expired,
             state => state,
@@ -211,16 +252,13 @@ impl TikTok {
 
     /// The newest tokens of a grant: access and refresh.
     pub fn newest(&self, grant: GrantId) -> (String, Option<String>) {
-        let newest = |kind| {
-            let mut tokens = self.tokens.iter().rev();
-            tokens.find(|token| token.grant == grant && token.kind == kind).map(|token| token.text.clone())
-        };
+        let newest = |kind| self.newest_of(grant, kind).map(|token| token.text.clone());
         (newest(Kind::Access).unwrap_or_default(), newest(Kind::Refresh))
     }
 
     /// A token's name for journals and failure messages, which must not show the token.
     pub fn name_of(&self, token: &str) -> String {
-        match self.tokens.iter().find(|known| known.text == token) {
+        match self.token(token) {
             Some(Token { kind: Kind::Access, grant, number, .. }) => format!("grant {grant} access token {number}"),
             Some(Token { kind: Kind::Refresh, grant, number, .. }) => format!("grant {grant} refresh token {number}"),
             None if self.codes.iter().any(|code| code.text == token) => "auth code".to_owned(),
@@ -229,9 +267,35 @@ impl TikTok {
     }
 
     fn is_newest(&self, token: &str, kind: Kind) -> bool {
-        let grant = self.tokens.iter().find(|known| known.text == token && known.kind == kind).map(|known| known.grant);
-        let mut tokens = self.tokens.iter().rev();
-        tokens.find(|known| Some(known.grant) == grant && known.kind == kind).is_some_and(|known| known.text == token)
+        let newest = self.token(token).and_then(|token| self.newest_of(token.grant, kind));
+        newest.is_some_and(|newest| newest.text == token)
+    }
+
+    fn newest_of(&self, grant: GrantId, kind: Kind) -> Option<&Token> {
+        self.grants[grant].tokens.iter().rev().map(|&place| &self.tokens[place]).find(|token| token.kind == kind)
+    }
+
+    fn token(&self, text: &str) -> Option<&Token> {
+        self.places.get(text).map(|&place| &self.tokens[place])
+    }
+
+    /// Counts a request of this app, and refuses it if it is one too many.
+    pub(super) fn admit(&mut self, app_id: &str) -> Result<()> {
+        let now = self.clock.now();
+        let Some(app) = self.apps.iter_mut().find(|app| app.id == app_id) else { return Ok(()) };
+        app.rate.count(now);
+        // Both count every request, also one that the other refuses.
+        let (second, minute) = (app.per_second.admits(now), app.per_minute.admits(now));
+        if second && minute {
+            return Ok(());
+        }
+        app.rate.refused += 1;
+        Err(ApiError::new(40100, "Requests made too frequently."))
+    }
+
+    /// The app that a token was handed out to.
+    pub(super) fn app_of(&self, access_token: &str) -> Option<&str> {
+        self.token(access_token).map(|token| self.grants[token.grant].app_id.as_str())
     }
 
     pub(super) fn note_overlap(&mut self, refresh_token: &str) {
@@ -312,7 +376,7 @@ impl TikTok {
     /// The place of a refresh token that this app may redeem at this family's endpoint. To try has consequences.
     fn redeemable(&mut self, flow: Flow, app_id: &str, refresh_token: &str) -> Result<usize> {
         let invalid = || ApiError::new(40107, "Refresh token is invalid.");
-        let index = self.tokens.iter().position(|token| token.text == refresh_token).ok_or_else(invalid)?;
+        let index = *self.places.get(refresh_token).ok_or_else(invalid)?;
         let Token { kind, grant, alive, .. } = self.tokens[index];
         self.check_owner(grant, app_id)?;
         if kind == Kind::Access {
@@ -339,14 +403,17 @@ impl TikTok {
 
     /// Mints what comes after the refresh token at `spent`.
     fn renew(&mut self, grant: GrantId, spent: usize) -> Tokens {
-        let Grant { spec, renewals, rotations, .. } = &mut self.grants[grant];
+        let Grant { spec, renewals, rotations, tokens, .. } = &mut self.grants[grant];
         *renewals += 1;
         let (old_dies, rotates) = (spec.old_access_token_dies, matches!(spec.renewal, Renewal::Rotating { .. }));
         *rotations += u32::from(rotates);
         if old_dies {
-            let mine = |token: &&mut Token| token.grant == grant && token.kind == Kind::Access;
-            let alive = self.tokens.iter_mut().filter(mine).filter(|token| token.alive == Alive::Yes);
-            alive.for_each(|token| token.alive = Alive::Replaced);
+            for &place in &*tokens {
+                let token = &mut self.tokens[place];
+                if token.kind == Kind::Access && token.alive == Alive::Yes {
+                    token.alive = Alive::Replaced;
+                }
+            }
         }
         if rotates {
             self.tokens[spent].alive = Alive::Replaced;
@@ -360,7 +427,7 @@ impl TikTok {
     fn consent(&mut self, app_id: String, spec: GrantSpec) -> Tokens {
         let refresh_expires = self.clock.now() + spec.refresh_lifetime;
         let is_long_term = spec.renewal == Renewal::LongTerm;
-        self.grants.push(Grant { app_id, spec, refresh_expires, renewals: 0, rotations: 0 });
+        self.grants.push(Grant { app_id, spec, refresh_expires, renewals: 0, rotations: 0, tokens: Vec::new() });
         let grant = self.grants.len() - 1;
         let access_token = self.mint_access(grant);
         let refresh_token = (!is_long_term).then(|| self.mint_refresh(grant));
@@ -394,14 +461,14 @@ impl TikTok {
         let expires = (spec.renewal != Renewal::LongTerm).then(|| now + spec.access_lifetime);
         let (kind, number, alive) = (Kind::Access, *renewals, Alive::Yes);
         let token = Token { text: text.clone(), kind, grant, number, expires, alive, uses_refused, accepted_from };
-        self.tokens.push(token);
+        self.add_token(token);
         text
     }
 
     fn mint_refresh(&mut self, grant: GrantId) -> String {
         let text = self.mint("canary-refresh");
         let Grant { refresh_expires, rotations, .. } = self.grants[grant];
-        self.tokens.push(Token {
+        self.add_token(Token {
             text: text.clone(),
             kind: Kind::Refresh,
             grant,
@@ -412,6 +479,13 @@ impl TikTok {
             accepted_from: Duration::ZERO,
         });
         text
+    }
+
+    fn add_token(&mut self, token: Token) {
+        let place = self.tokens.len();
+        self.grants[token.grant].tokens.push(place);
+        self.places.insert(token.text.clone(), place);
+        self.tokens.push(token);
     }
 
     /// A token that looks random, is the same in every run, and can be searched for in anything that must not hold it.
@@ -427,8 +501,11 @@ impl TikTok {
     fn use_access_token(&mut self, access_token: &str) -> Result<GrantId> {
         let now = self.clock.now();
         let incorrect = || ApiError::new(40105, "Access token is incorrect or has been revoked.");
-        let found = self.tokens.iter_mut().find(|token| token.text == access_token && token.kind == Kind::Access);
-        let token = found.ok_or_else(incorrect)?;
+        let place = *self.places.get(access_token).ok_or_else(incorrect)?;
+        let token = &mut self.tokens[place];
+        if token.kind != Kind::Access {
+            return Err(incorrect());
+        }
         if token.alive != Alive::Yes {
             return Err(incorrect());
         }

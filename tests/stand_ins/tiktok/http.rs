@@ -99,7 +99,8 @@ impl Handler for Face {
         if flight.overlaps_for_long().await {
             lock(&self.core).note_overlap(incoming.redeemed().unwrap_or_default());
         }
-        exchange(call, async { self.apply(&incoming) }).await
+        let admitted = self.admit(&incoming);
+        exchange(call, async { self.apply(&incoming, admitted) }).await
     }
 }
 
@@ -117,11 +118,26 @@ impl Face {
         token.map(|token| lock(&self.core).name_of(token)).unwrap_or_default()
     }
 
-    fn apply(&self, call: &Incoming) -> Answer {
+    /// Whether the app's limits leave room for this request. It counts when it comes, whatever becomes of it.
+    fn admit(&self, call: &Incoming) -> Result<()> {
+        let mut core = lock(&self.core);
+        core.clock.tick(wall());
+        let of_token = || call.access_token.as_deref().and_then(|token| core.app_of(token)).map(str::to_owned);
+        match call.app_id().or_else(of_token) {
+            Some(app_id) => core.admit(&app_id),
+            None => Ok(()),
+        }
+    }
+
+    fn apply(&self, call: &Incoming, admitted: Result<()>) -> Answer {
         let mut core = lock(&self.core);
         core.clock.tick(wall());
         let request_id = format!("{:020}", self.answered.fetch_add(1, Ordering::Relaxed) + 1);
-        let answer = match route(&mut core, call, &request_id) {
+        let routed = match admitted {
+            Ok(()) => route(&mut core, call, &request_id),
+            Err(refused) => Routed::Api(Err(refused)),
+        };
+        let answer = match routed {
             Routed::Api(Ok(answer)) => Answer::new(200, "application/json", answer.to_string()),
             Routed::Api(Err(error)) => {
                 Answer::new(200, "application/json", core.shape.error(&error, &request_id).to_string())
@@ -261,6 +277,12 @@ impl Incoming {
             Flow::Business => Ok((self.member("app_id")?, self.member("secret")?)),
             Flow::TtUser => Ok((self.member("client_id")?, self.member("client_secret")?)),
         }
+    }
+
+    /// The app that says it is asking, if the request names one.
+    fn app_id(&self) -> Option<String> {
+        let named = self.member("app_id").or(self.member("client_id")).or(self.query("app_id"));
+        named.ok().map(str::to_owned)
     }
 
     fn check_grant_type(&self, expected: &str) -> Result<()> {
