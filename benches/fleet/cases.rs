@@ -46,17 +46,18 @@ const fn case(name: &'static str, secrets: usize, limits: Limits, rounds: usize,
     Case { name, secrets, limits, timeout: LONGEST, poisoned: 0, rounds, effort }
 }
 
+/// By name and by size.
 pub const CASES: [Case; 12] = [
     case(LIFTED, 1, Limits::Lifted, 7, Effort::Seconds),
     case(LIFTED, 10, Limits::Lifted, 7, Effort::Seconds),
     case(LIFTED, 100, Limits::Lifted, 5, Effort::Seconds),
     case(LIFTED, 1_000, Limits::Lifted, 3, Effort::Minutes),
     case(LIFTED, 10_000, Limits::Lifted, 1, Effort::Minutes),
+    Case { poisoned: 10, ..case(POISONED, 1_000, Limits::Lifted, 1, Effort::Minutes) },
     case(KEPT, 1, Limits::Kept, 3, Effort::Seconds),
     case(KEPT, 10, Limits::Kept, 3, Effort::Seconds),
     case(KEPT, 100, Limits::Kept, 1, Effort::Seconds),
-    Case { timeout: Duration::from_mins(1), ..case(SHORT, 1_000, Limits::Kept, 1, Effort::Minutes) },
-    Case { poisoned: 10, ..case(POISONED, 1_000, Limits::Lifted, 1, Effort::Minutes) },
     case(KEPT, 1_000, Limits::Kept, 1, Effort::QuarterOfAnHour),
     case(KEPT, 10_000, Limits::Kept, 1, Effort::QuarterOfAnHour),
+    Case { timeout: Duration::from_mins(1), ..case(SHORT, 1_000, Limits::Kept, 1, Effort::Minutes) },
 ];

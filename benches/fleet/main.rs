@@ -16,7 +16,7 @@ mod table;
 
 use std::{env, error::Error, fs, path::Path};
 
-use cases::{CASES, Case, Effort};
+use cases::{CASES, Case, Effort, Limits};
 use measure::Sample;
 
 /// A case, and what its rounds showed.
@@ -53,5 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(benches.join("fleet.md"), report)?;
         fs::write(benches.join("fleet.svg"), plot::svg(&all))?;
     }
-    Ok(())
+    let of = |measured: &Measured| measured.samples.iter().map(|sample| sample.refused).sum::<u64>();
+    match all.iter().filter(|measured| measured.case.limits == Limits::Kept).map(of).sum() {
+        0 => Ok(()),
+        refused => Err(format!("{refused} requests came too fast").into()),
+    }
 }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     cases::{Case, Limits},
     stand_ins::{
-        APP_ID, Fault, Function, FunctionConfig, Invocation, Limit, Outcome, Service, When, World,
+        APP_ID, Fault, Function, FunctionConfig, GrantSpec, Invocation, Limit, Outcome, Service, When, World,
+        add_advertisers,
         secrets_manager::{AWSCURRENT, Body},
     },
 };
@@ -71,7 +72,8 @@ impl fmt::Display for Sample {
 
 /// Sets a fleet up, lets the function refresh it in a process of its own, and once more.
 pub fn sample(bootstrap: &Path, case: &Case) -> Result<Sample, Box<dyn Error>> {
-    let world = World::fleet(case.secrets, TAG);
+    let spec = GrantSpec::default();
+    let world = World::fleet_with_documents(case.secrets, TAG, 1, &spec, |document| add_advertisers(document, &spec));
     let before: Vec<String> = tokens(&world);
     prepare(&world, case);
     let mut variables = world.function_env();

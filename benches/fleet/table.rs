@@ -4,7 +4,7 @@ use std::{env, fmt::Write, time::Duration};
 
 use crate::{
     Measured,
-    cases::{LIFTED, Limits},
+    cases::Limits,
     measure::{Pass, Sample},
 };
 
@@ -62,11 +62,13 @@ fn figures(text: &mut String, all: &[Measured]) {
         "refused",
     ];
     head(text, &HEAD);
-    let alone = all.iter().find(|measured| measured.case.name == LIFTED && measured.case.secrets == 1);
+    let mut before: Option<&Measured> = None;
     for measured in all {
         let case = measured.case;
-        let growth = alone.filter(|_| case.secrets > 1).map_or_else(String::new, |alone| {
-            format!("{:.2}", (measured.peak_mb() - alone.peak_mb()) * 1e3 / count(case.secrets - 1))
+        let smaller = before.replace(measured).filter(|smaller| smaller.case.name == case.name);
+        let growth = smaller.map_or_else(String::new, |smaller| {
+            let grown = measured.peak_mb() - smaller.peak_mb();
+            format!("{:.2}", grown * 1e3 / count(case.secrets - smaller.case.secrets))
         });
         let share = measured.median(|sample| count(sample.first.tiktok) / seconds(&sample.first) / DEFAULT_RATE);
         let share = if case.limits == Limits::Kept { format!("{:.0} %", share * 100.0) } else { "–".to_owned() };
