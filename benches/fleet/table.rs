@@ -116,18 +116,16 @@ fn requests(text: &mut String, all: &[Measured]) {
 fn fresh(text: &mut String, all: &[Measured]) {
     text.push_str("\nThe same fleet once more, with nothing to do:\n\n");
     head(text, &["fresh", "secrets", "run, s", "requests", "processor, ms", "log, bytes", "peak since the start, MB"]);
-    // Where some were left over, or are poisoned, there is something to do.
-    for measured in
-        all.iter().filter(|measured| measured.samples.iter().all(|sample| sample.refreshed == measured.case.secrets))
-    {
+    for measured in all.iter().filter(|measured| measured.samples.iter().all(|sample| sample.again.is_some())) {
+        let of = |figure: fn(&Pass) -> f64| measured.median(|sample| sample.again.as_ref().map_or(f64::NAN, figure));
         let cells = [
             measured.case.name.to_owned(),
             thousands(measured.case.secrets),
-            format!("{:.2}", measured.median(|sample| seconds(&sample.again))),
-            format!("{:.0}", measured.median(|sample| count(sample.again.requests.values().sum()))),
-            format!("{:.1}", measured.median(|sample| ms(sample.again.cpu))),
-            format!("{:.0}", measured.median(|sample| count(sample.again.log_bytes))),
-            format!("{:.1}", measured.median(|sample| mb(sample.again.peak_kb))),
+            format!("{:.2}", of(seconds)),
+            format!("{:.0}", of(|again| count(again.requests.values().sum()))),
+            format!("{:.1}", of(|again| ms(again.cpu))),
+            format!("{:.0}", of(|again| count(again.log_bytes))),
+            format!("{:.1}", of(|again| mb(again.peak_kb))),
         ];
         row(text, &cells);
     }
