@@ -7,7 +7,7 @@
 use std::fmt;
 
 /// The stable names: `errorType` of the failed invocation, and what alarms match on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// The event is not one that the function understands.
     InvalidEvent,

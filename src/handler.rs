@@ -1,18 +1,20 @@
 //! One invocation, from its event to its report.
 
-use std::{future::Future, io::Write};
+use std::{borrow::Cow, cell::RefCell, future::Future, io::Write};
 
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    cycle::{Clock, Consent, Cycle, Outcome, Rotated, Run, State, Store, TikTok, Trace, Trigger},
+    cycle::{
+        Agenda, Clock, Consent, Cycle, Directory, Fleet, Outcome, Rotated, Run, State, Store, TIME_FOR_A_REFRESH, Tag,
+        TikTok, Trace, Trigger,
+    },
     error::{Error, Kind},
     event::{Event, Refresh, Rotation},
     page::Connected,
-    report::{self, Ending, Response},
-    settings::Settings,
+    report::{self, Ending, Response, Tally, Told},
+    settings::{Secrets, Settings},
 };
 
 /// The function, with everything that lives as long as an invocation.
@@ -25,7 +27,7 @@ pub struct Handler<'a, S, T, C> {
     pub run: &'a Run,
 }
 
-impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
+impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// Does what the event asks for.
     ///
     /// # Errors
@@ -33,84 +35,136 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// retries look at nothing else.
     pub async fn handle(&self, event: Value) -> Result<Response, Error> {
         match Event::parse(event).inspect_err(log_refusal)? {
-            Event::Refresh(refresh) => {
-                let ids = self.secret_ids(&refresh.secret_ids);
-                self.for_each(ids, |id| self.refresh(id, &refresh)).await
-            }
+            Event::Refresh(refresh) => self.refresh_all(&refresh).await,
             Event::Status { secret_ids } => {
-                let ids = self.secret_ids(&secret_ids);
-                report::picture(&self.endings(ids, |id| async move { self.cycle(id).status().await }).await)
+                let ids = self.secret_ids(&secret_ids).await?;
+                let look = |id| async move { self.cycle(id).status().await };
+                self.for_each(&ids, look).await.picture()
             }
             Event::Rotation(rotation) => {
                 let ids = std::slice::from_ref(&rotation.secret_id);
-                self.for_each(ids, |id| self.rotate(id, &rotation)).await
+                self.for_each(ids, |id| self.rotate(id, &rotation)).await.respond()
             }
             Event::AuthorizeUrl { secret_id, request } => {
                 let (id, request) = (self.one_secret(secret_id.as_deref())?, &request);
                 let link =
                     |id| async move { self.cycle(id).authorize_url(request, &self.settings.tiktok_api_url).await };
-                self.for_each(&[id.to_owned()], link).await
+                self.for_each(&[id.to_owned()], link).await.respond()
             }
             Event::Exchange { secret_id, brought } => {
                 let consent = brought.consent().inspect_err(log_refusal)?;
                 let named = secret_id.as_deref().or(consent.state().map(State::secret_id));
                 let id = self.one_secret(named)?;
-                self.for_each(&[id.to_owned()], |id| self.exchange(id, &consent)).await
+                self.for_each(&[id.to_owned()], |id| self.exchange(id, &consent)).await.respond()
             }
         }
     }
 
-    fn secret_ids<'i>(&'i self, asked_for: &'i [String]) -> &'i [String] {
-        if asked_for.is_empty() { &self.settings.secret_ids } else { asked_for }
+    /// The secrets that an event is about: those that it names, or all that the function keeps.
+    async fn secret_ids<'i>(&'i self, asked_for: &'i [String]) -> Result<Cow<'i, [String]>, Error> {
+        match &self.settings.secrets {
+            _ if !asked_for.is_empty() => Ok(asked_for.into()),
+            Secrets::Named(ids) => Ok(ids.into()),
+            Secrets::Tagged(tag) => self.fleet(tag).all().await.inspect_err(log_refusal).map(Cow::from),
+        }
+    }
+
+    const fn fleet<'i>(&'i self, tag: &'i Tag) -> Fleet<'i, S, C> {
+        Fleet { store: self.store, clock: self.clock, run: self.run, tag }
     }
 
     /// The one secret that an authorisation is for.
     fn one_secret<'i>(&'i self, named: Option<&'i str>) -> Result<&'i str, Error> {
-        match (named, self.settings.secret_ids.as_slice()) {
-            (Some(id), _) => Ok(id),
-            (None, [id]) => Ok(id),
-            (None, ids) => Err(Error::new(
-                Kind::InvalidEvent,
-                format!("The function keeps {} secrets, and the event does not say which one is meant.", ids.len()),
-            )
-            .advise("Name it in the event's field 'secret_id'.")),
-        }
+        let kept = match (named, &self.settings.secrets) {
+            (Some(id), _) => return Ok(id),
+            (None, Secrets::Named(ids)) => match ids.as_slice() {
+                [id] => return Ok(id),
+                ids => format!("{} secrets", ids.len()),
+            },
+            (None, Secrets::Tagged(tag)) => format!("every secret with the tag {tag}"),
+        };
+        let what = format!("The function keeps {kept}, and the event does not say which one is meant.");
+        Err(Error::new(Kind::InvalidEvent, what).advise("Name it in the event's field 'secret_id'."))
     }
 
     fn cycle<'i>(&'i self, id: &'i str) -> Cycle<'i, S, T, C> {
         Cycle::new(self.store, self.tiktok, self.clock, self.run, id)
     }
 
-    async fn for_each<'i, R, F>(&'i self, ids: &'i [String], work: impl Fn(&'i str) -> F) -> Result<Response, Error>
-    where
-        R: Serialize,
-        F: Future<Output = Result<R, Error>>,
-    {
-        report::respond(&self.endings(ids, work).await)
+    async fn refresh_all(&self, refresh: &Refresh) -> Result<Response, Error> {
+        if let Secrets::Tagged(tag) = &self.settings.secrets
+            && refresh.secret_ids.is_empty()
+            && !refresh.dry_run
+        {
+            return self.refresh_fleet(tag, refresh).await;
+        }
+        let ids = self.secret_ids(&refresh.secret_ids).await?;
+        let among_many = ids.len() > self.settings.max_concurrency;
+        self.for_each(&ids, |id| self.refresh(id, refresh, among_many)).await.respond()
+    }
+
+    /// Refreshes what needs it of all secrets with a tag.
+    async fn refresh_fleet(&self, tag: &Tag, refresh: &Refresh) -> Result<Response, Error> {
+        let agenda = self.fleet(tag).look_through(refresh.trigger).await.inspect_err(log_refusal)?;
+        let Agenda { mut failing, mut due, fresh } = agenda;
+        tracing::info!(%tag, fresh = fresh.number, failing = failing.len(), due = due.len(), "looked through the fleet");
+        let at_a_time = self.settings.max_concurrency;
+        let among_many = failing.len() + due.len() > at_a_time;
+        // A lane of their own: those that cannot be helped take their time, and the others have to go on meanwhile.
+        let aside = failing.len().min(at_a_time.div_ceil(4));
+        if aside == at_a_time {
+            failing.append(&mut due);
+        }
+        let tally = RefCell::new(Tally::default());
+        let work = |id| self.refresh(id, refresh, among_many);
+        tokio::join!(
+            self.work_through(&failing, aside, &tally, &work),
+            self.work_through(&due, at_a_time - aside, &tally, &work)
+        );
+        let mut tally = tally.into_inner();
+        tally.add_fresh(fresh.number);
+        print(&report::fleet_metrics(self.source(), &fresh, &tally, self.clock.now()));
+        tally.respond()
     }
 
     /// Works on several secrets at a time. One that fails does not stop the others.
-    async fn endings<'i, R, F>(&'i self, ids: &'i [String], work: impl Fn(&'i str) -> F) -> Vec<Ending<R>>
+    async fn for_each<'i, R: Told, F>(&'i self, ids: &'i [String], work: impl Fn(&'i str) -> F) -> Tally
     where
         F: Future<Output = Result<R, Error>>,
     {
-        let work = |id: &'i String| {
-            let result = work(id);
-            // The future of a cycle is large; on the heap it stays where it is.
-            Box::pin(async { Ending { secret_id: id.clone(), result: result.await } })
-        };
-        let endings: Vec<Ending<R>> =
-            stream::iter(ids).map(work).buffered(self.settings.max_concurrency).collect().await;
-        for Ending { secret_id, result } in &endings {
-            if let Err(error) = result {
-                tracing::error!(secret_id, error_type = error.kind().name(), code = error.code(), "{error}");
-            }
-        }
-        endings
+        let tally = RefCell::new(Tally::default());
+        self.work_through(ids, self.settings.max_concurrency, &tally, &work).await;
+        tally.into_inner()
     }
 
-    async fn refresh(&self, id: &str, refresh: &Refresh) -> Result<Outcome, Error> {
+    async fn work_through<'i, R: Told, F>(
+        &'i self,
+        ids: &'i [String],
+        at_a_time: usize,
+        tally: &RefCell<Tally>,
+        work: &impl Fn(&'i str) -> F,
+    ) where
+        F: Future<Output = Result<R, Error>>,
+    {
+        let one = |(place, id): (usize, &'i String)| {
+            // The future of a cycle is large; on the heap it stays where it is.
+            Box::pin(async move {
+                let had_to_wait = place >= at_a_time;
+                if had_to_wait && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
+                    return tally.borrow_mut().leave(id);
+                }
+                let result = work(id).await.inspect_err(|error| {
+                    tracing::error!(secret_id = id, error_type = error.kind().name(), code = error.code(), "{error}");
+                });
+                tally.borrow_mut().add(place, id, result);
+            })
+        };
+        stream::iter(ids.iter().enumerate()).map(one).buffer_unordered(at_a_time.max(1)).collect::<()>().await;
+    }
+
+    async fn refresh(&self, id: &str, refresh: &Refresh, among_many: bool) -> Result<Outcome, Error> {
         let cycle = self.cycle(id);
+        let cycle = if among_many { cycle.among_many() } else { cycle };
         // TikTok's connection opens while the secret is read. The hourly top-up mostly finds that there is nothing to do.
         if refresh.trigger != Trigger::IfNeeded {
             self.tiktok.prepare();
@@ -137,14 +191,21 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// # Errors
     /// When the consent is for a secret that this function does not keep, and as an exchange.
     pub async fn connect(&self, consent: Consent) -> Result<Connected, Error> {
-        let named = consent.state().map(State::secret_id).unwrap_or_default();
-        // Of the configured ones alone, and by their names: anybody may ask.
-        let Some(id) = self.settings.secret_ids.iter().find(|id| *id == named) else {
+        let id = consent.state().map(State::secret_id).unwrap_or_default();
+        if !self.keeps(id).await {
             return Err(Error::new(Kind::InvalidEvent, "The link was not made for a secret of this function's."));
-        };
+        }
         let outcome = self.exchange(id, &consent).await?;
         let advertisers = self.cycle(id).advertisers().await.ok();
-        Ok(Connected { secret_id: id.clone(), outcome, advertisers })
+        Ok(Connected { secret_id: id.to_owned(), outcome, advertisers })
+    }
+
+    /// Whether a secret is one of those that this function keeps. Anybody may ask, so nobody is told why it is not.
+    async fn keeps(&self, id: &str) -> bool {
+        match &self.settings.secrets {
+            Secrets::Named(ids) => ids.iter().any(|kept| kept == id),
+            Secrets::Tagged(tag) => !id.is_empty() && self.cycle(id).has_tag(tag).await.unwrap_or(false),
+        }
     }
 
     /// Logs and counts how the work on the tokens of a secret ended.
@@ -182,10 +243,13 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     }
 
     fn measure(&self, ending: &Ending<Outcome>, trace: &Trace) {
-        let (namespace, function) = (&self.settings.metrics_namespace, &self.settings.function_name);
-        let metrics = report::metrics(namespace, function, ending, trace, self.clock.now());
-        // CloudWatch reads metrics from lines of the log. There is nobody to tell when standard output is closed.
-        let _ = writeln!(std::io::stdout(), "{metrics}");
+        let (namespace, function) = self.source();
+        print(&report::metrics(namespace, function, ending, trace, self.clock.now()));
+    }
+
+    /// Where the metrics of this function are found: a namespace, and the function's name.
+    fn source(&self) -> (&str, &str) {
+        (&self.settings.metrics_namespace, &self.settings.function_name)
     }
 
     /// Names the very command that begins an authorisation, where one is needed.
@@ -194,7 +258,7 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             return error;
         }
         let mut event = json!({"action": "authorize_url"});
-        if self.settings.secret_ids != [id] {
+        if !matches!(&self.settings.secrets, Secrets::Named(ids) if *ids == [id]) {
             event["secret_id"] = id.into();
         }
         let function = &self.settings.function_name;
@@ -204,6 +268,12 @@ impl<S: Store, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         let advice = format!("{} {command}", error.advice());
         error.advise(advice)
     }
+}
+
+/// CloudWatch reads metrics from lines of the log.
+fn print(metrics: &str) {
+    // There is nobody to tell when standard output is closed.
+    let _ = writeln!(std::io::stdout(), "{metrics}");
 }
 
 /// An event that nothing is done for.

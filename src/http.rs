@@ -88,8 +88,16 @@ impl Default for Http {
     }
 }
 
-/// The largest answer of Secrets Manager: 65,536 bytes of secret, each of which JSON may write as six, and the envelope.
+/// The largest answer about one secret: 65,536 bytes, each of which JSON may write as six, and the envelope.
 const MAX_SDK_ANSWER: usize = 512 * 1024;
+/// The largest answer about many: twenty such secrets.
+const MAX_BATCH_ANSWER: usize = 20 * 6 * 65_536 + MAX_SDK_ANSWER;
+
+/// How large the answer to a request of the SDK's may be.
+fn largest_answer(request: &HttpRequest) -> usize {
+    let is_batch = request.headers().get("x-amz-target").is_some_and(|target| target.ends_with(".BatchGetSecretValue"));
+    if is_batch { MAX_BATCH_ANSWER } else { MAX_SDK_ANSWER }
+}
 
 #[derive(Debug)]
 struct SdkConnector(reqwest::Client);
@@ -97,6 +105,7 @@ struct SdkConnector(reqwest::Client);
 impl HttpConnector for SdkConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let client = self.0.clone();
+        let limit = largest_answer(&request);
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             // The calls this project makes have their whole body in memory; a streaming one would come out empty.
@@ -104,7 +113,7 @@ impl HttpConnector for SdkConnector {
             let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
             let response = client.execute(request).await.map_err(connector_error)?;
             let (status, headers) = (response.status(), response.headers().clone());
-            let body = read_bounded(response, MAX_SDK_ANSWER).await.map_err(|error| match error {
+            let body = read_bounded(response, limit).await.map_err(|error| match error {
                 BodyError::Broken(error) => connector_error(error),
                 // Whatever sent it, it is not what Secrets Manager answers.
                 BodyError::TooLarge => ConnectorError::io("the answer is too large".into()),

@@ -8,7 +8,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 use tiktok_token_refresh::{
-    cycle::{Consent, Deadline, Run, SystemClock},
+    cycle::{Consent, Deadline, Pace, Run, SystemClock},
     error::{Error, Kind},
     handler::Handler,
     http::Http,
@@ -49,7 +49,8 @@ impl Function {
     fn begin(&self, context: &Context) -> Result<(Run, BusinessApi), Error> {
         let deadline = Deadline::named(context.deadline, Timestamp::now());
         let Settings { min_token_lifetime, advertiser_info, .. } = self.settings;
-        let run = Run::begin(context.request_id.clone(), deadline, min_token_lifetime, advertiser_info)
+        let pace = Pace::new(self.settings.tiktok_requests_per_second, self.settings.secrets_manager_writes_per_second);
+        let run = Run::begin(context.request_id.clone(), deadline, min_token_lifetime, advertiser_info, pace)
             .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
         Ok((run, BusinessApi::connect(&self.http, &self.settings.tiktok_api_url)?))
     }

@@ -1,5 +1,7 @@
 //! What goes out: the response or the error of the invocation, and the metrics.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{
@@ -8,7 +10,7 @@ use serde_json::{
 };
 
 use crate::{
-    cycle::{Outcome, OutcomeKind, Seen, Step, Trace},
+    cycle::{Fresh, Link, Outcome, OutcomeKind, Rotated, Seen, Status, Step, Trace},
     error::{Error, Kind},
 };
 
@@ -19,11 +21,40 @@ pub struct Ending<T> {
     pub result: Result<T, Error>,
 }
 
-/// The response of an invocation in which nothing failed, and what is logged in any case.
+/// What can be told of a secret for which nothing failed.
+pub trait Told: Serialize {
+    /// How it ended, where that is worth counting.
+    fn outcome(&self) -> Option<OutcomeKind> {
+        None
+    }
+}
+
+impl Told for Outcome {
+    fn outcome(&self) -> Option<OutcomeKind> {
+        Some(self.outcome)
+    }
+}
+
+impl Told for Status {}
+impl Told for Rotated {}
+impl Told for Link {}
+
+/// The response of an invocation in which nothing failed.
 #[derive(Debug, Serialize)]
 pub struct Response {
+    /// How many ended how, where there is more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<BTreeMap<OutcomeKind, usize>>,
     /// As text, so that what a person wants first comes first.
     pub results: Vec<Box<RawValue>>,
+    /// How many results are left out, because the response would be too large with them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub omitted: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize)]
@@ -40,55 +71,168 @@ struct Unseen<'a> {
     error_message: String,
 }
 
-/// The response, or the error that makes the invocation a failed one: one failed secret is enough.
-///
-/// # Errors
-/// The secret's own error where there is only one, or where all failed in the same way; `PartialFailure` otherwise.
-pub fn respond<T: Serialize>(endings: &[Ending<T>]) -> Result<Response, Error> {
-    let failed: Vec<(&str, &Error)> =
-        endings.iter().filter_map(|ending| Some((ending.secret_id.as_str(), ending.result.as_ref().err()?))).collect();
-    match failed.as_slice() {
-        [] => Ok(response(endings)),
-        [(_, error)] if endings.len() == 1 => Err((*error).clone()),
-        _ => Err(failure_of_several(&failed, endings.len())),
+/// How many bytes of results, and of what failed, a response has. Lambda takes six megabytes, but the event buses, the
+/// queues and the state machines that an answer is handed on to take 256 kilobytes, with an envelope around it.
+const MAX_TOLD: usize = 100_000;
+/// How many bytes of names of secrets that were left over.
+const MAX_NAMED: usize = 20_000;
+
+/// What became of the secrets of an invocation. It stays small however many there are.
+#[derive(Debug, Default)]
+pub struct Tally {
+    done: usize,
+    counts: BTreeMap<OutcomeKind, usize>,
+    results: Bounded<(usize, Box<RawValue>)>,
+    failures: BTreeMap<Kind, usize>,
+    failed: Bounded<(usize, String, Error)>,
+    left_over: Bounded<String>,
+}
+
+/// The first of many, up to a number of bytes.
+#[derive(Debug)]
+struct Bounded<T> {
+    kept: Vec<T>,
+    bytes: usize,
+    omitted: usize,
+}
+
+impl<T> Default for Bounded<T> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), bytes: 0, omitted: 0 }
     }
 }
 
-/// The response with the picture of each secret. One of which there is none has its error in it instead: who looks at
-/// several secrets because something is wrong with one of them wants to see them all.
-///
-/// # Errors
-/// As [`respond`], where there is no picture of any.
-pub fn picture<T: Serialize>(endings: &[Ending<T>]) -> Result<Response, Error> {
-    if endings.iter().any(|ending| ending.result.is_ok()) { Ok(response(endings)) } else { respond(endings) }
+impl<T> Bounded<T> {
+    fn push(&mut self, item: T, bytes: usize, most: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        // The first is kept in any case: no single one can be too large.
+        if self.kept.is_empty() || self.bytes <= most {
+            self.kept.push(item);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    const fn total(&self) -> usize {
+        self.kept.len() + self.omitted
+    }
 }
 
-/// What happened to each secret, failed or not.
-#[must_use]
-pub fn response<T: Serialize>(endings: &[Ending<T>]) -> Response {
-    let entry = |ending: &Ending<T>| {
-        let secret_id = ending.secret_id.as_str();
-        match &ending.result {
-            Ok(outcome) => to_raw_value(&Entry { secret_id, outcome }),
+impl Tally {
+    /// Adds how the work on the secret with that place in the list ended.
+    pub fn add<T: Told>(&mut self, place: usize, secret_id: &str, result: Result<T, Error>) {
+        match result {
+            Ok(told) => {
+                self.done += 1;
+                if let Some(kind) = told.outcome() {
+                    self.count(kind, 1);
+                }
+                // Numbers, texts and maps with text for keys, which always have a text.
+                let text = to_raw_value(&Entry { secret_id, outcome: &told }).unwrap_or_default();
+                let bytes = text.get().len();
+                self.results.push((place, text), bytes, MAX_TOLD);
+            }
             Err(error) => {
-                let (error_type, error_message) = (error.kind().name(), error.to_string());
-                to_raw_value(&Unseen { secret_id, error_type, error_message })
+                *self.failures.entry(error.kind()).or_default() += 1;
+                let bytes = secret_id.len() + error.what().len() + error.advice().len();
+                self.failed.push((place, secret_id.to_owned(), error), bytes, MAX_TOLD);
             }
         }
-    };
-    // Numbers, texts and maps with text for keys, which always have a text.
-    Response { results: endings.iter().filter_map(|ending| entry(ending).ok()).collect() }
-}
-
-fn failure_of_several(failed: &[(&str, &Error)], of: usize) -> Error {
-    let each: Vec<String> =
-        failed.iter().map(|(id, error)| format!("{id}: {}: {error}", error.kind().name())).collect();
-    let what = format!("{} of {of} secrets failed. {}", failed.len(), each.join(" | "));
-    let first = failed[0].1.kind();
-    if failed.len() == of && failed.iter().all(|(_, error)| error.kind() == first) {
-        return Error::new(first, what).advise("Each secret's own sentence says what to do.");
     }
-    Error::new(Kind::PartialFailure, what)
+
+    /// Adds secrets of which nothing is to be told but their number.
+    pub fn add_fresh(&mut self, number: usize) {
+        self.done += number;
+        self.count(OutcomeKind::Fresh, number);
+        self.results.omitted += number;
+    }
+
+    /// Adds a secret that was not begun, because the deadline was near.
+    pub fn leave(&mut self, secret_id: &str) {
+        self.left_over.push(secret_id.to_owned(), secret_id.len(), MAX_NAMED);
+    }
+
+    fn count(&mut self, kind: OutcomeKind, number: usize) {
+        if number > 0 {
+            *self.counts.entry(kind).or_default() += number;
+        }
+    }
+
+    fn all(&self) -> usize {
+        self.done + self.failed.total() + self.left_over.total()
+    }
+
+    /// The response, or the error that makes the invocation a failed one: one failed secret is enough.
+    ///
+    /// # Errors
+    /// The secret's own error where there is only one, or where all failed in the same way; `PartialFailure` otherwise.
+    pub fn respond(mut self) -> Result<Response, Error> {
+        if self.all() == self.done {
+            return Ok(self.response());
+        }
+        self.failed.kept.sort_by_key(|(place, ..)| *place);
+        match self.failed.kept.as_slice() {
+            [(.., error)] if self.all() == 1 => Err(error.clone()),
+            _ => Err(self.failure_of_several()),
+        }
+    }
+
+    /// The response with the picture of each secret. One of which there is none has its error in it instead: who looks at
+    /// several secrets because something is wrong with one of them wants to see them all.
+    ///
+    /// # Errors
+    /// As [`Tally::respond`], where there is no picture of any.
+    pub fn picture(mut self) -> Result<Response, Error> {
+        if self.done == 0 {
+            return self.respond();
+        }
+        for (place, secret_id, error) in std::mem::take(&mut self.failed.kept) {
+            let (error_type, error_message) = (error.kind().name(), error.to_string());
+            let text = to_raw_value(&Unseen { secret_id: &secret_id, error_type, error_message }).unwrap_or_default();
+            self.results.kept.push((place, text));
+        }
+        self.results.omitted += self.failed.omitted + self.left_over.total();
+        Ok(self.response())
+    }
+
+    fn response(mut self) -> Response {
+        self.results.kept.sort_by_key(|(place, _)| *place);
+        Response {
+            counts: (self.done > 1 && !self.counts.is_empty()).then_some(self.counts),
+            results: self.results.kept.into_iter().map(|(_, text)| text).collect(),
+            omitted: self.results.omitted,
+        }
+    }
+
+    fn failure_of_several(self) -> Error {
+        let (all, failed, left_over) = (self.all(), self.failed.total(), self.left_over.total());
+        let each = self.failed.kept.iter().map(|(_, id, error)| format!("{id}: {}: {error}", error.kind().name()));
+        let mut each: Vec<String> = each.collect();
+        if self.failed.omitted > 0 {
+            let kinds: Vec<String> = self.failures.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
+            each.push(format!("and {} more, which the log names ({} in all)", self.failed.omitted, kinds.join(", ")));
+        }
+        let mut what = format!("{failed} of {all} secrets failed. {}", each.join(" | "));
+        if left_over > 0 {
+            let more = self.left_over.omitted;
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let names = self.left_over.kept.join(", ");
+            what = format!(
+                "{} {left_over} of {all} were left over, because the deadline was near: {names}{more}.",
+                what.trim_end()
+            );
+        }
+        let mut kinds = self.failures.keys().copied();
+        match (kinds.next(), kinds.next()) {
+            (Some(kind), None) if failed == all => Error::new(kind, what).advise("Each secret's own sentence says what to do."),
+            (None, _) => Error::new(if left_over == all { Kind::DeadlineExceeded } else { Kind::PartialFailure }, what)
+                .advise("The next run goes on with those that were left over. If there are some every day, see the README's section 'A fleet'."),
+            _ if self.failed.omitted + left_over > 0 => {
+                Error::new(Kind::PartialFailure, what).advise("Each error says what to do for its own.")
+            }
+            _ => Error::new(Kind::PartialFailure, what),
+        }
+    }
 }
 
 /// The metrics of the work on one secret, as one line in CloudWatch's embedded metric format.
@@ -129,7 +273,19 @@ pub fn metrics(namespace: &str, function: &str, ending: &Ending<Outcome>, trace:
             );
         }
     }
-    metrics.line(namespace, function, &ending.secret_id, error, now)
+    metrics.line((namespace, function), Some(&ending.secret_id), error, now)
+}
+
+/// The metrics of a look at a fleet, in the same form: what nobody is told of each secret that needs nothing.
+#[must_use]
+pub fn fleet_metrics(source: (&str, &str), fresh: &Fresh, tally: &Tally, now: Timestamp) -> String {
+    let mut metrics = Metrics::default();
+    metrics.count(OutcomeKind::Fresh.name(), fresh.number as u64);
+    metrics.count("Secrets", tally.all() as u64);
+    metrics.count("LeftOver", tally.left_over.total() as u64);
+    metrics.remaining("AccessTokenSecondsRemaining", fresh.access_token_expires_at, now);
+    metrics.remaining("RefreshTokenSecondsRemaining", fresh.refresh_token_expires_at, now);
+    metrics.line(source, None, None, now)
 }
 
 #[derive(Default)]
@@ -171,10 +327,18 @@ impl Metrics {
         }
     }
 
-    fn line(self, namespace: &str, function: &str, secret_id: &str, error: Option<Kind>, now: Timestamp) -> String {
+    fn line(
+        self,
+        (namespace, function): (&str, &str),
+        secret_id: Option<&str>,
+        error: Option<Kind>,
+        now: Timestamp,
+    ) -> String {
         let mut line = self.values;
         line.insert("FunctionName".to_owned(), function.into());
-        line.insert("secret_id".to_owned(), secret_id.into());
+        if let Some(id) = secret_id {
+            line.insert("secret_id".to_owned(), id.into());
+        }
         if let Some(kind) = error {
             line.insert("error_type".to_owned(), kind.name().into());
         }

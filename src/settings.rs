@@ -1,13 +1,13 @@
 //! The environment of the function, read once when it starts. Every problem is named in one message: nobody should have to
 //! deploy three times to correct three variables.
 
-use std::{env, num::NonZeroUsize, time::Duration};
+use std::{env, num::NonZeroUsize, ops::RangeInclusive, time::Duration};
 
 use jiff::SignedDuration;
 use url::Url;
 
 use crate::{
-    cycle::is_https_or_on_this_machine,
+    cycle::{Tag, is_https_or_on_this_machine},
     error::{Error, Kind},
 };
 
@@ -16,22 +16,41 @@ pub const DEFAULT_TIKTOK_API_URL: &str = "https://business-api.tiktok.com/open_a
 /// Half a day: a job that starts right before the next daily refresh of a 24-hour token still has the time it needs, and a
 /// failed refresh is repaired twelve hours before anybody notices.
 const DEFAULT_MIN_TOKEN_LIFETIME: Duration = Duration::from_hours(12);
-/// Four secrets at a time stay below TikTok's ten requests a second and Secrets Manager's fifty writes a second.
-const DEFAULT_MAX_CONCURRENCY: usize = 4;
+/// Enough for the default rates: TikTok takes half a second for an answer, and a refresh asks it twice.
+const DEFAULT_MAX_CONCURRENCY: usize = 8;
+/// TikTok's default is ten for an app; one above this can follow at once, and one is left to the jobs of the same app.
+const DEFAULT_TIKTOK_REQUESTS_PER_SECOND: f64 = 8.0;
+/// The quota is fifty for an account in a region; ten above this can follow at once.
+const DEFAULT_SECRETS_MANAGER_WRITES_PER_SECOND: f64 = 40.0;
+/// From one in a quarter of an hour, which is an invocation, to as good as without a limit.
+const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
 /// Where the metrics are found in CloudWatch.
 const DEFAULT_METRICS_NAMESPACE: &str = "TikTokTokenRefresh";
 
-/// What the environment says.
+/// Which secrets the function keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// Those with these names or ARNs, each once.
+    Named(Vec<String>),
+    /// A fleet: all that have a tag when the function looks.
+    Tagged(Tag),
+}
+
+/// What the environment says.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Names or ARNs of the credentials secrets, each once.
-    pub secret_ids: Vec<String>,
+    /// The credentials secrets.
+    pub secrets: Secrets,
     /// The base URL of TikTok's API, ending in a slash.
     pub tiktok_api_url: Url,
     /// The hourly top-up refreshes an access token that has less than this to live.
     pub min_token_lifetime: Duration,
     /// How many secrets are worked on at a time.
     pub max_concurrency: usize,
+    /// How many requests TikTok is sent for each app.
+    pub tiktok_requests_per_second: f64,
+    /// How many writes Secrets Manager is sent.
+    pub secrets_manager_writes_per_second: f64,
     /// Whether TikTok is asked for more about each advertiser than its id and its name.
     pub advertiser_info: bool,
     /// The CloudWatch namespace of the metrics.
@@ -58,13 +77,7 @@ impl Settings {
         let mut note = |problem: String| problems.push(problem);
         let value = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
 
-        let secret_ids = secret_ids(value("SECRET_ID").as_deref().unwrap_or_default());
-        if secret_ids.is_empty() {
-            note(
-                "SECRET_ID is missing; it is the name or ARN of the credentials secret, or several separated by commas"
-                    .to_owned(),
-            );
-        }
+        let secrets = secrets(value("SECRET_ID"), value("SECRET_TAG")).map_err(&mut note).ok();
         let url = value("TIKTOK_API_URL");
         let tiktok_api_url = base_url(url.as_deref().unwrap_or(DEFAULT_TIKTOK_API_URL)).map_err(&mut note).ok();
         let min_token_lifetime = value("MIN_TOKEN_LIFETIME")
@@ -75,27 +88,61 @@ impl Settings {
             .map_or(Ok(DEFAULT_MAX_CONCURRENCY), |text| concurrency(&text))
             .map_err(&mut note)
             .ok();
+        let mut rate = |name: &str, default| {
+            value(name).map_or(Ok(default), |text| per_second(name, &text)).map_err(&mut note).unwrap_or(default)
+        };
+        let tiktok_requests_per_second = rate("TIKTOK_REQUESTS_PER_SECOND", DEFAULT_TIKTOK_REQUESTS_PER_SECOND);
+        let secrets_manager_writes_per_second =
+            rate("SECRETS_MANAGER_WRITES_PER_SECOND", DEFAULT_SECRETS_MANAGER_WRITES_PER_SECOND);
         let advertiser_info =
             value("ADVERTISER_INFO").map_or(Ok(false), |text| switch(&text)).map_err(&mut note).unwrap_or_default();
         let metrics_namespace = namespace(value("METRICS_NAMESPACE")).map_err(&mut note).ok();
 
-        match (tiktok_api_url, min_token_lifetime, max_concurrency, metrics_namespace) {
-            (Some(tiktok_api_url), Some(min_token_lifetime), Some(max_concurrency), Some(metrics_namespace))
-                if problems.is_empty() =>
-            {
-                Ok(Self {
-                    secret_ids,
-                    tiktok_api_url,
-                    min_token_lifetime,
-                    max_concurrency,
-                    advertiser_info,
-                    metrics_namespace,
-                    function_name: value("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "local".to_owned()),
-                })
-            }
+        match (secrets, tiktok_api_url, min_token_lifetime, max_concurrency, metrics_namespace) {
+            (
+                Some(secrets),
+                Some(tiktok_api_url),
+                Some(min_token_lifetime),
+                Some(max_concurrency),
+                Some(metrics_namespace),
+            ) if problems.is_empty() => Ok(Self {
+                secrets,
+                tiktok_api_url,
+                min_token_lifetime,
+                max_concurrency,
+                tiktok_requests_per_second,
+                secrets_manager_writes_per_second,
+                advertiser_info,
+                metrics_namespace,
+                function_name: value("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "local".to_owned()),
+            }),
             _ => Err(Error::new(Kind::InvalidConfiguration, format!("{}.", problems.join("; ")))),
         }
     }
+}
+
+fn secrets(ids: Option<String>, tag: Option<String>) -> Result<Secrets, String> {
+    match (ids, tag) {
+        (Some(_), Some(_)) => Err("SECRET_ID and SECRET_TAG are both set; the one names secrets, the other finds them".to_owned()),
+        (None, Some(tag)) => self::tag(&tag).map(Secrets::Tagged),
+        (ids, None) => match secret_ids(ids.as_deref().unwrap_or_default()) {
+            ids if ids.is_empty() => Err("SECRET_ID is missing; it is the name or ARN of the credentials secret, or several separated by commas (or set SECRET_TAG, for all secrets with a tag)".to_owned()),
+            ids => Ok(Secrets::Named(ids)),
+        },
+    }
+}
+
+/// A key alone, or with the value that the tag must have.
+fn tag(text: &str) -> Result<Tag, String> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key.trim(), Some(value.trim().to_owned())),
+        None => (text, None),
+    };
+    // AWS's own limits.
+    if key.is_empty() || key.chars().count() > 128 || value.as_ref().is_some_and(|value| value.chars().count() > 256) {
+        return Err("SECRET_TAG is neither the key of a tag nor a key, an equals sign and a value".to_owned());
+    }
+    Ok(Tag { key: key.to_owned(), value })
 }
 
 fn secret_ids(text: &str) -> Vec<String> {
@@ -133,6 +180,11 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 fn concurrency(text: &str) -> Result<usize, String> {
     let number: Result<NonZeroUsize, _> = text.parse();
     number.map(NonZeroUsize::get).map_err(|_| "MAX_CONCURRENCY is not a whole number from 1".to_owned())
+}
+
+fn per_second(name: &str, text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| RATES.contains(number));
+    number.ok_or_else(|| format!("{name} is not a number from {} to {}", RATES.start(), RATES.end()))
 }
 
 fn switch(text: &str) -> Result<bool, String> {

@@ -1,7 +1,8 @@
 //! What a cold start costs, beside its floors and beside other languages: `cargo bench --bench cold_start`.
 //!
 //! `-- --rounds 21` for more rounds, `-- --quick` without Python and Node.js. `-- --counts` only counts the function's
-//! instructions and fails if they have grown; `-- --counts --accept` takes what it counts as the new measure.
+//! instructions and fails if they have grown; `-- --counts --accept` takes what it counts as the new measure. `-- --window`
+//! only measures how long the function has the one copy of a new refresh token.
 //! benches/README.md says what all of it does and how to read the figures.
 
 #![allow(clippy::print_stdout, reason = "showing figures is what a benchmark is for")]
@@ -58,14 +59,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     if has("--counts") {
         return guard(&authority, &places, has("--accept"));
     }
+    let none = || CONDITIONS.iter().map(|_| Vec::new()).collect();
+    let results = |contestant| Results { contestant, samples: none(), instructions: None };
+    if has("--window") {
+        return window(results(places.function(&authority)?), &authority, rounds);
+    }
     let mut all = vec![places.function(&authority)?];
     all.extend(places.floors(&authority)?);
     if !has("--quick") {
         all.extend([places.python(&authority)?, places.node(&authority)?]);
     }
-    let none = || CONDITIONS.iter().map(|_| Vec::new()).collect();
-    let mut all: Vec<Results> =
-        all.into_iter().map(|contestant| Results { contestant, samples: none(), instructions: None }).collect();
+    let mut all: Vec<Results> = all.into_iter().map(results).collect();
     for round in 1..=rounds {
         println!("round {round} of {rounds}");
         run_round(&mut all, &authority)?;
@@ -97,6 +101,23 @@ fn run_round(all: &mut [Results], authority: &Authority) -> Result<(), Box<dyn E
             }
         }
     }
+    Ok(())
+}
+
+/// How long a crash would cost a refresh token.
+fn window(function: Results, authority: &Authority, rounds: usize) -> Result<(), Box<dyn Error>> {
+    let mut all = [function];
+    for _ in 0..rounds {
+        run_round(&mut all, authority)?;
+    }
+    let mut table = Table::new(&all);
+    for (index, Conditions { name, .. }) in CONDITIONS.iter().enumerate() {
+        let of = |sample: &measure::Sample| ms(sample.window);
+        table.row(&all, format!("ms from redeemed to staged: {name}"), 1, |results| results.spread(index, of));
+        let longest = |results: &Results| results.samples[index].iter().map(of).max_by(f64::total_cmp);
+        table.exact(&all, "… the longest", 1, longest);
+    }
+    println!("Medians of {rounds} rounds ± half of what lies between the quartiles.\n\n{}", table.markdown());
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::{
     contestants::{Contestant, Places},
     lambda::{Bootstrap, Cost, Processor, Sandbox},
     network::Front,
-    stand_ins::{GrantSpec, World, add_advertisers},
+    stand_ins::{GrantSpec, Journal, World, add_advertisers},
 };
 
 const EVENT: &str = r#"{"action":"refresh"}"#;
@@ -31,6 +31,8 @@ pub struct Sample {
     /// Of the first invocation.
     pub requests: u64,
     pub connections: u64,
+    /// How long the first invocation had the only copy of a new refresh token, at most.
+    pub window: Duration,
 }
 
 /// Instructions, user space alone.
@@ -84,13 +86,22 @@ pub fn sample(
     stage.world.faults.reset();
     let mut sandbox = Sandbox::start(&stage.bootstrap(contestant))?;
     let first = sandbox.invoke(EVENT, conditions.processor)?;
-    let (requests, connections) = (stage.world.faults.journal().len() as u64, stage.connections());
+    let (journal, connections) = (stage.world.faults.journal(), stage.connections());
+    let (requests, window) = (journal.len() as u64, window(&journal));
     let warm = sandbox.invoke(EVENT, conditions.processor)?;
     let redeems = stage.world.tiktok.core().redeems().len();
     if contestant.works && redeems != 2 {
         return Err(format!("{} redeemed {redeems} times in two invocations", contestant.name).into());
     }
-    Ok(Sample { init: sandbox.init, first, warm, peak_rss_kb: sandbox.peak_rss_kb()?, requests, connections })
+    Ok(Sample { init: sandbox.init, first, warm, peak_rss_kb: sandbox.peak_rss_kb()?, requests, connections, window })
+}
+
+/// From TikTok's taking of the old refresh token to Secrets Manager's taking of the new one: both ends as the servers see
+/// them, so that both ways over the line are in it.
+fn window(journal: &Journal) -> Duration {
+    let redeemed = journal.of("oauth2/refresh_token").next();
+    let staged = redeemed.and_then(|redeemed| journal.of("PutSecretValue").find(|put| put.ordinal > redeemed.ordinal));
+    redeemed.zip(staged).map_or(Duration::ZERO, |(redeemed, staged)| staged.at.saturating_sub(redeemed.at))
 }
 
 /// Counts instructions, under valgrind.

@@ -38,6 +38,7 @@ def stage():
             granted
             == {
                 ("secretsmanager:GetSecretValue", secret),
+                ("secretsmanager:DescribeSecret", secret),
                 ("secretsmanager:PutSecretValue", secret),
                 ("secretsmanager:UpdateSecretVersionStage", secret),
                 ("secretsmanager:GetSecretValue", app_arn),

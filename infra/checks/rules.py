@@ -36,7 +36,12 @@ READ = {"secretsmanager:GetSecretValue"}
 READ_CACHED = READ | {"secretsmanager:DescribeSecret"}
 WRITE = READ | {"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"}
 # By statement: all that it allows with secrets.
-SECRET_ACTIONS = {"RefreshCredentials": WRITE, "FillReader": WRITE, "ReadApp": READ, "ReadReader": READ_CACHED}
+SECRET_ACTIONS = {
+    "RefreshCredentials": WRITE | READ_CACHED,
+    "FillReader": WRITE,
+    "ReadApp": READ,
+    "ReadReader": READ_CACHED,
+}
 # By statement: what it allows with a key, and the statements whose secrets it is for.
 KEY_ACTIONS = {
     "UseKeyOfCredentials": ({"kms:Decrypt", "kms:GenerateDataKey"}, ("RefreshCredentials", "FillReader")),

@@ -48,7 +48,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let mut waits = WAITS_FOR_A_NEW_TOKEN.iter().filter(|_| is_new);
         loop {
             let list = || self.tiktok.advertisers(app, token);
-            let error = match self.attempt(Request::check(Step::Check), list).await {
+            let error = match self.attempt(Request::check(Step::Check, app), list).await {
                 Ok(list) => return Checked::Works(sorted(list).into()),
                 Err(error) if error.kind() == Kind::ReauthorizationRequired => error,
                 Err(error) => return Checked::Unknown(error),

@@ -86,7 +86,8 @@ pub(super) fn version_id(arn: &str, what: &str, detail: &str) -> String {
     Uuid::new_v5(&NAMESPACE, format!("{arn}\n{what}\n{detail}").as_bytes()).to_string()
 }
 
-fn claim_id(arn: &str, pair: &Fingerprint, n: u32) -> String {
+/// The id of the version that is the n-th claim on a pair.
+pub(super) fn claim_id(arn: &str, pair: &Fingerprint, n: u32) -> String {
     version_id(arn, "claim", &format!("{}\n{n}", pair.as_str()))
 }
 
@@ -114,7 +115,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let id = claim_id(arn, pair, n);
             let body = self.claim_body(arn, pair, n, Ends::AtTheDeadline);
             let put = || self.store.put(self.secret, &id, Label::Claim, &body);
-            if self.attempt(Request::store(Step::Claim), put).await? == Put::Written {
+            if self.attempt(Request::claim(Step::Claim), put).await? == Put::Written {
                 return Ok(Claimed::Won { n, spent_before });
             }
             match self.judge_version(&id).await? {
@@ -130,7 +131,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let id = claim_id(arn, pair, n + 1);
         let body = self.claim_body(arn, pair, n + 1, Ends::Now { answered });
         let put = || self.store.put(self.secret, &id, Label::Claim, &body);
-        let released = self.attempt(Request::store(Step::Claim), put).await;
+        let released = self.attempt(Request::write(Step::Claim), put).await;
         tracing::debug!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
     }
 

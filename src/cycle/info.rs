@@ -29,22 +29,28 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Checks an access token, and looks its advertisers up.
     pub(super) async fn check_and_look_up(&self, app: &App, credentials: &Credentials) -> Checked {
         let checked = self.check(app, credentials).await;
-        self.look_up(checked, credentials).await
+        self.look_up(app, checked, credentials).await
     }
 
     /// Adds to a list that was fetched with these credentials what TikTok tells of its advertisers, if the deployment wants
     /// that. Not to be called while tokens wait to be staged.
-    pub(super) async fn look_up(&self, checked: Checked, credentials: &Credentials) -> Checked {
+    pub(super) async fn look_up(&self, app: &App, checked: Checked, credentials: &Credentials) -> Checked {
         match (checked, &credentials.access_token) {
             (Checked::Works(listed), Some(token)) if self.run.advertiser_info && !listed.advertisers.is_empty() => {
-                let looked_up = self.with_info(token, listed.advertisers, &credentials.advertisers);
+                let looked_up = self.with_info(app, token, listed.advertisers, &credentials.advertisers);
                 Checked::Works(self.timed(Step::Info, looked_up).await)
             }
             (checked, _) => checked,
         }
     }
 
-    async fn with_info(&self, token: &SecretString, mut list: Vec<Advertiser>, known: &[Advertiser]) -> Listed {
+    async fn with_info(
+        &self,
+        app: &App,
+        token: &SecretString,
+        mut list: Vec<Advertiser>,
+        known: &[Advertiser],
+    ) -> Listed {
         if list.len() > MAX_ADVERTISERS {
             let warning = format!(
                 "Currency, time zone and status of {} advertisers would not fit into the secret, and were not asked for. Set ADVERTISER_INFO to false.",
@@ -52,7 +58,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             );
             return Listed { advertisers: list, warning: Some(warning), left_out: true };
         }
-        let (found, error) = self.info_of(token, &list).await;
+        let (found, error) = self.info_of(app, token, &list).await;
         let mut found: HashMap<_, _> = found.into_iter().map(|it| (it.id.clone(), it)).collect();
         let missing = list.iter().filter(|advertiser| !found.contains_key(&advertiser.id)).count();
         for advertiser in &mut list {
@@ -72,13 +78,17 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     /// What TikTok tells before it takes too long, and the last error that kept it from telling more.
-    async fn info_of(&self, token: &SecretString, list: &[Advertiser]) -> (Vec<Advertiser>, Option<Error>) {
+    async fn info_of(&self, app: &App, token: &SecretString, list: &[Advertiser]) -> (Vec<Advertiser>, Option<Error>) {
+        let request = Request::info(Step::Info, app);
         let (mut found, mut refused) = (Vec::new(), None);
         let ids: Vec<&str> = list.iter().map(|advertiser| advertiser.id.as_str()).collect();
         let ask = async {
             // One request after the other: the app's limit by the second is for what matters more.
             for ids in ids.chunks(AT_A_TIME) {
-                match self.tiktok.advertiser_info(token, ids).await {
+                self.attempts().turn(request).await?;
+                let asked_at = self.clock.now();
+                let answer = self.tiktok.advertiser_info(token, ids).await;
+                match answer.inspect_err(|error| _ = self.attempts().note(request, error, asked_at)) {
                     Ok(some) => found.extend(some),
                     // One deleted advertiser is enough for a refusal; the next hundred may be told about.
                     Err(error) if error.kind() == Kind::TikTokMisconfigured => refused = Some(error),
@@ -87,7 +97,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             }
             Ok(())
         };
-        let asked = self.once(Request::info(Step::Info), ask).await;
+        let asked = self.attempts().once(request, ask).await;
         (found, asked.err().or(refused))
     }
 }

@@ -16,8 +16,10 @@ mod authorize;
 mod check;
 mod claim;
 mod clock;
+mod fleet;
 mod info;
 mod outcome;
+mod pace;
 pub mod plan;
 mod ports;
 mod promote;
@@ -31,16 +33,22 @@ mod status;
 mod trace;
 mod verify;
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
+pub use attempts::TIME_FOR_A_REFRESH;
+use attempts::{Attempts, Request};
 pub use authorize::{
     Consent, DEFAULT_REDIRECT_URI, Link, LinkRequest, MAX_VALIDITY_HOURS, State, VALIDITY, is_https_or_on_this_machine,
 };
 pub use clock::{Deadline, SystemClock};
+pub use fleet::{Agenda, Fleet, Fresh};
 use jiff::Timestamp;
 pub use outcome::{Outcome, OutcomeKind};
+pub use pace::Pace;
 use plan::{Plan, Times, plan};
-pub use ports::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which};
+pub use ports::{
+    Clock, Description, Directory, Grant, Label, Labels, Listed, Moved, Page, Put, Store, Stored, Tag, TikTok, Which,
+};
 use read::Snapshot;
 use renew::{Ended, Start};
 pub use rotation::{Rotated, RotationStep, StepOutcome};
@@ -56,6 +64,8 @@ use crate::{
 const MAX_PLANS: usize = 3;
 /// How often a run looks whether another one, on which it has to wait, is done.
 const WAIT_FOR_OTHER_RUN: Duration = Duration::from_secs(2);
+/// How often it does so while other secrets wait for their turn: one that is at work is done by then.
+const WAITS_AMONG_MANY: usize = 5;
 
 /// Why a refresh was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +79,7 @@ pub enum Trigger {
 }
 
 /// What one invocation is, for every secret that it works on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Run {
     /// Lambda's request id; retries of an event share it.
     pub request_id: String,
@@ -80,6 +90,8 @@ pub struct Run {
     pub min_token_lifetime: Duration,
     /// Whether TikTok is asked for more about each advertiser than its id and its name.
     pub advertiser_info: bool,
+    /// The turns that the secrets take at TikTok and at Secrets Manager.
+    pub pace: Pace,
 }
 
 impl Run {
@@ -92,10 +104,11 @@ impl Run {
         deadline: Deadline,
         min_token_lifetime: Duration,
         advertiser_info: bool,
+        pace: Pace,
     ) -> Result<Self, getrandom::Error> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)?;
-        Ok(Self { request_id, nonce: hex(&nonce), deadline, min_token_lifetime, advertiser_info })
+        Ok(Self { request_id, nonce: hex(&nonce), deadline, min_token_lifetime, advertiser_info, pace })
     }
 }
 
@@ -109,19 +122,37 @@ pub struct Cycle<'a, S, T, C> {
     secret: &'a str,
     /// The version of a rotation that new tokens go to, instead of AWSCURRENT.
     fills: Option<&'a str>,
+    /// Whether other secrets wait for this one to come to an end.
+    among_many: bool,
     trace: Trace,
 }
 
 impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     /// The cycle of the secret with that name or ARN.
     pub fn new(store: &'a S, tiktok: &'a T, clock: &'a C, run: &'a Run, secret: &'a str) -> Self {
-        Self { store, tiktok, clock, run, secret, fills: None, trace: Trace::default() }
+        Self { store, tiktok, clock, run, secret, fills: None, among_many: false, trace: Trace::default() }
+    }
+
+    /// The same while other secrets wait for their turn: whatever gets no answer is given up before the deadline, so that a
+    /// few of them cannot use up the time of all.
+    #[must_use]
+    pub fn among_many(self) -> Self {
+        Self { among_many: true, ..self }
     }
 
     /// What the run noted of itself.
     #[must_use]
     pub const fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// Whether the secret has a tag.
+    ///
+    /// # Errors
+    /// When Secrets Manager does not tell.
+    pub async fn has_tag(&self, tag: &Tag) -> Result<bool, Error> {
+        let tags = self.describe().await?.tags;
+        Ok(tag.is_among(tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))))
     }
 
     /// Refreshes the secret as far as the trigger asks for it.
@@ -141,7 +172,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     async fn bring_up_to_date(&self, trigger: Trigger) -> Result<(Outcome, Snapshot), Error> {
         let mut trigger = trigger;
         let mut rejected = None;
-        let mut plans = 0;
+        let (mut plans, mut waits) = (0, 0);
         loop {
             let began = self.clock.now();
             let snapshot = self.read().await?;
@@ -166,7 +197,8 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
                     if !snapshot.current.credentials.access_token_has_expired(self.clock.now()) {
                         return Ok((Outcome::in_progress(&snapshot.current, until), snapshot));
                     }
-                    self.wait_for_other_run(until).await?;
+                    self.wait_for_other_run(until, waits).await?;
+                    waits += 1;
                 }
             }
         }
@@ -213,9 +245,35 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         }
     }
 
+    const fn attempts(&self) -> Attempts<'_, C> {
+        Attempts { clock: self.clock, run: self.run, among_many: self.among_many }
+    }
+
+    /// As [`Attempts::attempt`].
+    fn attempt<R, F: Future<Output = Result<R, Error>>>(
+        &self,
+        request: Request<'_>,
+        operation: impl Fn() -> F,
+    ) -> impl Future<Output = Result<R, Error>> {
+        self.attempts().attempt(request, operation)
+    }
+
+    /// What is left of the invocation.
+    fn remaining(&self) -> Duration {
+        self.attempts().remaining()
+    }
+
+    /// Notes how long a step took.
+    async fn timed<R>(&self, step: Step, work: impl Future<Output = R>) -> R {
+        let started = self.clock.now();
+        let result = work.await;
+        self.trace.took(step, self.clock.now().duration_since(started));
+        result
+    }
+
     /// Somebody else is refreshing a secret whose access token has expired: this run cannot say that it is usable.
-    async fn wait_for_other_run(&self, until: Timestamp) -> Result<(), Error> {
-        if self.remaining() <= WAIT_FOR_OTHER_RUN {
+    async fn wait_for_other_run(&self, until: Timestamp, waits: usize) -> Result<(), Error> {
+        if self.remaining() <= WAIT_FOR_OTHER_RUN || self.among_many && waits == WAITS_AMONG_MANY {
             let what = format!(
                 "The access token has expired, and another run, which has until {until}, is still refreshing it."
             );

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How a run on one secret ended well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeKind {
     /// New tokens were redeemed and are current.

@@ -4,7 +4,7 @@
 //! A method is one attempt at one request. Waiting, repeating and giving up are the cycle's business, because only the
 //! cycle knows the deadline and what may be sent twice.
 
-use std::{future::Future, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -33,6 +33,8 @@ pub enum Label {
 }
 
 impl Label {
+    const ALL: [Self; 6] = [Self::Current, Self::Pending, Self::Previous, Self::Claim, Self::Staged, Self::Grant];
+
     /// The label as Secrets Manager knows it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -62,6 +64,41 @@ pub struct Stored {
     pub body: SecretString,
 }
 
+/// Which version of a secret each label is on, all at one moment. Labels that the cycle does not use are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(Vec<(Label, String)>);
+
+impl Labels {
+    /// The version that a label is on.
+    #[must_use]
+    pub fn version(&self, label: Label) -> Option<&str> {
+        self.0.iter().find(|(of, _)| *of == label).map(|(_, id)| id.as_str())
+    }
+}
+
+/// From version ids and the names of the labels on each, as Secrets Manager tells them of a secret.
+impl<Id: AsRef<str>, Names: IntoIterator<Item: AsRef<str>>> FromIterator<(Id, Names)> for Labels {
+    fn from_iter<Versions: IntoIterator<Item = (Id, Names)>>(versions: Versions) -> Self {
+        let mut labels = Vec::new();
+        for (id, names) in versions {
+            for name in names {
+                let known = Label::ALL.into_iter().find(|label| label.name() == name.as_ref());
+                labels.extend(known.map(|label| (label, id.as_ref().to_owned())));
+            }
+        }
+        Self(labels)
+    }
+}
+
+/// What Secrets Manager tells of a secret beside its values.
+#[derive(Clone, Debug)]
+pub struct Description {
+    pub arn: String,
+    pub labels: Labels,
+    /// Keys and values.
+    pub tags: Vec<(String, String)>,
+}
+
 /// What became of a write under an id that the caller chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
@@ -84,6 +121,9 @@ pub trait Store {
     /// Reads a version; `None` if the secret or the version does not exist.
     fn get(&self, secret: &str, which: Which<'_>) -> impl Future<Output = Result<Option<Stored>, Error>>;
 
+    /// Tells where the labels of a secret are; `None` if it does not exist.
+    fn describe(&self, secret: &str) -> impl Future<Output = Result<Option<Description>, Error>>;
+
     /// Writes a version under an id, with a label other than AWSCURRENT. Repeating it with the same body is harmless.
     fn put(
         &self,
@@ -98,6 +138,55 @@ pub trait Store {
 
     /// Moves AWSPENDING from one version to another, if it is on the first.
     fn move_pending(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
+}
+
+/// A tag that secrets have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    pub key: String,
+    /// The value that it must have; any, if there is none here.
+    pub value: Option<String>,
+}
+
+impl Tag {
+    /// Whether it is among the tags of a secret, which are keys and values.
+    pub fn is_among<'t>(&self, tags: impl IntoIterator<Item = (&'t str, &'t str)>) -> bool {
+        let fits = |value: &str| self.value.as_ref().is_none_or(|expected| expected == value);
+        tags.into_iter().any(|(key, value)| key == self.key && fits(value))
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.key),
+            None => f.write_str(&self.key),
+        }
+    }
+}
+
+/// A secret of a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub arn: String,
+    pub labels: Labels,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub secrets: Vec<Listed>,
+    /// What to name to get the next part; none on the last one.
+    pub next: Option<String>,
+}
+
+/// Secrets Manager, where it tells of many secrets at once.
+pub trait Directory {
+    /// A page of the secrets that have a tag.
+    fn list(&self, tag: &Tag, page: Option<&str>) -> impl Future<Output = Result<Page, Error>>;
+
+    /// Reads AWSCURRENT of up to twenty secrets. Those that cannot be read are left out.
+    fn read_many(&self, arns: &[&str]) -> impl Future<Output = Result<Vec<Stored>, Error>>;
 }
 
 /// What TikTok answered to a redeemed refresh token or an exchanged auth code.

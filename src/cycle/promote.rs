@@ -51,7 +51,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 _ => self.write(snapshot, next).await?,
             };
             let swap = || self.store.promote(self.secret, &version.id, &base.id);
-            if self.attempt(Request::store(Step::Promote), swap).await? == Moved::Moved {
+            if self.attempt(Request::write(Step::Promote), swap).await? == Moved::Moved {
                 return Ok(Promoted::Ours { version, reduction });
             }
             let current = self.read_current().await?;

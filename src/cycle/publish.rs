@@ -47,7 +47,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let secret = reader.secret_id.as_str();
         let read = || self.store.get(secret, Which::Label(Label::Current));
         loop {
-            let before = self.attempt(Request::store(Step::Publish), read).await?;
+            let before = self.attempt(Request::read(Step::Publish), read).await?;
             if before.as_ref().is_some_and(|before| before.arn == snapshot.arn) {
                 return Err(is_itself());
             }
@@ -59,11 +59,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let arn = before.as_ref().map_or(secret, |before| before.arn.as_str());
             let id = content_id(arn, &body);
             let put = || self.store.put(secret, &id, Label::Pending, &body);
-            self.attempt(Request::store(Step::Publish), put).await.map_err(|error| missing(error, secret))?;
+            self.attempt(Request::write(Step::Publish), put).await.map_err(|error| missing(error, secret))?;
             // The first version of a secret is current from the start.
             let Some(before) = before else { return Ok(true) };
             let swap = || self.store.promote(secret, &id, &before.version_id);
-            if self.attempt(Request::store(Step::Publish), swap).await? == Moved::Moved {
+            if self.attempt(Request::write(Step::Publish), swap).await? == Moved::Moved {
                 return Ok(true);
             }
         }

@@ -1,6 +1,31 @@
-use super::{Clock, Cycle, Label, Store, Stored, TikTok, Which, attempts::Request, claim::Claim, trace::Step};
+//! Reading a secret: what is current, and beside it what waits and what is claimed.
+//!
+//! Most days there is nothing beside it, and where the labels are is enough to know. So AWSCURRENT is read while
+//! `DescribeSecret` tells where the labels are, and only a version that may have something to say is read after that.
+//!
+//! # Why the order of the two does not matter
+//!
+//! Either answer may be older than the other: a run works on the secret between the two, or one of them lags behind a write.
+//!
+//! - A version never changes. So a version that was read by the id that `DescribeSecret` told is what its label would have
+//!   yielded at that moment, and what comes of it is what came of reading all labels at once, some of them late. (The one
+//!   version that is filled later is a rotation's. Empty, it is none; filled, it is staged tokens like any other.)
+//! - A label is passed over because of what the **current** document says of the version that it is on, or because it is on
+//!   that document's own version. Both stay true for ever, whenever the label was seen there: the claim that a document
+//!   names was on the pair that was spent for its tokens, not on them, and the authorisation that it names has nothing to
+//!   add to them. See [`Unread`].
+//! - A label that has moved meanwhile goes unseen. That is to read a moment too early, as every run may: a claim is won by
+//!   writing it, never by seeing none, and AWSCURRENT moves by compare-and-swap from the version that was read. What
+//!   was staged under a claim is found by whoever meets that claim.
+//! - Labels that are newer than the document show tokens that are current by now, or a claim on the document's pair
+//!   that is finished. The run goes on with them and, at the swap, finds them current.
+
+use super::{
+    Clock, Cycle, Description, Label, Labels, Store, Stored, TikTok, Which, attempts::Request, claim::Claim,
+    trace::Step,
+};
 use crate::{
-    document::{App, AppSource, Credentials, Document, app_of},
+    document::{App, AppSource, Credentials, Document, Provenance, TokenFields, app_of},
     error::{Error, Kind},
 };
 
@@ -20,6 +45,41 @@ impl Version {
     pub fn new(id: String, document: Document) -> Result<Self, Error> {
         let credentials = Credentials::of(&document)?;
         Ok(Self { id, document, credentials })
+    }
+
+    /// These tokens, as they are to be written over those of another version; none if a person put them here.
+    pub fn tokens_over(&self, current: &Self) -> Option<(TokenFields, Provenance)> {
+        let is_new_grant = self.credentials.authorized_at != current.credentials.authorized_at;
+        let fields = if is_new_grant { TokenFields::of_new_grant } else { TokenFields::of };
+        Some((fields(&self.document), Provenance::of(&self.credentials)?))
+    }
+}
+
+/// The versions that have to be read beside the current one to know whether something waits or is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unread<'l> {
+    pub pending: Option<&'l str>,
+    pub grant: Option<&'l str>,
+    pub claim: Option<&'l str>,
+}
+
+impl<'l> Unread<'l> {
+    /// What the labels leave open, seen from the current version. Of tokens that a person pasted in nothing is known, nor is
+    /// it of a document that a release before this one wrote: then every version with a label is read.
+    pub fn of(current: &Version, labels: &'l Labels) -> Self {
+        let origin = current.credentials.origin.as_ref();
+        let elsewhere = |label| labels.version(label).filter(|id| *id != current.id);
+        let (grant, claim) = origin.map_or((None, None), |it| (it.grant.as_deref(), it.claim.as_deref()));
+        Self {
+            pending: elsewhere(Label::Pending),
+            grant: elsewhere(Label::Grant).filter(|id| Some(*id) != grant),
+            claim: labels.version(Label::Claim).filter(|id| Some(*id) != claim),
+        }
+    }
+
+    /// Whether nothing waits and nothing is claimed, as far as the labels tell.
+    pub fn is_nothing(&self) -> bool {
+        self.pending.or(self.grant).or(self.claim).is_none()
     }
 }
 
@@ -64,14 +124,35 @@ impl Pending {
     }
 }
 
+/// What `TIKTOK_GRANT` is on, seen from AWSCURRENT: the tokens of the latest authorisation, as they were staged.
+#[derive(Clone, Debug)]
+pub(super) enum Authorized {
+    /// There is none, or it cannot be read yet.
+    None,
+    /// It has nothing to add: the current tokens are its own, or take its place.
+    Settled(String),
+    /// Its tokens take the place of the current ones, and it was not brought to its end.
+    Waiting(Version),
+}
+
+impl Authorized {
+    fn of(stored: Option<&Stored>, current: &Version) -> Self {
+        match stored.map(Version::of) {
+            Some(Ok(grant)) if grant.credentials.follow(&current.credentials) => Self::Waiting(grant),
+            Some(Ok(grant)) => Self::Settled(grant.id),
+            Some(Err(_)) | None => Self::None,
+        }
+    }
+}
+
 /// The secret as a run found it.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     pub arn: String,
     pub current: Version,
     pub pending: Pending,
-    /// The tokens of an authorisation that was not brought to its end.
-    pub grant: Option<Version>,
+    pub grant: Authorized,
+    /// The latest claim; none if it is the one under which the current tokens were redeemed.
     pub claim: Option<Claim>,
 }
 
@@ -82,42 +163,87 @@ impl Snapshot {
         let is_newer = |grant: &&Version| {
             staged.is_none_or(|staged| grant.credentials.authorized_at > staged.credentials.authorized_at)
         };
-        self.grant.as_ref().filter(is_newer).or(staged)
+        let grant = if let Authorized::Waiting(grant) = &self.grant { Some(grant) } else { None };
+        grant.filter(is_newer).or(staged)
+    }
+
+    /// The authorisation that has nothing to add to what is redeemed from these tokens.
+    pub fn settled_grant(&self, spent: &Credentials) -> Option<String> {
+        match &self.grant {
+            Authorized::Settled(id) => Some(id.clone()),
+            Authorized::Waiting(grant) if !grant.credentials.follow(spent) => Some(grant.id.clone()),
+            Authorized::Waiting(_) | Authorized::None => spent.origin.as_ref()?.grant.clone(),
+        }
     }
 }
 
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
-    /// Reads what is current, what waits and what is claimed, all at once.
+    /// Reads what is current, what waits and what is claimed.
     pub(super) async fn read(&self) -> Result<Snapshot, Error> {
-        let labels = async {
-            tokio::join!(
-                self.get(Which::Label(Label::Current)),
-                self.get(Which::Label(Label::Pending)),
-                self.get(Which::Label(Label::Grant)),
-                self.get(Which::Label(Label::Claim)),
-            )
-        };
-        let (current, pending, grant, claim) = self.timed(Step::Read, labels).await;
-        let current = current?.ok_or_else(|| no_value(self.secret))?;
-        let version = Version::of(&current)?;
-        self.trace.sees(&version.credentials);
-        let pending = Pending::of(pending?.as_ref(), &version);
+        self.timed(Step::Read, self.read_all()).await
+    }
+
+    async fn read_all(&self) -> Result<Snapshot, Error> {
+        let (found, described) = tokio::join!(self.find(), self.describe());
+        let (arn, current) = found?;
+        self.snapshot_of(arn, current, &described?.labels).await
+    }
+
+    /// The secret with that current version and these labels: reads what they leave open, all at once.
+    pub(super) async fn snapshot_of(&self, arn: String, current: Version, labels: &Labels) -> Result<Snapshot, Error> {
+        let unread = Unread::of(&current, labels);
+        if !unread.is_nothing() {
+            tracing::debug!(secret_id = self.secret, ?unread, "reading what may wait or be claimed");
+        }
+        let (pending, grant, claim) = tokio::join!(
+            self.get_labelled(unread.pending),
+            self.get_labelled(unread.grant),
+            self.get_labelled(unread.claim)
+        );
+        let is_promoted = labels.version(Label::Pending) == Some(&current.id);
+        let pending = if is_promoted { Pending::Done } else { Pending::of(pending?.as_ref(), &current) };
         if matches!(pending, Pending::Foreign) {
             tracing::warn!(
                 secret_id = self.secret,
                 "the version labelled AWSPENDING is not this function's and is left alone"
             );
         }
-        let grant = grant?.as_ref().and_then(|stored| Version::of(stored).ok());
-        let grant = grant.filter(|grant| grant.credentials.follow(&version.credentials));
+        let grant = match (unread.grant, labels.version(Label::Grant)) {
+            (None, Some(settled)) => Authorized::Settled(settled.to_owned()),
+            _ => Authorized::of(grant?.as_ref(), &current),
+        };
         let claim = claim?.as_ref().and_then(Claim::read);
-        Ok(Snapshot { arn: current.arn, current: version, pending, grant, claim })
+        Ok(Snapshot { arn, current, pending, grant, claim })
+    }
+
+    /// The secret's ARN and its current version, of which the metrics are going to tell.
+    pub(super) async fn find(&self) -> Result<(String, Version), Error> {
+        let stored = self.get_current().await?;
+        let current = Version::of(&stored)?;
+        self.trace.sees(&current.credentials);
+        Ok((stored.arn, current))
     }
 
     /// Reads the current version alone.
     pub(super) async fn read_current(&self) -> Result<Version, Error> {
-        let stored = self.get(Which::Label(Label::Current)).await?;
-        Version::of(&stored.ok_or_else(|| no_value(self.secret))?)
+        Version::of(&self.get_current().await?)
+    }
+
+    async fn get_current(&self) -> Result<Stored, Error> {
+        self.get(Which::Label(Label::Current)).await?.ok_or_else(|| no_value(self.secret))
+    }
+
+    pub(super) async fn describe(&self) -> Result<Description, Error> {
+        let described = self.attempt(Request::read(Step::Read), || self.store.describe(self.secret)).await?;
+        described.ok_or_else(|| no_value(self.secret))
+    }
+
+    /// Reads the version that a label was seen on, if one is to be read.
+    async fn get_labelled(&self, id: Option<&str>) -> Result<Option<Stored>, Error> {
+        match id {
+            Some(id) => self.get(Which::Id(id)).await,
+            None => Ok(None),
+        }
     }
 
     /// Reads a version of this function's by id; one that is not there, or not understood, is none.
@@ -127,7 +253,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     pub(super) async fn get(&self, which: Which<'_>) -> Result<Option<Stored>, Error> {
-        self.attempt(Request::store(Step::Read), || self.store.get(self.secret, which)).await
+        self.attempt(Request::read(Step::Read), || self.store.get(self.secret, which)).await
     }
 
     /// The app's credentials, wherever they are.
@@ -137,7 +263,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             AppSource::Secret(id) => id,
         };
         let read = || self.store.get(id, Which::Label(Label::Current));
-        let stored = self.attempt(Request::store(Step::Read), read).await;
+        let stored = self.attempt(Request::read(Step::Read), read).await;
         let named = |error: Error| error.context(format_args!("The secret '{id}' that 'app_secret_id' names"));
         let stored = stored.map_err(named)?.ok_or_else(|| no_value(id))?;
         Document::parse(&stored.body).and_then(|document| app_of(&document)).map_err(named)

@@ -29,7 +29,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let grant = self.tiktok.redeem(flow, app, refresh_token).await?;
             Ok(Redeemed { grant, asked_at })
         };
-        let redeemed = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem), redeem)).await;
+        let redeemed = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), redeem)).await;
         redeemed.map_err(|error| match error.kind() {
             Kind::ReauthorizationRequired if error.lost_answer() => answer_was_lost(
                 &error,

@@ -6,7 +6,7 @@ use super::{
     Clock, Cycle, Label, Outcome, OutcomeKind, Store, TikTok, Which,
     attempts::Request,
     check::Checked,
-    claim::{Claimed, successor_id},
+    claim::{Claimed, claim_id, successor_id},
     outcome::ListNews,
     promote::Promoted,
     read::{Snapshot, Version},
@@ -106,16 +106,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         if can_be_renewed && matches!(checked, Checked::Rejected(_)) {
             return Ok(None);
         }
-        let Some(origin) = &credentials.origin else { return Ok(None) };
-        let provenance = Provenance {
-            lineage: credentials.lineage().collect(),
-            run: origin.run.clone(),
-            at: origin.at,
-            authorizes: false,
-        };
-        let is_new_grant = credentials.authorized_at != snapshot.current.credentials.authorized_at;
-        let fields = if is_new_grant { TokenFields::of_new_grant } else { TokenFields::of };
-        let change = Change { tokens: Some((fields(&staged.document), provenance)), list: None };
+        let Some(tokens) = staged.tokens_over(&snapshot.current) else { return Ok(None) };
+        let change = Change { tokens: Some(tokens), list: None };
         // An unchanged list keeps its time, so that the staged version can be promoted as it is.
         let fetched_at = match &checked {
             Checked::Works(listed) if listed.advertisers == credentials.advertisers && !credentials.list_is_stale() => {
@@ -138,7 +130,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let pair = &holder.credentials.fingerprint;
         let untried = |version: &Version| !tried.contains(&version.credentials.fingerprint);
         // A claim that no redeem can follow would only stand in the way of a run that has more time.
-        self.time_for(Request::redeem(Step::Redeem))?;
+        self.attempts().room_for(Request::redeem(Step::Redeem, app)).await?;
         let (n, spent_before) = match self.claim(&snapshot.arn, pair, snapshot.claim.as_ref()).await? {
             Claimed::InProgress { until } => return Ok(Redeeming::Ended(Ended::InProgress { until })),
             Claimed::Finished(version) if untried(&version) => return Ok(Redeeming::Found(version)),
@@ -161,7 +153,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
         match redeemed {
             Ok(redeemed) => {
-                let provenance = Provenance::after(&holder.credentials, &self.run.request_id, redeemed.asked_at);
+                let provenance = Provenance {
+                    grant: snapshot.settled_grant(&holder.credentials),
+                    claim: Some(claim_id(&snapshot.arn, pair, n)),
+                    ..Provenance::after(&holder.credentials, &self.run.request_id, redeemed.asked_at)
+                };
                 let tokens = (redeemed.token_fields(holder), provenance);
                 let outcome = self.stage_and_finish(snapshot, app, pair, tokens, &redeemed).await?;
                 Ok(Redeeming::Ended(Ended::Done(outcome)))
@@ -198,7 +194,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let credentials = Credentials::of(&next)?;
         let (staged, checked) = tokio::join!(self.stage(snapshot, label, spent, next), self.check(app, &credentials));
         let staged = staged?;
-        let checked = self.look_up(checked, &credentials).await;
+        let checked = self.look_up(app, checked, &credentials).await;
         let news = ListNews::of_new_grant(&current.credentials, checked, granted);
         self.finish(snapshot, change, staged, (news, at), kind).await
     }

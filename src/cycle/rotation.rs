@@ -51,7 +51,7 @@ use super::{
     trace::Step,
 };
 use crate::{
-    document::{Change, Credentials, Fingerprint, Flow, Provenance, Reduction, TokenFields, fit},
+    document::{Change, Credentials, Fingerprint, Flow, Reduction, fit},
     error::{Error, Kind},
 };
 
@@ -343,7 +343,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 return Ok(());
             }
             let swap = || self.store.move_pending(self.secret, holder, &stored.version_id);
-            if self.attempt(Request::store(Step::Promote), swap).await? == Moved::Conflict {
+            if self.attempt(Request::write(Step::Promote), swap).await? == Moved::Conflict {
                 self.clock.sleep(READ_LAG[0]).await;
             }
         }
@@ -390,7 +390,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let body = next.to_body();
         let put = || self.store.put(self.secret, token, Label::Pending, &body);
         // Where another invocation of this step was faster, what that one wrote counts, and the steps after this one read it.
-        let (Put::Written | Put::Taken) = self.attempt(Request::store(Step::Stage), put).await?;
+        let (Put::Written | Put::Taken) = self.attempt(Request::write(Step::Stage), put).await?;
         Ok((Version::new(token.to_owned(), next)?, reduction))
     }
 
@@ -412,12 +412,8 @@ fn was_refreshed_since(snapshot: &Snapshot, first: Option<&Fingerprint>) -> bool
 /// What the version of a rotation has to say that the current one does not know.
 fn change_of(version: &Version, current: &Version) -> Change {
     let (ours, theirs) = (&version.credentials, &current.credentials);
-    let tokens = ours.origin.as_ref().filter(|_| ours.fingerprint != theirs.fingerprint).map(|origin| {
-        let (lineage, run) = (ours.lineage().collect(), origin.run.clone());
-        let is_new_grant = ours.authorized_at != theirs.authorized_at;
-        let fields = if is_new_grant { TokenFields::of_new_grant } else { TokenFields::of };
-        (fields(&version.document), Provenance { lineage, run, at: origin.at, authorizes: false })
-    });
+    let has_other_tokens = ours.fingerprint != theirs.fingerprint;
+    let tokens = has_other_tokens.then(|| version.tokens_over(current)).flatten();
     let fetched_at =
         ours.advertisers_fetched_at.filter(|at| theirs.advertisers_fetched_at.is_none_or(|known| known <= *at));
     Change { tokens, list: fetched_at.map(|at| (ours.advertisers.clone(), at)) }

@@ -60,7 +60,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let body = document.to_body();
         let id = content_id(&snapshot.arn, &body);
         let label = snapshot.pending.label_to_stage_under();
-        match self.attempt(Request::store(Step::Promote), || self.store.put(self.secret, &id, label, &body)).await? {
+        match self.attempt(Request::write(Step::Promote), || self.store.put(self.secret, &id, label, &body)).await? {
             Put::Written => Version::new(id, document),
             Put::Taken => Err(Error::new(
                 Kind::SecretsManagerUnavailable,

@@ -52,6 +52,9 @@ pub struct Provenance {
     pub at: Timestamp,
     /// Whether a person has just authorised the app: these tokens take the place of any others.
     pub authorizes: bool,
+    /// As in [`Origin`]; so with the next.
+    pub grant: Option<String>,
+    pub claim: Option<String>,
 }
 
 impl Provenance {
@@ -62,7 +65,15 @@ impl Provenance {
         lineage.push(spent.fingerprint.clone());
         let surplus = lineage.len().saturating_sub(MAX_LINEAGE);
         lineage.drain(..surplus);
-        Self { lineage, run: run.to_owned(), at, authorizes: false }
+        let grant = spent.origin.as_ref().and_then(|origin| origin.grant.clone());
+        Self { lineage, run: run.to_owned(), at, authorizes: false, grant, claim: None }
+    }
+
+    /// The provenance of tokens that a document holds; none of tokens that a person put there.
+    #[must_use]
+    pub fn of(credentials: &Credentials) -> Option<Self> {
+        let Origin { run, at, grant, claim, .. } = credentials.origin.clone()?;
+        Some(Self { lineage: credentials.lineage().collect(), run, at, authorizes: false, grant, claim })
     }
 }
 
@@ -102,6 +113,8 @@ impl Change {
                 lineage: provenance.lineage.iter().map(|ancestor| ancestor.as_str().to_owned()).collect(),
                 run: provenance.run.clone(),
                 at: whole_seconds(provenance.at),
+                grant: provenance.grant.clone(),
+                claim: provenance.claim.clone(),
             };
             document.set_value(field::ORIGIN, &origin);
         }

@@ -8,22 +8,36 @@ use crate::error::{Error, Kind};
 #[derive(Clone, Copy)]
 pub(super) enum Call {
     Get,
+    Describe,
     Put,
     Promote,
+    List,
+    ReadMany,
 }
 
 impl Call {
     const fn action(self) -> &'static str {
         match self {
             Self::Get => "secretsmanager:GetSecretValue",
+            Self::Describe => "secretsmanager:DescribeSecret",
             Self::Put => "secretsmanager:PutSecretValue",
             Self::Promote => "secretsmanager:UpdateSecretVersionStage",
+            Self::List => "secretsmanager:ListSecrets",
+            Self::ReadMany => "secretsmanager:BatchGetSecretValue",
+        }
+    }
+
+    /// What a policy names as the resource of the call.
+    const fn resource(self) -> &'static str {
+        match self {
+            Self::List | Self::ReadMany => "all resources (\"*\", since it takes no other)",
+            _ => "this secret",
         }
     }
 
     const fn kms_action(self) -> &'static str {
         match self {
-            Self::Get => "kms:Decrypt",
+            Self::Get | Self::Describe | Self::List | Self::ReadMany => "kms:Decrypt",
             // Secrets Manager decrypts the data key that it has just been given before it encrypts.
             Self::Put | Self::Promote => "kms:GenerateDataKey and kms:Decrypt",
         }
@@ -63,7 +77,7 @@ impl Call {
             "AccessDeniedException" | "AccessDenied" => {
                 let what = format!("{action} on '{secret}' was denied: {message}.");
                 Error::new(Kind::AccessDenied, what)
-                    .advise(format!("Grant {action} on this secret to the function's role."))
+                    .advise(format!("Grant {action} on {} to the function's role.", self.resource()))
             }
             "UnrecognizedClientException"
             | "ExpiredTokenException"

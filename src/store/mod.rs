@@ -1,4 +1,5 @@
-//! Secrets Manager: reading a version, writing one under an id of our own, and moving AWSCURRENT by compare-and-swap.
+//! Secrets Manager: reading a version, seeing where the labels are, writing a version under an id of our own, and moving
+//! AWSCURRENT by compare-and-swap.
 //!
 //! Each method is one attempt. The SDK's own retries are off, because only the cycle knows the deadline; every write
 //! carries a `ClientRequestToken` and is serialised once, so that repeating it after a lost answer changes nothing.
@@ -15,12 +16,13 @@ use aws_sdk_secretsmanager::{
     Client,
     config::{AppName, BehaviorVersion, Config, retry::RetryConfig, timeout::TimeoutConfig},
     error::ProvideErrorMetadata,
+    types::{Filter, FilterNameStringType, SecretListEntry, SecretValueEntry},
 };
 use failure::Call;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    cycle::{Label, Moved, Put, Store, Stored, Which},
+    cycle::{Description, Directory, Label, Listed, Moved, Page, Put, Store, Stored, Tag, Which},
     error::{Error, Kind},
     http::Http,
 };
@@ -102,6 +104,22 @@ impl Store for SecretsManager {
         Ok(Some(Stored { arn, version_id, body }))
     }
 
+    async fn describe(&self, secret: &str) -> Result<Option<Description>, Error> {
+        let request = self.client.describe_secret().secret_id(secret);
+        let output = match Box::pin(request.send()).await {
+            Ok(output) => output,
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(Call::Describe.failed(secret, &error)),
+        };
+        let labels = output.version_ids_to_stages().into_iter().flatten().collect();
+        let tags = output.tags.into_iter().flatten().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())));
+        let tags = tags.collect();
+        let arn = output.arn.ok_or_else(|| {
+            Error::new(Kind::SecretsManagerUnavailable, "Secrets Manager answered without the secret's ARN.")
+        })?;
+        Ok(Some(Description { arn, labels, tags }))
+    }
+
     async fn put(&self, secret: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {
         let request = self
             .client
@@ -124,6 +142,46 @@ impl Store for SecretsManager {
     async fn move_pending(&self, secret: &str, to: &str, from: &str) -> Result<Moved, Error> {
         self.move_label(secret, Label::Pending, to, from).await
     }
+}
+
+impl Directory for SecretsManager {
+    async fn list(&self, tag: &Tag, page: Option<&str>) -> Result<Page, Error> {
+        let request =
+            self.client.list_secrets().set_filters(Some(filters(tag))).set_next_token(page.map(str::to_owned));
+        let output = Box::pin(request.send()).await.map_err(|error| Call::List.failed("*", &error))?;
+        let secrets = output.secret_list.into_iter().flatten().filter(|secret| has_tag(secret, tag));
+        let listed = |secret: SecretListEntry| {
+            let labels = secret.secret_versions_to_stages.into_iter().flatten().collect();
+            Some(Listed { arn: secret.arn?, labels })
+        };
+        Ok(Page { secrets: secrets.filter_map(listed).collect(), next: output.next_token })
+    }
+
+    async fn read_many(&self, arns: &[&str]) -> Result<Vec<Stored>, Error> {
+        let ids = arns.iter().map(|&arn| arn.to_owned()).collect();
+        let request = self.client.batch_get_secret_value().set_secret_id_list(Some(ids));
+        let output = Box::pin(request.send()).await.map_err(|error| Call::ReadMany.failed("*", &error))?;
+        let stored = |value: SecretValueEntry| {
+            Some(Stored { arn: value.arn?, version_id: value.version_id?, body: value.secret_string?.into() })
+        };
+        Ok(output.secret_values.into_iter().flatten().filter_map(stored).collect())
+    }
+}
+
+/// What narrows a list down to few secrets beside those with the tag: a filter looks at the beginning, and does not tie a
+/// value to its key.
+fn filters(tag: &Tag) -> Vec<Filter> {
+    // A filter takes fewer characters than a tag does.
+    let fits =
+        |value: &&str| !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || " :_@/+=.-".contains(c));
+    let filter = |key, value: &str| Filter::builder().key(key).values(value).build();
+    let key = Some(tag.key.as_str()).filter(fits).map(|key| filter(FilterNameStringType::TagKey, key));
+    let value = tag.value.as_deref().filter(fits).map(|value| filter(FilterNameStringType::TagValue, value));
+    key.into_iter().chain(value).collect()
+}
+
+fn has_tag(secret: &SecretListEntry, tag: &Tag) -> bool {
+    tag.is_among(secret.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default()))))
 }
 
 impl SecretsManager {

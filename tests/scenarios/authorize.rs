@@ -152,7 +152,7 @@ async fn a_secret_that_was_never_authorised_names_the_command_that_begins_it() {
     ];
     assert_failed(&function.run(scheduled()).await, "ReauthorizationRequired", &says);
     let journal = world.faults.journal();
-    assert_eq!(journal.count("GetSecretValue"), journal.len(), "nothing is written or sent\n{journal}");
+    assert!(journal.is_reading_alone(), "nothing is written or sent\n{journal}");
 
     let event = json!({"action": "refresh", "secret_ids": [world.secret_id.clone()]});
     let several = world.function_with(BINARY, &[("SECRET_ID", "another/one,a/third")]);
@@ -189,6 +189,38 @@ async fn a_new_grant_leaves_nothing_of_the_old_one_behind() {
         assert!(document.get(gone).is_none(), "{gone} was the old grant's");
     }
     assert_eq!(outcome(&function.run(scheduled()).await), "verified");
+}
+
+#[tokio::test]
+async fn a_link_costs_one_read_and_an_authorisation_that_is_over_none_on_the_days_after_it() {
+    let world = unauthorised();
+    let function = world.lambda();
+    link(&function, authorize_url()).await;
+    assert_eq!(world.faults.journal().operations(), ["GetSecretValue"]);
+    assert_eq!(outcome(&authorise(&world, &function, GrantSpec::default()).await), "authorized");
+    for day in 1..=3 {
+        world.faults.reset();
+        assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+        let journal = world.faults.journal();
+        assert_eq!((journal.count("GetSecretValue"), journal.count("DescribeSecret")), (1, 1), "day {day}\n{journal}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_a_person_pastes_in_after_an_authorisation_stay_whatever_is_refreshed_after_them() {
+    let world = unauthorised();
+    let function = world.lambda();
+    authorise(&world, &function, GrantSpec::default()).await;
+    let pasted = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
+    let mut document = world.current();
+    document["access_token"] = json!(pasted.access_token);
+    document["refresh_token"] = json!(pasted.refresh_token);
+    world.store(&document.to_string()).await;
+    for _ in 0..3 {
+        assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+        let (_, newest) = world.tiktok.core().newest(pasted.grant);
+        assert_eq!(newest, Some(world.field("refresh_token")), "the tokens are of the grant that was pasted in");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod error_texts;
 mod events;
 mod evidence;
 mod failures;
+mod fleet;
 mod leaks;
 mod limits;
 mod model;

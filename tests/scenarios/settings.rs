@@ -3,7 +3,11 @@
 use std::{collections::HashMap, time::Duration};
 
 use serde_json::json;
-use tiktok_token_refresh::{error::Error, settings::Settings};
+use tiktok_token_refresh::{
+    cycle::Tag,
+    error::Error,
+    settings::{Secrets, Settings},
+};
 
 use crate::{
     evidence::error_message,
@@ -16,6 +20,15 @@ fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
     Settings::read(|name| variables.get(name).map(|value| (*value).to_owned()))
 }
 
+/// What TikTok and Secrets Manager are sent in a second.
+fn rates(settings: &Settings) -> [String; 2] {
+    [settings.tiktok_requests_per_second, settings.secrets_manager_writes_per_second].map(|rate| rate.to_string())
+}
+
+fn named(ids: &[&str]) -> Secrets {
+    Secrets::Named(ids.iter().map(|&id| id.to_owned()).collect())
+}
+
 /// Settings with one more variable than the one that is needed.
 fn with(name: &str, value: &str) -> Result<Settings, Error> {
     read(&[("SECRET_ID", "tiktok"), (name, value)])
@@ -24,10 +37,11 @@ fn with(name: &str, value: &str) -> Result<Settings, Error> {
 #[test]
 fn a_secret_is_all_that_has_to_be_named() {
     let settings = read(&[("SECRET_ID", "tiktok")]).expect("enough");
-    assert_eq!(settings.secret_ids, ["tiktok"]);
+    assert_eq!(settings.secrets, named(&["tiktok"]));
     assert_eq!(settings.tiktok_api_url.as_str(), "https://business-api.tiktok.com/open_api/v1.3/");
     assert_eq!(settings.min_token_lifetime, Duration::from_hours(12));
-    assert_eq!(settings.max_concurrency, 4);
+    assert_eq!(settings.max_concurrency, 8);
+    assert_eq!(rates(&settings), ["8", "40"]);
     assert!(!settings.advertiser_info);
     assert_eq!(settings.metrics_namespace, "TikTokTokenRefresh");
     assert_eq!(settings.function_name, "local");
@@ -40,15 +54,18 @@ fn every_variable_counts() {
         ("TIKTOK_API_URL", "https://proxy.example.com/tiktok/"),
         ("MIN_TOKEN_LIFETIME", "90m"),
         ("MAX_CONCURRENCY", "7"),
+        ("TIKTOK_REQUESTS_PER_SECOND", "0.5"),
+        ("SECRETS_MANAGER_WRITES_PER_SECOND", "20"),
         ("ADVERTISER_INFO", "true"),
         ("METRICS_NAMESPACE", "Ads/TikTok"),
         ("AWS_LAMBDA_FUNCTION_NAME", "refresh-eu"),
     ])
     .expect("all are right");
-    assert_eq!(settings.secret_ids, ["one", "two"]);
+    assert_eq!(settings.secrets, named(&["one", "two"]));
     assert_eq!(settings.tiktok_api_url.as_str(), "https://proxy.example.com/tiktok/");
     assert_eq!(settings.min_token_lifetime, Duration::from_mins(90));
     assert_eq!(settings.max_concurrency, 7);
+    assert_eq!(rates(&settings), ["0.5", "20"]);
     assert!(settings.advertiser_info);
     assert_eq!(settings.metrics_namespace, "Ads/TikTok");
     assert_eq!(settings.function_name, "refresh-eu");
@@ -56,7 +73,16 @@ fn every_variable_counts() {
 
 #[test]
 fn a_variable_that_is_empty_is_one_that_is_not_there() {
-    let names = ["TIKTOK_API_URL", "MIN_TOKEN_LIFETIME", "MAX_CONCURRENCY", "ADVERTISER_INFO", "METRICS_NAMESPACE"];
+    let names = [
+        "SECRET_TAG",
+        "TIKTOK_API_URL",
+        "MIN_TOKEN_LIFETIME",
+        "MAX_CONCURRENCY",
+        "TIKTOK_REQUESTS_PER_SECOND",
+        "SECRETS_MANAGER_WRITES_PER_SECOND",
+        "ADVERTISER_INFO",
+        "METRICS_NAMESPACE",
+    ];
     for empty in ["", "  "] {
         let mut variables = names.map(|name| (name, empty)).to_vec();
         variables.push(("SECRET_ID", "tiktok"));
@@ -74,7 +100,7 @@ fn several_secrets_are_told_apart_by_commas_and_each_counts_once() {
             &["arn:aws:secretsmanager:eu-west-1:1:secret:a-AbCdEf", "b/c_d+e=f.g@h"],
         ),
     ] {
-        assert_eq!(read(&[("SECRET_ID", text)]).expect("a list").secret_ids, ids, "{text}");
+        assert_eq!(read(&[("SECRET_ID", text)]).expect("a list").secrets, named(ids), "{text}");
     }
     for nothing in ["", " ", ",", " , ,"] {
         let error = read(&[("SECRET_ID", nothing)]).expect_err("no secret");
@@ -151,6 +177,44 @@ fn concurrency_is_a_whole_number_from_one() {
 }
 
 #[test]
+fn a_rate_is_a_number_that_is_neither_nothing_nor_beyond_counting() {
+    for (place, name) in ["TIKTOK_REQUESTS_PER_SECOND", "SECRETS_MANAGER_WRITES_PER_SECOND"].into_iter().enumerate() {
+        for (text, rate) in [("10", "10"), ("0.001", "0.001"), ("2.5", "2.5"), ("1e6", "1000000")] {
+            assert_eq!(rates(&with(name, text).expect(text))[place], rate, "{name}={text}");
+        }
+        for text in ["0", "-1", "0.0001", "2000000", "NaN", "inf", "ten", "1/s"] {
+            let error = with(name, text).expect_err(text);
+            assert_eq!(error.what(), format!("{name} is not a number from 0.001 to 1000000."), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_fleet_is_found_by_a_tag_with_or_without_its_value() {
+    for (text, key, value) in [
+        ("tiktok", "tiktok", None),
+        (" tiktok-ads = brand a ", "tiktok-ads", Some("brand a")),
+        ("team:tiktok/ads=", "team:tiktok/ads", Some("")),
+        ("a=b=c", "a", Some("b=c")),
+    ] {
+        let tag = Tag { key: key.to_owned(), value: value.map(str::to_owned) };
+        assert_eq!(read(&[("SECRET_TAG", text)]).expect(text).secrets, Secrets::Tagged(tag), "{text}");
+    }
+    let (key, value) = ("k".repeat(129), format!("k={}", "v".repeat(257)));
+    for text in ["=", "=brand", &key, &value] {
+        let error = read(&[("SECRET_TAG", text)]).expect_err(text);
+        let what = "SECRET_TAG is neither the key of a tag nor a key, an equals sign and a value.";
+        assert_eq!(error.what(), what, "{text}");
+    }
+}
+
+#[test]
+fn secrets_are_either_named_or_found() {
+    let error = read(&[("SECRET_ID", "one"), ("SECRET_TAG", "tiktok")]).expect_err("one of the two");
+    assert!(error.what().starts_with("SECRET_ID and SECRET_TAG are both set"), "{error}");
+}
+
+#[test]
 fn a_switch_is_on_or_off() {
     for (text, on) in [("true", true), (" true ", true), ("false", false)] {
         assert_eq!(with("ADVERTISER_INFO", text).expect("a switch").advertiser_info, on, "{text}");
@@ -175,11 +239,13 @@ fn the_namespace_is_one_that_cloudwatch_takes() {
 }
 
 /// Every variable wrong at once.
-const WRONG: [(&str, &str); 6] = [
+const WRONG: [(&str, &str); 8] = [
     ("SECRET_ID", " "),
     ("TIKTOK_API_URL", "http://example.com/?token=canary"),
     ("MIN_TOKEN_LIFETIME", "canary"),
     ("MAX_CONCURRENCY", "canary"),
+    ("TIKTOK_REQUESTS_PER_SECOND", "canary"),
+    ("SECRETS_MANAGER_WRITES_PER_SECOND", "canary"),
     ("ADVERTISER_INFO", "canary"),
     ("METRICS_NAMESPACE", "canary!"),
 ];

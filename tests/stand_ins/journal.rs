@@ -108,6 +108,11 @@ impl Journal {
         self.0.iter().map(|entry| entry.operation.as_str()).collect()
     }
 
+    /// Whether secrets were looked at, and nothing else was asked of anybody.
+    pub fn is_reading_alone(&self) -> bool {
+        self.0.iter().all(|entry| ["GetSecretValue", "DescribeSecret"].contains(&entry.operation.as_str()))
+    }
+
     /// How many requests met a fault.
     pub fn faults(&self) -> usize {
         self.0.iter().filter(|entry| entry.fault.is_some()).count()

@@ -6,7 +6,7 @@ use crate::{
     cycle::{
         Clock, Cycle, Outcome, Store, TikTok,
         attempts::Request,
-        claim::Claimed,
+        claim::{Claimed, claim_id, successor_id},
         read::{Snapshot, Version},
         redeem::Redeemed,
         renew::{Ended, Start},
@@ -102,7 +102,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Some(uri) => uri.clone(),
             None => last_redirect_uri(&snapshot.current.document)?,
         };
-        self.time_for(Request::redeem(Step::Redeem))?;
+        self.attempts().room_for(Request::redeem(Step::Redeem, app)).await?;
         let (n, spent_before) = match self.claim(&snapshot.arn, &code, snapshot.claim.as_ref()).await? {
             Claimed::InProgress { until } => return Ok(Exchanged::InProgress { until }),
             Claimed::Finished(version) => return Ok(Exchanged::Before(version)),
@@ -121,8 +121,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
         let redeemed = redeemed.map_err(|error| explained(error, spent_before))?;
         let before = &snapshot.current;
-        let provenance = Provenance::after(&before.credentials, &self.run.request_id, redeemed.asked_at);
-        let provenance = Provenance { authorizes: true, ..provenance };
+        let provenance = Provenance {
+            authorizes: true,
+            grant: Some(successor_id(&snapshot.arn, &code)),
+            claim: Some(claim_id(&snapshot.arn, &code, n)),
+            ..Provenance::after(&before.credentials, &self.run.request_id, redeemed.asked_at)
+        };
         let tokens = redeemed.new_grant_fields(before, family, &redirect_uri);
         self.stage_and_finish(snapshot, app, &code, (tokens, provenance), &redeemed).await.map(Exchanged::Now)
     }
@@ -139,7 +143,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let grant = self.tiktok.exchange(family, app, auth_code, redirect_uri).await?;
             Ok(Redeemed { grant, asked_at })
         };
-        self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem), exchange)).await
+        self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), exchange)).await
     }
 
     /// Goes on with tokens that the code was exchanged for by a run before this one.

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     cycle::{
         claim::Claim,
-        read::{Pending, Version},
+        read::{Authorized, Pending, Version},
     },
     document::{Document, Fingerprint},
 };
@@ -123,7 +123,7 @@ impl Case {
             "this pair" => Some(claim(&pair)),
             _ => Some(claim(&Fingerprint::of(None, None))),
         };
-        Snapshot { arn: "arn".to_owned(), current, pending, grant: None, claim }
+        Snapshot { arn: "arn".to_owned(), current, pending, grant: Authorized::None, claim }
     }
 
     fn rule(&self) -> usize {
@@ -199,7 +199,8 @@ fn a_lifetime_is_long_enough_to_the_second() {
         ("2026-11-23T00:00:00Z", "skip: the access token lives until"),
     ] {
         let current = version("business", true, "2026-11-22T03:00:02Z", Some(end));
-        let snapshot = Snapshot { arn: "arn".to_owned(), current, pending: Pending::None, grant: None, claim: None };
+        let snapshot =
+            Snapshot { arn: "arn".to_owned(), current, pending: Pending::None, grant: Authorized::None, claim: None };
         let plan = plan(&snapshot, Trigger::IfNeeded, time(NOW), MIN_LIFETIME);
         assert_eq!(plan.to_string(), format!("{expected} {end}"));
     }

@@ -63,7 +63,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     ) -> Result<ReaderState, Error> {
         // Once: the picture is worth more than this part of it.
         let read = self.store.get(&reader.secret_id, Which::Label(Label::Current));
-        let Some(stored) = self.once(Request::store(Step::Read), read).await? else { return Ok(ReaderState::Empty) };
+        let Some(stored) = self.attempts().once(Request::read(Step::Read), read).await? else {
+            return Ok(ReaderState::Empty);
+        };
         if stored.arn == snapshot.arn {
             return Err(is_itself());
         }

@@ -104,7 +104,7 @@ async fn other_data_that_leaves_no_room_for_tokens_is_told_before_anything_is_sp
     let message = error_message(&invocation);
     assert!(message.contains("65536") && message.ends_with("Move other data out of this secret."), "{message}");
     let journal = world.faults.journal();
-    assert!(journal.iter().all(|entry| entry.operation == "GetSecretValue"), "{journal}");
+    assert!(journal.is_reading_alone(), "{journal}");
 }
 
 /// Runs once with so much of a person's data in the secret, and returns the size of what is stored then, and the result.

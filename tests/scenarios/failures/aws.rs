@@ -11,8 +11,9 @@ use crate::{
 const VERY_SHORT: Duration = Duration::from_secs(3);
 
 /// The requests of a run to Secrets Manager: the operation, and a part of what tells it from others of its kind.
-const REQUESTS: [(&str, &str); 4] = [
+const REQUESTS: [(&str, &str); 5] = [
     ("GetSecretValue", "AWSCURRENT"),
+    ("DescribeSecret", ""),
     ("PutSecretValue", "TIKTOK_CLAIM"),
     ("PutSecretValue", "AWSPENDING"),
     ("UpdateSecretVersionStage", ""),
@@ -31,7 +32,7 @@ async fn a_missing_permission_is_named_and_costs_no_token() {
     let get = "secretsmanager:GetSecretValue";
     let cases = [
         (Denial::of("GetSecretValue"), vec![get, "Grant"], 0),
-        (Denial::of("GetSecretValue").label("AWSPENDING"), vec![get], 0),
+        (Denial::of("DescribeSecret"), vec!["secretsmanager:DescribeSecret", "Grant"], 0),
         (
             Denial::of("PutSecretValue"),
             vec!["secretsmanager:PutSecretValue", "allows the secretsmanager:PutSecretValue action. Grant"],
@@ -102,7 +103,7 @@ async fn trouble_that_passes_is_outlasted_wherever_it_strikes() {
 async fn trouble_that_stays_ends_as_an_error_before_the_deadline_and_spends_nothing() {
     let cases = [
         ("GetSecretValue", "AWSCURRENT", VERY_SHORT),
-        ("GetSecretValue", "AWSPENDING", VERY_SHORT),
+        ("DescribeSecret", "", VERY_SHORT),
         ("PutSecretValue", "TIKTOK_CLAIM", SHORT),
     ];
     side_by_side(cases.map(|(operation, part, limit)| async move {

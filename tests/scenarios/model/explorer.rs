@@ -219,6 +219,17 @@ impl<'a> Path<'a> {
     }
 }
 
+/// The world that one run of a scenario leaves behind if nobody disturbs it.
+pub fn after_one_run(scenario: Scenario) -> World {
+    let scenario = Scenario { together: 1, crashes: 0, person: None, ..scenario };
+    let mut path = Path::begin(&scenario);
+    while path.tasks[0].is_some() {
+        let choice = path.choices()[0];
+        path.take(choice);
+    }
+    path.shared.borrow().world.clone()
+}
+
 /// Explores a scenario completely. A violated promise panics with the path that leads to it.
 pub fn explore(scenario: &Scenario) -> Coverage {
     let mut coverage = Coverage::default();

@@ -5,9 +5,9 @@ mod world;
 
 use std::{rc::Rc, time::Duration};
 
-use explorer::{Coverage, Port, Scenario, explore};
+use explorer::{Coverage, Port, Scenario, after_one_run, explore};
 use secrecy::SecretString;
-use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, RotationStep, Run, Trigger};
+use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, Pace, RotationStep, Run, Trigger};
 use world::{SECRET, Spent, World};
 
 use crate::stand_ins::{
@@ -20,11 +20,14 @@ const APP_SECRET: &str = "app-secret";
 const ROTATION: &str = "00000000-0000-4000-8000-0000000000aa";
 const SLOT: &str = "2026-11-22T03:00:00Z";
 
-/// A secret as a person made it: tokens from a first authorisation, and a field of their own.
 fn world(spec: GrantSpec) -> World {
+    world_at(SLOT.parse().expect("a time"), spec)
+}
+
+/// A secret as a person made it: tokens from a first authorisation, and a field of their own.
+fn world_at(now: jiff::Timestamp, spec: GrantSpec) -> World {
     let mut tiktok = TikTok::new("model");
     let mut secrets = SecretsManager::new();
-    let now: jiff::Timestamp = SLOT.parse().expect("a time");
     let since_epoch = Duration::from_secs(now.as_second().unsigned_abs());
     tiktok.clock.advance(since_epoch);
     secrets.clock.advance(since_epoch);
@@ -62,6 +65,8 @@ fn run_of(port: &Port) -> Run {
         deadline: Deadline::at(port.world(|world| world.now) + Duration::from_mins(1)),
         min_token_lifetime: Duration::from_hours(12),
         advertiser_info: false,
+        // Turns concern nobody else.
+        pace: Pace::new(f64::INFINITY, f64::INFINITY),
     }
 }
 
@@ -141,6 +146,23 @@ fn rotation_beside_runs(port: Port) -> Task {
         }
         port.world(|world| world.endings.push((port.run, ending)));
     })
+}
+
+/// The secret as the refresh of the day before left it: its document says which labels have nothing to tell.
+fn refreshed_before(spec: GrantSpec) -> World {
+    let age = Duration::from_hours(23);
+    let by_hand = |port: Port| {
+        let run = Run { nonce: format!("{:032x}", 0xb), ..run_of(&port) };
+        run_with(port, run, Trigger::Now)
+    };
+    let slot: jiff::Timestamp = SLOT.parse().expect("a time");
+    let before = Scenario { world: world_at(slot - age, spec), start: Rc::new(by_hand), ..scenario(not_rotating()) };
+    let mut world = after_one_run(before);
+    assert_eq!(world.endings, [(0, "Refreshed".to_owned())]);
+    world.advance(age);
+    world.spent.clear();
+    world.endings.clear();
+    world
 }
 
 /// Secrets Manager has begun a rotation.
@@ -263,8 +285,16 @@ fn complete_at_each_step(world: &World) {
 }
 
 fn authorising(spec: GrantSpec) -> Scenario {
-    let mut scenario =
-        Scenario { start: Rc::new(exchange_or_scheduled_run), at_the_end: the_new_grant_counts, ..scenario(spec) };
+    authorising_over(world(spec.clone()), spec)
+}
+
+fn authorising_over(world: World, spec: GrantSpec) -> Scenario {
+    let mut scenario = Scenario {
+        world,
+        start: Rc::new(exchange_or_scheduled_run),
+        at_the_end: the_new_grant_counts,
+        ..scenario(spec)
+    };
     let hour = Duration::from_hours(1);
     let code = scenario.world.tiktok.authorize_by_code(APP_ID, rotating(), hour);
     scenario.world.code = Some(code);
@@ -340,6 +370,18 @@ fn one_run_and_its_successors_survive_three_crashes_anywhere() {
 }
 
 #[test]
+fn runs_on_a_secret_that_was_refreshed_the_day_before_break_no_promise_either() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        let scenario = || Scenario { world: refreshed_before(spec.clone()), ..scenario(spec.clone()) };
+        told(name, &explore(&Scenario { crashes: 1, ..scenario() }));
+        told("crashes", &explore(&Scenario { together: 1, crashes: 3, ..scenario() }));
+        told("new grant", &explore(&Scenario { person: Some(person_authorises_again), ..scenario() }));
+        let edited = Scenario { person: Some(person_adds_a_field), at_the_end: the_note_is_there, ..scenario() };
+        told("edit", &explore(&edited));
+    }
+}
+
+#[test]
 fn looking_advertisers_up_breaks_no_promise_of_two_runs_or_of_one_that_crashes() {
     let looking = Scenario { start: Rc::new(run_that_looks_advertisers_up), ..scenario(rotating()) };
     told("looking up", &explore(&looking));
@@ -401,7 +443,8 @@ fn what_a_person_writes_at_any_moment_of_a_rotation_is_kept() {
 fn an_authorisation_in_every_interleaving_with_a_run_counts_and_no_crash_costs_it() {
     for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
         told(name, &explore(&authorising(spec.clone())));
-        told(name, &explore(&Scenario { crashes: 1, ..authorising(spec) }));
+        told(name, &explore(&Scenario { crashes: 1, ..authorising(spec.clone()) }));
+        told("refreshed before", &explore(&authorising_over(refreshed_before(spec.clone()), spec)));
     }
 }
 

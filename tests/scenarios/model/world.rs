@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tiktok_token_refresh::{
-    cycle::{Clock, Grant, Label, Moved, Put, Store, Stored, TikTok, Which},
+    cycle::{Clock, Description, Grant, Label, Moved, Put, Store, Stored, TikTok, Which},
     document::{Advertiser, AdvertiserInfo, App, Flow},
     error::{Error, Kind},
 };
@@ -129,18 +129,21 @@ impl Store for Port {
             Which::Id(id) => (format!("get version {id}"), Some(id), None),
         };
         let read = |world: &mut World| world.secrets.get_secret_value(SECRET, id, label).ok();
-        let is_never_there = label == Some(Label::Grant.name()) && self.world(|world| world.code.is_none());
-        let value = if is_never_there {
-            // Whenever it is answered, it is answered the same: its order need not be explored.
-            None
-        } else {
-            self.request(name, move |world| Told(read(world))).await.0
-        };
+        let value = self.request(name, move |world| Told(read(world))).await.0;
         Ok(value.map(|value| Stored {
             arn: value.arn,
             version_id: value.version_id,
             body: SecretString::from(value.body.as_str().unwrap_or_default()),
         }))
+    }
+
+    async fn describe(&self, _: &str) -> Result<Option<Description>, Error> {
+        let describe = |world: &mut World| {
+            let entry = world.secrets.describe_secret(SECRET).ok();
+            entry.map(|entry| (entry.arn, entry.labels))
+        };
+        let described = self.request("describe".to_owned(), describe).await;
+        Ok(described.map(|(arn, labels)| Description { arn, labels: labels.into_iter().collect(), tags: Vec::new() }))
     }
 
     async fn put(&self, _: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {

@@ -161,10 +161,12 @@ impl SecretsManager {
     }
 
     /// `DescribeSecret`, which also shows secrets that are marked for deletion.
-    pub fn describe_secret(&self, secret_id: &str) -> Result<SecretEntry> {
+    pub fn describe_secret(&mut self, secret_id: &str) -> Result<SecretEntry> {
         self.permit("DescribeSecret", secret_id, &[])?;
         let index = self.find(secret_id).ok_or_else(Error::secret_not_found)?;
-        Ok(self.secrets[index].describe())
+        let secret = &mut self.secrets[index];
+        let labels = labels_of(secret.contents_seen_by(&self.caller));
+        Ok(SecretEntry { labels, ..secret.entry.clone() })
     }
 
     /// `ListSecretVersionIds`, unpaged. Without `include_deprecated` only versions that have a label.
@@ -364,14 +366,7 @@ impl SecretsManager {
     pub(super) fn read(&mut self, index: usize, version_id: Option<&str>, label: Option<&str>) -> Result<SecretValue> {
         let today = Duration::from_secs(self.clock.now().as_secs() / DAY.as_secs() * DAY.as_secs());
         let secret = &mut self.secrets[index];
-        let lag = secret.lag.as_mut().filter(|lag| lag.reads_left > 0 && self.caller != Caller::Operator);
-        let contents = match lag {
-            Some(lag) => {
-                lag.reads_left -= 1;
-                &*lag.contents
-            }
-            None => &secret.contents,
-        };
+        let contents = secret.contents_seen_by(&self.caller);
         let version = select(contents, version_id, label)?;
         let Version { id: version_id, body, created, labels } = contents.view(version);
         let Some(body) = body else { return Err(not_found(Some(&version_id).filter(|_| label.is_none()), label)) };
@@ -508,8 +503,22 @@ impl Secret {
     }
 
     pub(super) fn describe(&self) -> SecretEntry {
-        let labelled = self.contents.present().into_iter().filter(|version| !version.labels.is_empty());
-        let labels = labelled.map(|version| (version.id, version.labels)).collect();
-        SecretEntry { labels, ..self.entry.clone() }
+        SecretEntry { labels: labels_of(&self.contents), ..self.entry.clone() }
     }
+
+    /// The versions, as old as the read lag makes them for the code under test.
+    fn contents_seen_by(&mut self, caller: &Caller) -> &Contents {
+        match self.lag.as_mut().filter(|lag| lag.reads_left > 0 && *caller != Caller::Operator) {
+            Some(lag) => {
+                lag.reads_left -= 1;
+                &lag.contents
+            }
+            None => &self.contents,
+        }
+    }
+}
+
+fn labels_of(contents: &Contents) -> BTreeMap<String, Vec<String>> {
+    let labelled = contents.present().into_iter().filter(|version| !version.labels.is_empty());
+    labelled.map(|version| (version.id, version.labels)).collect()
 }

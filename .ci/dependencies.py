@@ -1,0 +1,29 @@
+"""What the function is made of, as Cargo.lock pins it: other people's crates, by how they get in."""
+
+import subprocess
+from functools import cache
+
+TARGETS = {"arm64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-linux-gnu"}
+OWN = "tiktok-token-refresh"
+
+
+def dependencies(target):
+    """What is compiled into the function, and what only runs while it is compiled: {(name, version): licence} of each.
+
+    Without what tests, benchmarks and examples need, and without the features that they turn on.
+    """
+    linked = crates("normal,no-proc-macro", target)
+    everything = crates("normal,build", target)
+    return linked, {crate: licence for crate, licence in everything.items() if crate not in linked}
+
+
+@cache
+def crates(edges, target):
+    command = ["cargo", "tree", "--locked", "--target", target, "--edges", edges, "--prefix", "none", "--format", "{p}|{l}"]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    found = {}
+    for line in lines:
+        package, licence = line.removesuffix(" (*)").split("|")
+        name, version, *_ = package.split()
+        found[name, version.removeprefix("v")] = licence
+    return {crate: licence for crate, licence in found.items() if crate[0] != OWN}

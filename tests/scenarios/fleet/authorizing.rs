@@ -1,0 +1,47 @@
+//! Authorising one of many.
+
+use serde_json::{Value, json};
+
+use super::fleet;
+use crate::{
+    stand_ins::{APP_ID, GrantSpec, World},
+    support::{assert_failed, only_result, scheduled},
+};
+
+/// What TikTok's consent page sends back for a link.
+fn redirected(world: &World, link: &Value) -> String {
+    let spec = GrantSpec::default();
+    let code = world.tiktok.core().authorize_by_code(APP_ID, spec, std::time::Duration::from_hours(1));
+    let url = url::Url::parse(link["authorize_url"].as_str().expect("a link")).expect("a URL");
+    let state = url.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+    let mut back = url::Url::parse(link["redirect_uri"].as_str().expect("where to")).expect("a URL");
+    back.query_pairs_mut().append_pair("auth_code", &code).append_pair("state", &state);
+    back.to_string()
+}
+
+#[tokio::test]
+async fn who_authorises_says_for_which_secret() {
+    let Some(world) = fleet(2) else { return };
+    let invocation = world.lambda().run(json!({"action": "authorize_url"})).await;
+    let says = ["keeps every secret with the tag tiktok-token-refresh=ads", "'secret_id'"];
+    assert_failed(&invocation, "InvalidEvent", &says);
+}
+
+#[tokio::test]
+async fn a_link_for_one_of_a_fleet_leads_back_to_that_one() {
+    let Some(world) = fleet(3) else { return };
+    let (function, id) = (world.lambda(), &world.members[1].arn);
+    let link = only_result(&function.run(json!({"action": "authorize_url", "secret_id": id})).await);
+    let back = redirected(&world, &link);
+    let result = only_result(&function.run(json!({"action": "exchange", "redirect_url": back})).await);
+    assert_eq!((&result["secret_id"], &result["outcome"]), (&json!(id), &json!("authorized")));
+}
+
+#[tokio::test]
+async fn a_dead_grant_of_a_fleet_names_the_command_with_its_id() {
+    let Some(world) = fleet(2) else { return };
+    world.tiktok.core().revoke(world.members[0].grant);
+    let id = &world.members[0].arn;
+    let command = format!(r#"--payload '{{"action":"authorize_url","secret_id":"{id}"}}'"#);
+    assert_failed(&world.lambda().run(scheduled()).await, "PartialFailure", &["ReauthorizationRequired", &command]);
+}

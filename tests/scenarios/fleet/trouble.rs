@@ -1,0 +1,172 @@
+//! Some of many fail, and the others must not feel it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{counts, fleet, next_slot};
+use crate::{
+    evidence::log,
+    stand_ins::{Fault, Invocation, When, World, secrets_manager::Denial},
+    support::{assert_failed, scheduled},
+};
+
+fn message(invocation: &Invocation) -> String {
+    let crate::stand_ins::Outcome::Error { error_message, .. } = &invocation.outcome else {
+        panic!("expected an error, got {:?}", invocation.outcome);
+    };
+    error_message.clone()
+}
+
+/// The function's own metrics of the fleet: the line that is about no single secret.
+fn fleet_metrics(invocation: &Invocation) -> Value {
+    let lines = invocation.logs.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut lines = lines.filter(|line| line.get("_aws").is_some() && line.get("secret_id").is_none());
+    let line = lines.next().expect("a line about the fleet");
+    assert!(lines.next().is_none(), "one line an invocation");
+    line
+}
+
+async fn spoil(world: &World, number: usize) {
+    world.secrets_manager.client().put(&world.members[number].secret_id, "{}").await.expect("a person may write");
+}
+
+#[tokio::test]
+async fn those_that_fail_are_named_with_why_and_the_others_are_refreshed() {
+    let Some(world) = fleet(30) else { return };
+    spoil(&world, 7).await;
+    world.tiktok.core().revoke(world.members[12].grant);
+    let invocation = world.unhurried(&[]).run(scheduled()).await;
+    let says = [
+        "2 of 30 secrets failed",
+        &format!("{}: InvalidSecret: ", world.members[7].arn),
+        &format!("{}: ReauthorizationRequired: ", world.members[12].arn),
+        "are in order",
+    ];
+    assert_failed(&invocation, "PartialFailure", &says);
+    let refreshed: Vec<_> = world.members.iter().map(|member| member.secret_id.as_str()).collect();
+    let rest = |number: &usize| ![7, 12].contains(number);
+    let expected: Vec<_> = (0..30).filter(rest).map(|number| refreshed[number]).collect();
+    assert_eq!(world.refreshed(), expected);
+}
+
+#[tokio::test]
+async fn a_retry_does_what_is_left_and_nothing_else() {
+    let Some(world) = fleet(30) else { return };
+    let event = scheduled();
+    spoil(&world, 7).await;
+    let function = world.unhurried(&[]);
+    assert_failed(&function.run(event.clone()).await, "PartialFailure", &["1 of 30"]);
+    let (redeemed, id) = (world.redeemed(), &world.members[7].secret_id);
+    world.faults.reset();
+    assert_failed(&function.run(event).await, "PartialFailure", &["1 of 30"]);
+    assert_eq!(world.redeemed(), redeemed);
+    let journal = world.faults.journal();
+    let of_its_own = |operation: &str| !["ListSecrets", "BatchGetSecretValue"].contains(&operation);
+    assert!(journal.iter().filter(|it| of_its_own(&it.operation)).all(|it| it.detail.contains(id)), "{journal}");
+}
+
+#[tokio::test]
+async fn secrets_that_get_no_answer_do_not_hold_the_others_up() {
+    let Some(world) = fleet(40) else { return };
+    let function = world.unhurried(&[]);
+    assert_eq!(counts(&function.run(scheduled()).await), json!({"refreshed": 40}));
+    // More than there are places for: each would wait for TikTok until the deadline.
+    for member in &world.members[..10] {
+        let (_, refresh_token) = world.tiktok.core().newest(member.grant);
+        let token = world.tiktok.core().name_of(&refresh_token.expect("a refresh token"));
+        let when = When::operation("oauth2/refresh_token").detail(&token).always();
+        world.faults.at(when, Fault::tiktok(50000, "internal error"));
+    }
+    let before = world.redeemed();
+    let invocation = function.invoke(next_slot(), Duration::from_mins(2)).await;
+    assert_failed(&invocation, "PartialFailure", &["10 of 40 secrets failed", "TikTokUnavailable"]);
+    assert_eq!(world.redeemed() - before, 30);
+    assert!(invocation.duration < Duration::from_mins(1), "{:?}", invocation.duration);
+}
+
+#[tokio::test]
+async fn near_the_deadline_no_secret_is_begun_and_the_next_run_goes_on_with_the_rest() {
+    let Some(world) = fleet(40) else { return };
+    let function = world.function_with(crate::support::BINARY, &[("TIKTOK_REQUESTS_PER_SECOND", "10")]);
+    let event = scheduled();
+    let invocation = function.invoke(event.clone(), Duration::from_secs(23)).await;
+    let done = world.redeemed();
+    assert!(done > 8 && done < 40, "{done}");
+    let left = 40 - done;
+    let says = [&format!("0 of 40 secrets failed. {left} of 40 were left over, because the deadline was near: ")[..]];
+    assert_failed(&invocation, "PartialFailure", &says);
+    for member in &world.members {
+        let is_named = message(&invocation).contains(&member.arn);
+        assert_ne!(is_named, world.refreshed().contains(&member.secret_id.as_str()), "{}", member.secret_id);
+    }
+    let metrics = fleet_metrics(&invocation);
+    assert_eq!((&metrics["LeftOver"], &metrics["Secrets"]), (&json!(left), &json!(40)));
+    let rest = world.unhurried(&[]).run(event).await;
+    assert_eq!(counts(&rest), json!({"fresh": done, "refreshed": left}));
+    assert_eq!(fleet_metrics(&rest)["LeftOver"], 0);
+    assert_eq!(world.redeemed(), 40);
+}
+
+#[tokio::test]
+async fn an_error_about_hundreds_counts_those_that_it_does_not_name() {
+    let Some(world) = fleet(600) else { return };
+    for number in 0..600 {
+        spoil(&world, number).await;
+    }
+    let invocation = world.unhurried(&[]).run(scheduled()).await;
+    assert_failed(
+        &invocation,
+        "InvalidSecret",
+        &["600 of 600 secrets failed", "more, which the log names (600 InvalidSecret"],
+    );
+    assert!(message(&invocation).len() < 128 * 1024, "{}", message(&invocation).len());
+    let named = log(&invocation).iter().filter(|line| line["error_type"] == "InvalidSecret").count();
+    assert_eq!(named, 600);
+}
+
+#[tokio::test]
+async fn a_secret_that_no_batch_can_hold_fails_alone() {
+    let Some(world) = fleet(21) else { return };
+    let name = world.members[3].secret_id.clone();
+    world.secrets_manager.core().deny(Denial::of_decryption().on(&name));
+    let invocation = world.unhurried(&[]).run(scheduled()).await;
+    assert_failed(&invocation, "PartialFailure", &["1 of 21", &world.members[3].arn, "AccessDenied", "kms:Decrypt"]);
+    assert_eq!(world.refreshed().len(), 20);
+}
+
+#[tokio::test]
+async fn without_the_permission_to_read_batches_secrets_are_read_one_by_one() {
+    let Some(world) = fleet(21) else { return };
+    world.secrets_manager.core().deny(Denial::of("BatchGetSecretValue"));
+    let invocation = world.unhurried(&[]).run(scheduled()).await;
+    assert_eq!(counts(&invocation), json!({"refreshed": 21}));
+    let says = |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("BatchGetSecretValue on all"));
+    assert!(log(&invocation).iter().any(says), "the log tells what to grant");
+}
+
+#[tokio::test]
+async fn without_the_permission_to_list_nothing_is_done_and_the_error_names_it() {
+    let Some(world) = fleet(2) else { return };
+    world.secrets_manager.core().deny(Denial::of("ListSecrets"));
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_failed(&invocation, "AccessDenied", &["secretsmanager:ListSecrets", "all resources"]);
+    assert_eq!(world.redeemed(), 0);
+}
+
+#[tokio::test]
+async fn a_list_that_is_minutes_old_costs_no_token() {
+    let Some(world) = fleet(3) else { return };
+    world.secrets_manager.core().freeze_list();
+    let function = world.unhurried(&[]);
+    world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+    function.run(scheduled()).await;
+    let event = scheduled();
+    for _ in 0..2 {
+        let invocation = function.run(event.clone()).await;
+        assert!(invocation.outcome.error_type().is_none(), "{:?}", invocation.outcome);
+    }
+    assert_eq!(world.refreshed().len(), 3);
+    let tiktok = world.tiktok.core();
+    assert!(tiktok.refused_redeems().is_empty() && tiktok.overlapping_redeems().is_empty());
+}
