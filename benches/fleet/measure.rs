@@ -1,6 +1,12 @@
 //! One fleet, refreshed twice: when everything is due, and when nothing is.
 
-use std::{collections::BTreeMap, error::Error, fmt, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    fmt,
+    path::Path,
+    time::Duration,
+};
 
 use nix::{time::clock_getcpuclockid, unistd::Pid};
 use serde_json::{Value, json};
@@ -56,6 +62,8 @@ pub struct Pass {
     pub requests: BTreeMap<String, usize>,
     /// Requests to TikTok.
     pub tiktok: usize,
+    /// Connections that a request came over, to both services.
+    pub connections: usize,
     pub log_bytes: usize,
     /// How it ended, in a word.
     pub ending: String,
@@ -156,6 +164,7 @@ fn pass(world: &World, function: &Function, case: &Case, used: Duration) -> Resu
         peak_kb: peak_rss_kb.ok_or("Linux tells no peak")?,
         requests,
         tiktok: journal.iter().filter(|entry| entry.service == Service::TikTok).count(),
+        connections: journal.iter().map(|entry| (entry.service, entry.connection)).collect::<BTreeSet<_>>().len(),
         log_bytes: logs.iter().map(|line| line.len() + 1).sum(),
         ending,
     })

@@ -99,8 +99,9 @@ fn requests(text: &mut String, all: &[Measured]) {
     let mut names: Vec<String> = all.iter().flat_map(operations).collect();
     names.sort();
     names.dedup();
-    text.push_str("\nRequests for each refresh:\n\n");
-    let heads: Vec<&str> = ["due", "secrets"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    text.push_str("\nRequests and connections for each refresh:\n\n");
+    let heads = ["due", "secrets"].into_iter().chain(names.iter().map(String::as_str));
+    let heads: Vec<&str> = heads.chain(["connections"]).collect();
     head(text, &heads);
     for measured in all {
         let asked = |name: &String| {
@@ -109,6 +110,7 @@ fn requests(text: &mut String, all: &[Measured]) {
         };
         let mut cells = vec![measured.case.name.to_owned(), thousands(measured.case.secrets)];
         cells.extend(names.iter().map(asked));
+        cells.push(format!("{:.2}", measured.per_refresh(|sample| count(sample.first.connections))));
         row(text, &cells);
     }
 }
