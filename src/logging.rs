@@ -9,6 +9,7 @@ use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util
 ///
 /// Dependencies are heard from WARN on, whatever the level is: at DEBUG and TRACE the HTTP client logs URLs, one of which
 /// holds the app's secret, and the Lambda runtime logs whole events, among them the addresses that browsers come with.
+/// A release build does not even have those lines in it: Cargo.toml takes everything below INFO out.
 pub fn start() {
     let level = level(env::var("AWS_LAMBDA_LOG_LEVEL").ok().as_deref());
     let filter = Targets::new()

@@ -1,13 +1,10 @@
 //! What goes out: the response or the error of the invocation, and the metrics.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
-use serde_json::{
-    Map, Value, json,
-    value::{RawValue, to_raw_value},
-};
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     cycle::{Fresh, Link, Outcome, OutcomeKind, Rotated, Seen, Status, Step, Trace},
@@ -266,11 +263,8 @@ pub fn metrics(namespace: &str, function: &str, ending: &Ending<Outcome>, trace:
     metrics.count("ClaimConflicts", u64::from(trace.claim_conflicts()));
     for step in Step::ALL {
         if let Some(took) = trace.duration(step) {
-            metrics.add(
-                &format!("{}Duration", capitalised(step.name())),
-                "Milliseconds",
-                (took.as_secs_f64() * 100_000.0).round() / 100.0,
-            );
+            let milliseconds = (took.as_secs_f64() * 100_000.0).round() / 100.0;
+            metrics.add(format!("{}Duration", capitalised(step.name())), Measured::Milliseconds(milliseconds));
         }
     }
     metrics.line((namespace, function), Some(&ending.secret_id), error, now)
@@ -288,20 +282,36 @@ pub fn fleet_metrics(source: (&str, &str), fresh: &Fresh, tally: &Tally, now: Ti
     metrics.line(source, None, None, now)
 }
 
-#[derive(Default)]
-struct Metrics {
-    definitions: Vec<Value>,
-    values: Map<String, Value>,
+/// What a metric says, in CloudWatch's units.
+#[derive(Clone, Copy, Serialize)]
+#[serde(untagged)]
+enum Measured {
+    Count(u64),
+    Seconds(i64),
+    Milliseconds(f64),
 }
 
+impl Measured {
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Count(_) => "Count",
+            Self::Seconds(_) => "Seconds",
+            Self::Milliseconds(_) => "Milliseconds",
+        }
+    }
+}
+
+/// Each name once. Written as a map, it is the values of the line.
+#[derive(Default)]
+struct Metrics(Vec<(Cow<'static, str>, Measured)>);
+
 impl Metrics {
-    fn add(&mut self, name: &str, unit: &str, value: impl Into<Value>) {
-        self.definitions.push(json!({"Name": name, "Unit": unit}));
-        self.values.insert(name.to_owned(), value.into());
+    fn add(&mut self, name: impl Into<Cow<'static, str>>, measured: Measured) {
+        self.0.push((name.into(), measured));
     }
 
-    fn count(&mut self, name: &str, value: u64) {
-        self.add(name, "Count", value);
+    fn count(&mut self, name: &'static str, value: u64) {
+        self.add(name, Measured::Count(value));
     }
 
     fn outcome(&mut self, outcome: &Outcome, now: Timestamp) {
@@ -320,41 +330,75 @@ impl Metrics {
         self.count("AdvertisersStale", u64::from(seen.advertisers_stale));
     }
 
-    fn remaining(&mut self, name: &str, expires: Option<Timestamp>, now: Timestamp) {
+    fn remaining(&mut self, name: &'static str, expires: Option<Timestamp>, now: Timestamp) {
         if let Some(expires) = expires {
             let left = expires.duration_since(now).max(SignedDuration::ZERO);
-            self.add(name, "Seconds", left.as_secs());
+            self.add(name, Measured::Seconds(left.as_secs()));
         }
     }
 
     fn line(
-        self,
+        &self,
         (namespace, function): (&str, &str),
         secret_id: Option<&str>,
         error: Option<Kind>,
         now: Timestamp,
     ) -> String {
-        let mut line = self.values;
-        line.insert("FunctionName".to_owned(), function.into());
-        if let Some(id) = secret_id {
-            line.insert("secret_id".to_owned(), id.into());
-        }
-        if let Some(kind) = error {
-            line.insert("error_type".to_owned(), kind.name().into());
-        }
-        line.insert(
-            "_aws".to_owned(),
-            json!({
-                "Timestamp": now.as_millisecond(),
-                "CloudWatchMetrics": [{
-                    "Namespace": namespace,
-                    "Dimensions": [["FunctionName"]],
-                    "Metrics": self.definitions,
-                }],
-            }),
-        );
-        Value::Object(line).to_string()
+        let directive = Directive { namespace, dimensions: [["FunctionName"]], metrics: self.definitions() };
+        let metadata = Metadata { timestamp: now.as_millisecond(), directives: [directive] };
+        let line = Line { metadata, function, secret_id, error_type: error.map(Kind::name), values: self };
+        // Numbers and texts, which always have a text.
+        serde_json::to_string(&line).unwrap_or_default()
     }
+
+    fn definitions(&self) -> Vec<Definition<'_>> {
+        self.0.iter().map(|(name, measured)| Definition { name, unit: measured.unit() }).collect()
+    }
+}
+
+impl Serialize for Metrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, measured)| (name, measured)))
+    }
+}
+
+/// A line in the embedded metric format. Serialised as it is, without a tree of values in between: of all that a run
+/// does for itself, this was the most expensive.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(rename = "_aws")]
+    metadata: Metadata<'a>,
+    #[serde(rename = "FunctionName")]
+    function: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'static str>,
+    #[serde(flatten)]
+    values: &'a Metrics,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata<'a> {
+    timestamp: i64,
+    #[serde(rename = "CloudWatchMetrics")]
+    directives: [Directive<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive<'a> {
+    namespace: &'a str,
+    dimensions: [[&'static str; 1]; 1],
+    metrics: Vec<Definition<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Definition<'a> {
+    name: &'a str,
+    unit: &'static str,
 }
 
 fn capitalised(name: &str) -> String {

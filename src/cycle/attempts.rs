@@ -216,7 +216,7 @@ impl<C: Clock> Attempts<'_, C> {
             if again > self.latest(request) {
                 return Err(error);
             }
-            tracing::debug!(step = %request.step, error = error.what(), %again, "trying again");
+            tracing::info!(step = %request.step, error = error.what(), %again, "trying again");
             self.sleep_until(again).await;
             self.turn(request).await.map_err(|_| error)
         })

@@ -132,7 +132,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let body = self.claim_body(arn, pair, n + 1, Ends::Now { answered });
         let put = || self.store.put(self.secret, &id, Label::Claim, &body);
         let released = self.attempt(Request::write(Step::Claim), put).await;
-        tracing::debug!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
+        tracing::info!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
     }
 
     fn claim_body(&self, arn: &str, pair: &Fingerprint, n: u32, ends: Ends) -> SecretString {

@@ -193,7 +193,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn snapshot_of(&self, arn: String, current: Version, labels: &Labels) -> Result<Snapshot, Error> {
         let unread = Unread::of(&current, labels);
         if !unread.is_nothing() {
-            tracing::debug!(secret_id = self.secret, ?unread, "reading what may wait or be claimed");
+            tracing::info!(secret_id = self.secret, ?unread, "reading what may wait or be claimed");
         }
         let (pending, grant, claim) = tokio::join!(
             self.get_labelled(unread.pending),
