@@ -4,11 +4,12 @@ use std::{borrow::Cow, cell::RefCell, future::Future, io::Write};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::{
     cycle::{
-        Agenda, Clock, Consent, Cycle, Directory, Fleet, Outcome, Rotated, Run, State, Store, TIME_FOR_A_REFRESH, Tag,
-        TikTok, Trace, Trigger,
+        Agenda, Clock, Consent, Cycle, Directory, Fleet, Fresh, Outcome, Rotated, Run, State, Store,
+        TIME_FOR_A_REFRESH, Tag, TikTok, Trace, Trigger,
     },
     error::{Error, Kind},
     event::{Event, Refresh, Rotation},
@@ -100,7 +101,11 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
         let ids = self.secret_ids(&refresh.secret_ids).await?;
         let among_many = ids.len() > self.settings.max_concurrency;
-        self.for_each(&ids, |id| self.refresh(id, refresh, among_many)).await.respond()
+        let tally = self.for_each(&ids, |id| self.refresh(id, refresh, among_many)).await;
+        if among_many {
+            self.measure_fleet(&Fresh::default(), &tally);
+        }
+        tally.respond()
     }
 
     /// Refreshes what needs it of all secrets with a tag.
@@ -110,20 +115,21 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         tracing::info!(%tag, fresh = fresh.number, failing = failing.len(), due = due.len(), "looked through the fleet");
         let at_a_time = self.settings.max_concurrency;
         let among_many = failing.len() + due.len() > at_a_time;
-        // A lane of their own: those that cannot be helped take their time, and the others have to go on meanwhile.
+        // Places of their own: those that cannot be helped take their time, and the others have to go on meanwhile.
         let aside = failing.len().min(at_a_time.div_ceil(4));
         if aside == at_a_time {
             failing.append(&mut due);
         }
+        let (places_aside, places) = (Semaphore::new(aside), Semaphore::new(at_a_time - aside));
         let tally = RefCell::new(Tally::default());
         let work = |id| self.refresh(id, refresh, among_many);
-        tokio::join!(
-            self.work_through(&failing, aside, &tally, &work),
-            self.work_through(&due, at_a_time - aside, &tally, &work)
-        );
+        tokio::join!(self.work_through((&failing, &places_aside), among_many, &tally, &work), async {
+            self.work_through((&due, &places), among_many, &tally, &work).await;
+            places_aside.add_permits(at_a_time - aside);
+        });
         let mut tally = tally.into_inner();
         tally.add_fresh(fresh.number);
-        print(&report::fleet_metrics(self.source(), &fresh, &tally, self.clock.now()));
+        self.measure_fleet(&fresh, &tally);
         tally.respond()
     }
 
@@ -132,15 +138,16 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     where
         F: Future<Output = Result<R, Error>>,
     {
-        let tally = RefCell::new(Tally::default());
-        self.work_through(ids, self.settings.max_concurrency, &tally, &work).await;
+        let (tally, at_a_time) = (RefCell::new(Tally::default()), self.settings.max_concurrency);
+        self.work_through((ids, &Semaphore::new(at_a_time)), ids.len() > at_a_time, &tally, &work).await;
         tally.into_inner()
     }
 
+    /// Works on as many secrets at a time as there are places.
     async fn work_through<'i, R: Told, F>(
         &'i self,
-        ids: &'i [String],
-        at_a_time: usize,
+        (ids, places): (&'i [String], &Semaphore),
+        among_many: bool,
         tally: &RefCell<Tally>,
         work: &impl Fn(&'i str) -> F,
     ) where
@@ -149,8 +156,8 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         let one = |(place, id): (usize, &'i String)| {
             // The future of a cycle is large; on the heap it stays where it is.
             Box::pin(async move {
-                let had_to_wait = place >= at_a_time;
-                if had_to_wait && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
+                let _place = places.acquire().await;
+                if among_many && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
                     return tally.borrow_mut().leave(id);
                 }
                 let result = work(id).await.inspect_err(|error| {
@@ -159,7 +166,11 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
                 tally.borrow_mut().add(place, id, result);
             })
         };
-        stream::iter(ids.iter().enumerate()).map(one).buffer_unordered(at_a_time.max(1)).collect::<()>().await;
+        stream::iter(ids.iter().enumerate())
+            .map(one)
+            .buffer_unordered(self.settings.max_concurrency)
+            .collect::<()>()
+            .await;
     }
 
     async fn refresh(&self, id: &str, refresh: &Refresh, among_many: bool) -> Result<Outcome, Error> {
@@ -245,6 +256,10 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     fn measure(&self, ending: &Ending<Outcome>, trace: &Trace) {
         let (namespace, function) = self.source();
         print(&report::metrics(namespace, function, ending, trace, self.clock.now()));
+    }
+
+    fn measure_fleet(&self, fresh: &Fresh, tally: &Tally) {
+        print(&report::fleet_metrics(self.source(), fresh, tally, self.clock.now()));
     }
 
     /// Where the metrics of this function are found: a namespace, and the function's name.
