@@ -85,7 +85,8 @@ fn exchange_or_scheduled_run(port: Port) -> Task {
         let run = run_of(&port);
         let code = port.world(|world| world.code.clone()).expect("a code");
         let consent = Consent::bare(&SecretString::from(code), None).expect("a code");
-        let ending = match Cycle::new(&port, &port, &port, &run, SECRET).exchange(&consent).await {
+        let cycle = Cycle::new(&port, &port, &port, &run, SECRET);
+        let ending = match Box::pin(cycle.exchange(&consent)).await {
             Ok(outcome) => outcome.outcome.name().to_owned(),
             Err(error) => error.kind().name().to_owned(),
         };
