@@ -109,3 +109,8 @@ def wait_for(port, running):
             if running.poll() is not None or time.monotonic() > until:
                 raise Failure("cargo lambda watch did not start.") from None
             time.sleep(0.1)
+
+
+def same(found, wanted, what):
+    if found != wanted:
+        raise Failure(f"{what}\nfound:  {found!r}\nwanted: {wanted!r}")

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import botocore.exceptions
 
 from . import emulator
+from .rules import FLEET, STATE_MACHINE
 from .template import resources, written
 from .tools import Failure, say
 
@@ -21,7 +22,7 @@ PAGE = ("AuthorizePage", "AuthorizePagePermission", "AuthorizePageInvokePermissi
 
 def stage():
     """The stack comes up in an emulator, twice, and its zip does its work there: by hand, by schedule, after an update."""
-    say(f"for the emulator, {', '.join(emulator.METRIC_MATH)} goes without metric math, the schedules fire every minute,")
+    say(f"for the emulator, {', '.join(emulator.METRIC_MATH)} go without metric math, the schedules fire every minute,")
     say("and the failure destination is the unqualified function's instead of the alias's")
     with emulator.cloud() as cloud, emulator.tiktok() as (tiktok_url, document):
 
@@ -40,7 +41,8 @@ def stage():
         every_minute = {"ScheduleExpression": "rate(1 minute)", "AlarmEmail": "somebody@example.org"}
         stack = cloud.deploy("first", every_minute, first)
         expect(stack.status == "CREATE_COMPLETE", f"the stack is {stack.status}")
-        complete(stack, without=(*TRANSPORT, *ROTATION, *PAGE))
+        complete(stack, without=(*TRANSPORT, *ROTATION, *PAGE, *FLEET, *STATE_MACHINE))
+        expect(not {*FLEET, *STATE_MACHINE} & set(stack.resources), "there is a fleet although nobody asked for it")
         expect(not set(ROTATION) & set(stack.resources), "there is rotation although nobody asked for it")
         expect(not {*PAGE, "AuthorizeRedirectUri"} & {*stack.resources, *stack.outputs}, "there is a public URL")
         two_stacks(cloud, stack, change)
@@ -64,7 +66,7 @@ def complete(stack, without):
     wanted["Function"] = "AWS::Lambda::Function"
     for name, kind in wanted.items():
         expect(stack.resources.get(name, ("nothing",))[0] == kind, f"{name} is missing")
-    say(f"{len(stack.resources)} resources, {len(resources(written(), 'AWS::CloudWatch::Alarm'))} of them alarms")
+    say(f"{len(stack.resources)} resources, {sum(kind == 'AWS::CloudWatch::Alarm' for kind, _ in stack.resources.values())} of them alarms")
 
 
 def two_stacks(cloud, stack, change):
@@ -118,10 +120,7 @@ def browser(cloud, document, change):
     redirect_uri = stack.outputs["AuthorizeRedirectUri"]
     kind, answer = stack.invoke({"action": "authorize_url", "redirect_uri": redirect_uri})
     expect(kind is None, f"there is no link: {answer}")
-    link = urlsplit(answer["results"][0]["authorize_url"])
-    decision = link._replace(path="/portal/decision", query=f"{link.query}&choice=0&decision=allow")
-    _, headers, _ = get(decision.geturl())
-    redirect = headers["location"]
+    redirect = consent(answer)
     expect(redirect.startswith(redirect_uri), "TikTok sends the browser elsewhere")
     status, headers, body = get(cloud.url + redirect.removeprefix(redirect_uri.removesuffix("/callback")), host(redirect_uri))
     expect((status, "<h1>TikTok is connected</h1>" in body) == (200, True), f"the page is {status}: {body}")
@@ -130,6 +129,14 @@ def browser(cloud, document, change):
     status, _, body = get(f"{cloud.url}/", host(redirect_uri))
     expect((status, body) == (404, "404 Not Found\n"), f"another path is answered with {status}: {body}")
     say("a stack with the page: from the link through the consent to the Function URL, and the secret has its tokens")
+
+
+def consent(answer):
+    """Where the stand-in for TikTok's consent page sends a browser that opened the link of an answer, and whose user agreed."""
+    link = urlsplit(answer["results"][0]["authorize_url"])
+    decision = link._replace(path="/portal/decision", query=f"{link.query}&choice=0&decision=allow")
+    _, headers, _ = get(decision.geturl())
+    return headers["location"]
 
 
 def host(url):
@@ -159,8 +166,14 @@ def refused(cloud, stack, change):
         {"AlarmEmail": "somebody@example.org", "AlarmTopicArn": topic},
         {"AppSecretKmsKeyArn": "arn:aws:kms:eu-west-1:000000000000:key/1"},
         {"ExistingSecretArn": secret[: -len("-123456")]},
-        {"LogLevel": "ERROR"},
+        {"LogRetentionDays": "8"},
         {"TimeoutSeconds": "30"},
+        {"FleetName": "agency", "SecretName": "tiktok/ads"},
+        {"FleetName": "agency", "ExistingSecretArn": secret},
+        {"FleetName": "agency", "RotationScheduleExpression": "rate(12 hours)"},
+        {"FleetName": "!agency"},
+        {"CreateFleetStateMachine": "true"},
+        {"TikTokRequestsPerSecond": "0"},
     ):
         try:
             cloud.deploy("refused", parameters, change)

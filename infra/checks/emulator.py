@@ -20,7 +20,7 @@ REGION = "eu-west-1"
 # MiniStack's administrator.
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 # MiniStack refuses alarms over metric math. There, such an alarm watches the first metric of its expression instead.
-METRIC_MATH = ("DurationAlarm",)
+METRIC_MATH = ("DurationAlarm", "FleetSecretsInvalidAlarm", "FleetCapacityAlarm", "FleetExecutionsFailedAlarm")
 
 
 class Cloud:
@@ -103,6 +103,25 @@ class Stack:
         return [event["message"] for page in pages for event in page["events"]]
 
 
+def role_with(cloud, name, *policies, managed=()):
+    """Secrets Manager as a role sees it that has these policies and nothing else."""
+    iam, account = cloud.client("iam"), cloud.client("sts").get_caller_identity()["Account"]
+    allow = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    for number, policy in enumerate(policies):
+        iam.put_role_policy(RoleName=name, PolicyName=f"policy{number}", PolicyDocument=json.dumps(policy))
+    for policy in managed:
+        iam.attach_role_policy(RoleName=name, PolicyArn=policy)
+    given = cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName=name)["Credentials"]
+    keys = {
+        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": given["SessionToken"],
+    }
+    return cloud.client("secretsmanager", keys)
+
+
 def plain(alarm):
     """The alarm without metric math."""
     (first, *_) = [it["MetricStat"] for it in alarm.pop("Metrics") if "MetricStat" in it]
@@ -130,6 +149,8 @@ def cloud():
             "MINISTACK_HOST": "127.0.0.1",
             "MINISTACK_REGION": REGION,
             "SFTP_ENABLED": "0",
+            # A state machine's retries come at once.
+            "SFN_WAIT_SCALE": "0",
             "STATE_DIR": str(scratch / "state"),
             "TMPDIR": str(scratch),
         }

@@ -104,18 +104,8 @@ def taken_away_from_reader(stack, role, action):
 
 def job(cloud, stack):
     """A role with the reader policy and nothing else reads the reader secret, and no other."""
-    iam, account = cloud.client("iam"), stack.outputs["SecretArn"].split(":")[4]
-    allow = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
-    trust = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    arn = iam.create_role(RoleName="job", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-    iam.attach_role_policy(RoleName="job", PolicyArn=stack.outputs["ReaderPolicyArn"])
-    given = cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName="job")["Credentials"]
-    keys = {
-        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": given["SessionToken"],
-    }
-    secrets, reader = cloud.client("secretsmanager", keys), stack.outputs["ReaderSecretArn"]
+    secrets = emulator.role_with(cloud, "job", managed=[stack.outputs["ReaderPolicyArn"]])
+    reader = stack.outputs["ReaderSecretArn"]
     body = json.loads(secrets.get_secret_value(SecretId=reader)["SecretString"])
     expect(body["access_token"] == stack.secret()["access_token"], "a job reads another token")
     refused = {

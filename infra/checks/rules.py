@@ -13,6 +13,19 @@ PLACEHOLDER = '{"app_id":"","secret":"","access_token":"","refresh_token":""}'
 EVERYWHERE = {
     ("FunctionRole", "xray:PutTraceSegments"): "X-Ray knows no resources for it.",
     ("FunctionRole", "xray:PutTelemetryRecords"): "X-Ray knows no resources for it.",
+    ("FunctionRole", "secretsmanager:ListSecrets"): "Secrets Manager knows no resources for it.",
+    ("FunctionRole", "secretsmanager:BatchGetSecretValue"): "It knows none either, and asks for GetSecretValue on each secret.",
+    ("FleetStateMachineRole", "secretsmanager:ListSecrets"): "Secrets Manager knows no resources for it.",
+    ("FleetStateMachineRole", "logs:CreateLogDelivery"): "Deliveries have no resources.",
+    ("FleetStateMachineRole", "logs:DeleteLogDelivery"): "Deliveries have no resources.",
+    ("FleetStateMachineRole", "logs:DescribeLogGroups"): "Step Functions looks through all of them.",
+    ("FleetStateMachineRole", "logs:DescribeResourcePolicies"): "These policies are the Region's, not a group's.",
+    ("FleetStateMachineRole", "logs:GetLogDelivery"): "Deliveries have no resources.",
+    ("FleetStateMachineRole", "logs:ListLogDeliveries"): "Deliveries have no resources.",
+    ("FleetStateMachineRole", "logs:PutResourcePolicy"): "These policies are the Region's, not a group's.",
+    ("FleetStateMachineRole", "logs:UpdateLogDelivery"): "Deliveries have no resources.",
+    ("FleetStateMachinePolicy", "states:DescribeExecution"): "Executions of this state machine have names of their own.",
+    ("FleetStateMachinePolicy", "states:StopExecution"): "Executions of this state machine have names of their own.",
 }
 
 # A resource whose name is given and not generated; the name has to depend on the stack or on its owner's choice.
@@ -28,6 +41,7 @@ NAMES = {
     "AWS::Scheduler::Schedule": "Name",
     "AWS::Scheduler::ScheduleGroup": "Name",
     "AWS::SecretsManager::Secret": "Name",
+    "AWS::StepFunctions::StateMachine": "StateMachineName",
 }
 # These are names within a resource of the same stack.
 LOCAL_NAMES = {"AWS::Lambda::Alias"}
@@ -41,7 +55,15 @@ SECRET_ACTIONS = {
     "FillReader": WRITE,
     "ReadApp": READ,
     "ReadReader": READ_CACHED,
+    "RefreshFleet": WRITE | READ_CACHED,
+    "FillFleetReaders": WRITE,
+    "FindFleet": {"secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"},
+    "ListFleet": {"secretsmanager:ListSecrets"},
 }
+# By statement: the tag that a secret of a fleet has to have, with the fleet's name.
+TAGS = {"RefreshFleet": "tiktok-token-refresh", "FillFleetReaders": "tiktok-token-reader"}
+# Every secret of this account and Region.
+SECRETS = {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:*"}
 # By statement: what it allows with a key, and the statements whose secrets it is for.
 KEY_ACTIONS = {
     "UseKeyOfCredentials": ({"kms:Decrypt", "kms:GenerateDataKey"}, ("RefreshCredentials", "FillReader")),
@@ -49,11 +71,45 @@ KEY_ACTIONS = {
     "UseKeyOfReader": ({"kms:Decrypt"}, ("ReadReader",)),
 }
 
+# KMS sees the secret's ARN and not its tags: through Secrets Manager and for secrets of this account is all that can be said.
+KEY_OF_FLEET = (
+    {"kms:Decrypt", "kms:GenerateDataKey"},
+    {
+        "StringEquals": {"kms:ViaService": {"Fn::Sub": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}},
+        "StringLike": {"kms:EncryptionContext:SecretARN": SECRETS},
+    },
+)
+
 READER = {"Fn::GetAtt": ["ReaderSecret", "Id"]}
 
 # What a permission for everybody may have beside its action and its condition, and whose they are.
 PUBLIC = {"FunctionName": {"Ref": "FunctionAliaslive"}, "Principal": "*"}
 PAGE = {("AuthorizePagePermission",), ("AuthorizePageInvokePermission",)}
+
+# What is there for a fleet alone, and for a fleet with a state machine.
+FLEET = {"FleetSecretsInvalidAlarm", "FleetAccessDeniedAlarm", "FleetTikTokMisconfiguredAlarm", "FleetCapacityAlarm"}
+STATE_MACHINE = {
+    "FleetStateMachine",
+    "FleetStateMachineLogGroup",
+    "FleetStateMachineRole",
+    "FleetStateMachinePolicy",
+    "FleetExecutionsFailedAlarm",
+}
+# What the function may end with that the same batch may not end with some minutes later. Of the others, whoever put
+# something right starts again.
+HEALS = {
+    "PartialFailure",
+    "DeadlineExceeded",
+    "TikTokThrottled",
+    "TikTokUnavailable",
+    "SecretsManagerUnavailable",
+    "NewTokenRejected",
+}
+# Lambda's own words for a function that did not answer.
+NO_ANSWER = {"Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"}
+# What a state's input, output and variables may hold, in bytes, and the greatest lengths that Secrets Manager knows: a name
+# of 512 characters makes an ARN of 583 where the partition and the Region have long names, and a NextToken has 4,096.
+STATE_BYTES, ARN_BYTES, NEXT_TOKEN_BYTES = 262_144, 583, 4_096
 
 # What the issue lists, by the metric that each one watches.
 ALARMS = {
@@ -71,6 +127,11 @@ ALARMS = {
     "AsyncEventsDroppedAlarm": ("AWS/Lambda", {"AsyncEventsDropped"}),
     "ScheduleTargetErrorsAlarm": ("AWS/Scheduler", {"TargetErrorCount"}),
     "DurationAlarm": ("AWS/Lambda", {"Duration"}),
+    "FleetSecretsInvalidAlarm": (None, {"InvalidSecret", "SecretNotFound"}),
+    "FleetAccessDeniedAlarm": (None, {"AccessDenied"}),
+    "FleetTikTokMisconfiguredAlarm": (None, {"TikTokMisconfigured"}),
+    "FleetCapacityAlarm": (None, {"LeftOver", "TikTokThrottled"}),
+    "FleetExecutionsFailedAlarm": ("AWS/States", {"ExecutionsFailed", "ExecutionsTimedOut"}),
 }
 
 
@@ -116,24 +177,29 @@ def alarms_complete(template):
         for metric in metrics:
             if metric["Namespace"] != (namespace or {"Ref": "MetricsNamespace"}):
                 yield f"{name} looks in namespace {metric['Namespace']}"
-        seconds = properties.get("Period", 3600) * properties["EvaluationPeriods"]
+            if len(metric["Dimensions"]) != 1:
+                yield f"{name} has other dimensions than the stack's own resource, and so grows with the secrets"
+        for expression in (stat["Expression"] for stat in properties.get("Metrics", []) if "Expression" in stat):
+            ids = {stat["Id"] for stat in properties["Metrics"] if "MetricStat" in stat}
+            if isinstance(expression, str) and set(re.findall(r"FILL\((\w+), 0\)", expression)) != ids:
+                yield f"{name} sums {expression} of {sorted(ids)}"
+        seconds = properties.get("Period", 3600) * max(branches(properties["EvaluationPeriods"]))
         if seconds > 604_800:
             yield f"{name} looks back more than the seven days that CloudWatch allows"
 
 
 def metrics_exist(template):
     """The function publishes every metric of its own that an alarm or the dashboard shows, under this dimension."""
-    source = (PROJECT / "src/report.rs").read_text() + (PROJECT / "src/cycle/outcome.rs").read_text()
+    source = "".join((PROJECT / "src" / it).read_text() for it in ("report.rs", "cycle/outcome.rs", "error.rs"))
     steps = re.findall(r'Self::\w+ => "(\w+)"', (PROJECT / "src/cycle/trace.rs").read_text())
     known = set(re.findall(r'"([A-Z]\w+)"', source)) | {f"{step.capitalize()}Duration" for step in steps}
-    known |= set(re.findall(r"Kind::(ReauthorizationRequired)", source))
     shown = set()
     for _, value in walk(template["Resources"]):
         if isinstance(value, dict) and "MetricName" in value and value["Namespace"] == {"Ref": "MetricsNamespace"}:
             shown.add(value["MetricName"])
             if [dimension["Name"] for dimension in value["Dimensions"]] != ["FunctionName"]:
                 yield f"{value['MetricName']} is looked for under other dimensions"
-    body = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
+    body = str(template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
     shown |= set(re.findall(r'"\$\{Namespace\}", "(\w+)", "FunctionName"', body))
     if len(shown) < 15:
         yield f"only {len(shown)} metrics were found, so this rule does not see them all"
@@ -162,13 +228,15 @@ def queues_encrypted(template):
 
 
 def least_privilege(template):
-    """Every grant names its actions and exact resources, keys are for those alone; the one managed policy reads the reader secret."""
+    """Every grant names its actions and exact resources, or the tag of a fleet; keys are for those alone; the one managed policy reads the reader secret."""
     unused = dict(EVERYWHERE)
     policies = {("ReaderPolicy", "ReaderPolicy"): template["Resources"]["ReaderPolicy"]["Properties"]["PolicyDocument"]}
     for name, role in resources(template, "AWS::IAM::Role").items():
         if role["Properties"].get("ManagedPolicyArns"):
             yield f"{name} has managed policies"
         policies |= {(name, it["PolicyName"]): it["PolicyDocument"] for it in role["Properties"]["Policies"]}
+    for name, policy in resources(template, "AWS::IAM::Policy").items():
+        policies[name, policy["Properties"]["PolicyName"]] = policy["Properties"]["PolicyDocument"]
     for (name, _), document in policies.items():
         statements = {it["Sid"]: it for conditional in document["Statement"] for it in branches(conditional)}
         for sid, statement in statements.items():
@@ -176,7 +244,10 @@ def least_privilege(template):
             for resource in branches(statement["Resource"]):
                 if not isinstance(resource, dict) and resource != "*":
                     yield f"{name}, {sid}: {resource} is written out"
-                if "*" in str(resource):
+                if sid in TAGS:
+                    if (resource, statement.get("Condition")) != (SECRETS, tagged(TAGS[sid])):
+                        yield f"{name}, {sid}: {resource} under the condition {statement.get('Condition')}"
+                elif "*" in str(resource):
                     for action in actions:
                         if unused.pop((name, action), None) is None:
                             yield f"{name} may {action} on {resource}, and no reason is given"
@@ -187,6 +258,10 @@ def least_privilege(template):
                 yield f"{name}, {sid}: {sorted(secret)}"
             key = {action for action in actions if action.startswith("kms:")}
             if key:
+                if sid == "UseKeyOfFleet":
+                    if (key, statement["Condition"]) != KEY_OF_FLEET:
+                        yield f"{name}, {sid}: {sorted(key)} under the condition {statement['Condition']}"
+                    continue
                 allowed, owners = KEY_ACTIONS.get(sid, (set(), ()))
                 condition = statement["Condition"]["StringEquals"]
                 secrets = set().union(*(possible(statements[owner]["Resource"]) for owner in owners))
@@ -207,6 +282,11 @@ def least_privilege(template):
         yield f"ReaderPolicy grants {granted}"
 
 
+def tagged(key):
+    """The condition that a secret is of the fleet: its tag is the fleet's name, to the letter."""
+    return {"StringEquals": {f"aws:ResourceTag/{key}": {"Ref": "FleetName"}}}
+
+
 def several(value):
     return value if isinstance(value, list) else [value]
 
@@ -217,7 +297,14 @@ def possible(value):
 
 
 def confused_deputy(template):
-    """Only this account's schedules, of this group, may take on the schedule role."""
+    """Only this account's schedules, of this group, may take on the schedule role, and its state machines the state machine's."""
+    statement = template["Resources"]["FleetStateMachineRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+    machines = {"Fn::Sub": "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:*"}
+    if statement.get("Condition") != {
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+        "ArnLike": {"aws:SourceArn": machines},
+    }:
+        yield f"the state machine's condition is {statement.get('Condition')}"
     statement = template["Resources"]["ScheduleRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
     if statement.get("Condition", {}).get("StringEquals") != {
         "aws:SourceAccount": {"Ref": "AWS::AccountId"},
@@ -265,7 +352,7 @@ def rotation_is_asked_for(template):
     if rotation["Properties"].get("RotateImmediatelyOnUpdate") is not False:
         yield "a deployment rotates a secret that may have no tokens yet"
     secret = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]["SECRET_ID"]
-    if rotation["Properties"]["SecretId"] != secret:
+    if branches(rotation["Properties"]["SecretId"]) != branches(secret):
         yield f"what rotates is {rotation['Properties']['SecretId']}"
     alias = {"Ref": "FunctionAliaslive"}
     if (rotation["Properties"]["RotationLambdaARN"], permission["Properties"]["FunctionName"]) != (alias, alias):
@@ -277,6 +364,92 @@ def rotation_is_asked_for(template):
         "SourceAccount": {"Ref": "AWS::AccountId"},
     }:
         yield f"the permission is {granted}"
+
+
+def fleet_is_asked_for(template):
+    """A fleet is asked for, finds its secrets by one tag alone, and comes without the secrets and the rotation of a stack for one."""
+    parameters, conditions, resources_ = template["Parameters"], template["Conditions"], template["Resources"]
+    if (parameters["FleetName"]["Default"], parameters["CreateFleetStateMachine"]["Default"]) != ("", "false"):
+        yield "a stack is for a fleet by default"
+    if conditions["IsFleet"] != {"Fn::Not": [conditions["IsOneSecret"]]}:
+        yield f"a fleet is {conditions['IsFleet']}, one secret is {conditions['IsOneSecret']}"
+    for name in ("CreateSecret", "HasReaderSecret", "HasRotation", "OneSecretHasKmsKey"):
+        if {"Condition": "IsOneSecret"} not in conditions[name].get("Fn::And", []):
+            yield f"{name} holds for a fleet, too"
+    named = {name: it.get("Condition") for name, it in resources_.items() if name.startswith("Fleet")}
+    if named != dict.fromkeys(FLEET, "IsFleet") | dict.fromkeys(STATE_MACHINE, "HasStateMachine"):
+        yield f"what is there for a fleet: {named}"
+    nothing, tag = {"Ref": "AWS::NoValue"}, {"Fn::Sub": "tiktok-token-refresh=${FleetName}"}
+    variables = resources_["Function"]["Properties"]["Environment"]["Variables"]
+    if variables["SECRET_TAG"] != {"Fn::If": ["IsFleet", tag, nothing]}:
+        yield f"the tag is {variables['SECRET_TAG']}"
+    if variables["SECRET_ID"]["Fn::If"][:2] != ["IsFleet", nothing]:
+        yield "a fleet has a secret besides its tag"
+    asserted = {
+        json.dumps(it["Assert"])
+        for rule in ("FleetOrOneSecret", "StateMachineNeedsFleet")
+        for it in template["Rules"].get(rule, {}).get("Assertions", [])
+    }
+    for name in ("SecretName", "ExistingSecretArn", "RotationScheduleExpression"):
+        if json.dumps({"Fn::Equals": [{"Ref": name}, ""]}) not in asserted:
+            yield f"{name} can be given for a fleet"
+    if json.dumps({"Fn::Not": [{"Fn::Equals": [{"Ref": "FleetName"}, ""]}]}) not in asserted:
+        yield "a state machine can be asked for without a fleet"
+
+
+def state_machine_is_as_agreed(template):
+    """The state machine asks for the fleet's tag, calls the alias, repeats what may heal, stops for no batch, and its data fits."""
+    text, _ = template["Resources"]["FleetStateMachine"]["Properties"]["DefinitionString"]["Fn::Sub"]
+    machine = definition(text)
+    if unconnected(machine):
+        yield f"states that lead nowhere or that nothing leads to: {sorted(unconnected(machine))}"
+    states, branch = machine["States"], machine["States"]["RefreshBatches"]
+    for key in ("'tiktok-token-refresh'", "'${FleetName}'"):
+        # Once in the filter, which may find more, and once where that is held to the letter.
+        for field in (states["ListSecrets"]["Arguments"], states["ListSecrets"]["Assign"]["secret_ids"]):
+            if key not in field:
+                yield f"{key} is not in {field}"
+    processor = branch["ItemProcessor"]
+    invoke = processor["States"]["InvokeFunction"]
+    if (processor["ProcessorConfig"]["Mode"], branch.get("ToleratedFailurePercentage")) != ("DISTRIBUTED", 100):
+        yield "a batch that fails stops the others"
+    if "${FleetMapConcurrency}" not in text or template["Parameters"]["FleetMapConcurrency"]["Default"] != 1:
+        yield "one app's rate is shared by several invocations, and nobody has asked for it"
+    if invoke["Arguments"] != {"FunctionName": "${Alias}", "Payload": "{% $states.input %}"} or "Catch" in invoke:
+        yield f"what is invoked: {invoke['Arguments']}"
+    kinds = set(re.findall(r'Self::\w+ => "(\w+)"', (PROJECT / "src/error.rs").read_text()))
+    retried = {error for retrier in invoke["Retry"] for error in retrier["ErrorEquals"]}
+    own = {error for error in retried if not error.startswith("Lambda.")} | (retried & NO_ANSWER)
+    if own != HEALS | NO_ANSWER or not HEALS <= kinds:
+        yield f"it repeats after {sorted(own)}, of which the function knows {sorted(own & kinds)}"
+    if not {"Lambda.ServiceException", "Lambda.TooManyRequestsException"} <= retried or "States.ALL" in retried:
+        yield f"of Lambda's errors it repeats after {sorted(retried - own)}"
+    if (states["SomeFailed"]["Type"], states["MoreToList"]["Choices"][-1]["Next"]) != ("Fail", "SomeFailed"):
+        yield "an execution succeeds in which a batch failed"
+    (page,) = re.findall(r"'MaxResults': (\d+)", states["ListSecrets"]["Arguments"])
+    (most,) = re.findall(r"< (\d+)", states["EnoughForNow"]["Choices"][0]["Condition"])
+    (batch,) = re.findall(r"\$partition\(\$secret_ids, (\d+)\)", states["EnoughForNow"]["Choices"][1]["Output"])
+    # In quotation marks, with a comma.
+    largest = (int(most) - 1 + int(page)) * (ARN_BYTES + 3) + NEXT_TOKEN_BYTES
+    if largest > STATE_BYTES:
+        yield f"{most} secrets with the longest names take {largest} bytes"
+    if template["Parameters"]["FleetMapConcurrency"]["MaxValue"] * int(batch) != int(most):
+        yield f"with {most} gathered, in batches of {batch}, not every invocation has one"
+
+
+def definition(text):
+    """The state machine as Step Functions reads it, but for the values that only a deployment knows."""
+    return json.loads(text.replace("${FleetMapConcurrency}", "1").replace("${AWS::Partition}", "aws"))
+
+
+def unconnected(machine):
+    """Next states that there are not, and states that nothing leads to; and so in each map."""
+    states, named = machine["States"], {machine["StartAt"]}
+    for state in states.values():
+        ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
+        named |= {way[key] for way in ways for key in ("Next", "Default") if key in way}
+    inner = (state["ItemProcessor"] for state in states.values() if "ItemProcessor" in state)
+    return (named ^ set(states)).union(*map(unconnected, inner))
 
 
 def public_principals(template):
@@ -359,7 +532,7 @@ def every_change_is_published(template):
     for unversioned in ("Tags", "Code"):
         function.pop(unversioned)
     # Replaced only with the stack itself.
-    constant = {"FunctionRole", "FunctionLogGroup"}
+    constant = {"FunctionRole", "FunctionLogGroup", "AWS::NoValue"}
     (version,) = resources(template, "AWS::Lambda::Version").values()
     missing = references(function) - references(version["Properties"]["Description"]) - constant
     if missing:
@@ -392,7 +565,9 @@ def function_is_as_agreed(template):
     ]:
         yield f"the schedules send {inputs}"
     for name, target in schedules.items():
-        if target["Arn"] != {"Ref": "FunctionAliaslive"} or "RetryPolicy" not in target or "DeadLetterConfig" not in target:
+        alias = {"Ref": "FunctionAliaslive"}
+        machine = {"Fn::If": ["HasStateMachine", {"Ref": "FleetStateMachine"}, alias]}
+        if target["Arn"] != (machine if name == "DailySchedule" else alias) or "RetryPolicy" not in target or "DeadLetterConfig" not in target:
             yield f"{name} does not call the alias with a retry policy and a dead-letter queue"
 
 
@@ -428,6 +603,8 @@ RULES = [
     confused_deputy,
     page_is_off,
     rotation_is_asked_for,
+    fleet_is_asked_for,
+    state_machine_is_as_agreed,
     public_principals,
     no_secret,
     secret_outlives,

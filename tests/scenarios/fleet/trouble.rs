@@ -86,6 +86,25 @@ async fn secrets_that_get_no_answer_do_not_hold_the_others_up() {
 }
 
 #[tokio::test]
+async fn after_a_day_without_tiktok_all_are_refreshed_at_full_pace() {
+    let Some(world) = fleet(24) else { return };
+    for member in &world.members {
+        world.tiktok.core().grant_mut(member.grant).access_lifetime = Duration::ZERO;
+    }
+    let function = world.unhurried(&[]);
+    function.run(scheduled()).await;
+    for member in &world.members {
+        world.tiktok.core().grant_mut(member.grant).access_lifetime = Duration::from_hours(24);
+    }
+    // All are overdue, so all are among those that may have failed.
+    world.faults.at(When::operation("oauth2/refresh_token").always(), Fault::Delay(Duration::from_secs(1)));
+    let invocation = function.run(next_slot()).await;
+    assert_eq!(counts(&invocation), json!({"refreshed": 24}));
+    // Eight at a time; two at a time would take twelve seconds.
+    assert!(invocation.duration < Duration::from_secs(9), "{:?}", invocation.duration);
+}
+
+#[tokio::test]
 async fn near_the_deadline_no_secret_is_begun_and_the_next_run_goes_on_with_the_rest() {
     let Some(world) = fleet(40) else { return };
     let function = world.function_with(crate::support::BINARY, &[("TIKTOK_REQUESTS_PER_SECOND", "10")]);

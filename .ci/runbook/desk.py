@@ -1,0 +1,235 @@
+"""The operator's desk: the stack that is in trouble, a shell, and what a scenario needs to bring trouble about."""
+
+import http.client
+import json
+import os
+import signal
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+from between import Between, tiktok_says
+from cloud import consent, until
+from function import Failure, same
+from shell import Shell
+
+REFRESH = {"action": "refresh"}
+
+
+class Desk:
+    def __init__(self, world, sections, directory, name, open_here):
+        self.world, self.sections, self.directory = world, sections, directory
+        self.cloud, self.secrets, self.name = world.cloud, world.secrets, name
+        self.tiktok, self.between = (open_here(Between(url).listening()) for url in (world.tiktok, world.strict))
+        self.secret_id = self.secrets.create_secret(Name=name, SecretString=json.dumps(world.app()))["ARN"]
+        self.stack = self.deploy(name, self.between.url, ExistingSecretArn=self.secret_id, AlarmEmail="somebody@example.org")
+        self.function = self.stack.physical("Function")
+        self.title, self.pasted = None, set()
+        self.authorise(self.secret_id)
+        self.shell = self.shell_of(self.stack, self.between.url)
+
+    def deploy(self, name, secrets, **parameters):
+        return self.world.deploy(name, self.tiktok.url, secrets, **parameters)
+
+    def shell_of(self, stack, secrets):
+        """A shell in which the set-up was pasted."""
+        directory = Path(tempfile.mkdtemp(dir=self.directory))
+        shell = Shell(self.world.environment(directory, secrets) | {"STACK": stack.name}, directory)
+        shell.remember(self.sections["Set up"].blocks[0])
+        return shell
+
+    def play(self, title, scenario):
+        """A section in its situation. Each begins with a secret in order, and has to run all of its commands."""
+        self.title, self.pasted = title, {0} if title == "Set up" else set()
+        # Sparingly: a secret takes a hundred versions.
+        if self.document() != self.good():
+            self.put(self.good())
+        ended = self.refresh(if_needed=True)
+        same(ended in ("fresh", "refreshed", "resumed"), True, f"that the run before '{title}' ends well, and not as {ended}")
+        self.cloud.client("sqs").purge_queue(QueueUrl=self.stack.outputs["ExecutionFailureQueueUrl"])
+        try:
+            scenario(self)
+        except Exception as failure:
+            raise Failure(f"{title}: {type(failure).__name__}: {failure}") from failure
+        section = self.sections[title]
+        in_blocks = {line for it in self.sections.values() for block in it.blocks for line in block.splitlines()}
+        commands = dict(enumerate(section.blocks)) | {it: it for it in section.inline() if it not in in_blocks}
+        for unused in commands.keys() - self.pasted:
+            raise Failure(f"The scenario of '{title}' does not run this:\n{commands[unused]}")
+
+    def good(self):
+        """The credentials with the app inline, and the tokens that are current."""
+        names = ("access_token", "refresh_token", "_refresh", "refreshed_at", "access_token_expires_at", "advertiser_ids")
+        names += ("refresh_token_expires_at", "authorized_at", "advertisers", "advertisers_fetched_at", "redirect_uri")
+        document = self.document()
+        return {name: document[name] for name in names if name in document} | self.world.app()
+
+    def block(self, number=0):
+        return self.sections[self.title].blocks[number]
+
+    def paste(self, number=0, typed="", shell=None, **variables):
+        self.pasted.add(number)
+        return (shell or self.shell).paste(self.block(number), typed, **variables)
+
+    def inline(self, beginning, shell=None, **names):
+        """Runs the command in the section's text that begins so, with these instead of its names in capitals."""
+        [command] = {command for command in self.sections[self.title].inline() if command.startswith(beginning)}
+        self.pasted.add(command)
+        for name, value in names.items():
+            command = command.replace(name, value)
+        return (shell or self.shell).paste(command)
+
+    # -- the function
+
+    def invoke(self, event):
+        return self.stack.invoke(event)
+
+    def answer(self, event):
+        """The outcome, or the error type."""
+        kind, answer = self.invoke(event)
+        return kind or answer["results"][0].get("outcome")
+
+    def refresh(self, **fields):
+        kind, answer = self.invoke(REFRESH | fields)
+        if kind:
+            raise Failure(f"{kind}: {answer['errorMessage']}")
+        return answer["results"][0]["outcome"]
+
+    def fails(self, wanted):
+        """The situation is there: a run fails in the way that the section is about. Returns what it says."""
+        kind, answer = self.invoke(REFRESH)
+        same(kind, wanted, f"the error type, of {answer}")
+        return answer["errorMessage"]
+
+    def status(self):
+        return self.invoke({"action": "status"})[1]["results"][0]
+
+    def live(self):
+        return self.cloud.client("lambda").get_function_configuration(FunctionName=f"{self.function}:live")
+
+    @contextmanager
+    def configured(self, timeout=None, **variables):
+        """A deployment with another configuration, and back."""
+        functions, before = self.cloud.client("lambda"), self.live()
+        self.configure(timeout or before["Timeout"], before["Environment"]["Variables"] | variables)
+        try:
+            yield
+        finally:
+            self.configure(before["Timeout"], before["Environment"]["Variables"], before["Version"])
+            functions.get_waiter("function_updated").wait(FunctionName=self.function)
+
+    def configure(self, timeout, variables, version=None):
+        functions = self.cloud.client("lambda")
+        functions.update_function_configuration(FunctionName=self.function, Timeout=timeout, Environment={"Variables": variables})
+        functions.get_waiter("function_updated").wait(FunctionName=self.function)
+        version = version or functions.publish_version(FunctionName=self.function)["Version"]
+        functions.update_alias(FunctionName=self.function, Name="live", FunctionVersion=version)
+
+    def kill(self):
+        """The function's processes die, all of them children of this very run's emulator."""
+        name, killed = f"AWS_LAMBDA_FUNCTION_NAME={self.function}".encode(), 0
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if name in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+                    killed += 1
+            except OSError:
+                continue
+        same(killed > 0, True, "that a process of the function's was killed")
+
+    # -- the secret, as the operator of the stand-in sees it
+
+    def document(self, secret=None, label="AWSCURRENT"):
+        return self.world.document(secret or self.secret_id, label)
+
+    def version(self):
+        return self.secrets.get_secret_value(SecretId=self.secret_id, VersionStage="AWSCURRENT")["VersionId"]
+
+    def put(self, document, **options):
+        self.secrets.put_secret_value(SecretId=self.secret_id, SecretString=json.dumps(document), **options)
+
+    def authorise(self, secret):
+        """A person authorises the app for a secret."""
+        [result] = self.invoke({"action": "authorize_url", "secret_id": secret})[1]["results"]
+        address = consent(result["authorize_url"])
+        same(self.answer({"action": "exchange", "redirect_url": address, "secret_id": secret}), "authorized", "an authorisation")
+
+    def another(self, name):
+        """Another credentials secret, authorised."""
+        secret = self.secrets.create_secret(Name=f"{self.name}/{name}", SecretString=json.dumps(self.world.app()))["ARN"]
+        self.authorise(secret)
+        return secret
+
+    def usable(self, secret=None):
+        """TikTok takes the access token, whatever stands between it and the function."""
+        document, connection = self.document(secret), http.client.HTTPConnection(self.tiktok.authority, timeout=60)
+        path = f"{self.world.api}oauth2/advertiser/get/?{urlencode(self.world.app())}"
+        connection.request("GET", path, headers={"Access-Token": document["access_token"]})
+        answer = json.loads(connection.getresponse().read())
+        same(answer["code"], 0, f"TikTok's answer {answer}")
+
+    @contextmanager
+    def dead_grant(self):
+        """TikTok has ended the grant whose tokens are current; others it takes."""
+        dead = [self.document()[name] for name in ("access_token", "refresh_token")]
+
+        def ended(request):
+            if any(map(request.mentions, dead)):
+                return tiktok_says(40105, "Token is incorrect or has been revoked.")
+
+        before = self.document()
+        with self.tiktok.rule(ended):
+            yield
+        if self.document()["refresh_token"] == before["refresh_token"]:
+            self.put(before)
+
+    # -- what is around it
+
+    def send_and_lose(self, event):
+        """An asynchronous event that fails, and ends in the queue."""
+        payload = json.dumps(event).encode()
+        self.cloud.client("lambda").invoke(FunctionName=self.function, InvocationType="Event", Payload=payload)
+        until(lambda: self.messages("ExecutionFailureQueue"), "the failed event in its queue")
+
+    def messages(self, queue):
+        wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        url = self.stack.outputs[f"{queue}Url"]
+        found = self.cloud.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]
+        return sum(map(int, found.values()))
+
+    def metrics(self, name):
+        """What CloudWatch does with the function's newest line that has this metric."""
+        lines = [json.loads(line) for line in self.stack.logs() if '"_aws"' in line and f'"{name}":' in line]
+        line = lines[-1]
+        [directive] = line["_aws"]["CloudWatchMetrics"]
+        dimensions = [{"Name": key, "Value": line[key]} for key in directive["Dimensions"][0]]
+        self.cloud.client("cloudwatch").put_metric_data(
+            Namespace=directive["Namespace"],
+            MetricData=[
+                {"MetricName": name, "Dimensions": dimensions, "Value": line[name], "Timestamp": line["_aws"]["Timestamp"] / 1000}
+            ],
+        )
+        # Questions about the past end with the second before.
+        time.sleep(1)
+
+    def schedules(self, state=None, name=None):
+        """The schedules as they are, or after one was switched."""
+        client, group = self.cloud.client("scheduler"), self.stack.physical("ScheduleGroup")
+        found = [
+            client.get_schedule(GroupName=group, Name=it["Name"]) for it in client.list_schedules(GroupName=group)["Schedules"]
+        ]
+        for schedule in found:
+            del schedule["ResponseMetadata"]
+            if state and schedule["Name"] == name:
+                left_out = ("Arn", "CreationDate", "LastModificationDate", "State")
+                kept = {key: value for key, value in schedule.items() if key not in left_out}
+                client.update_schedule(**kept, State=state)
+        return found
+
+    def file(self, name, text):
+        (self.shell.directory / name).write_text(text)
+
+    def exists(self, name):
+        return (self.shell.directory / name).exists()
