@@ -405,9 +405,9 @@ fn an_event_that_is_delivered_twice_at_the_same_moment_is_one_redeem() {
 
 /// A crash, and a write that arrives after everybody has given its run up.
 ///
-/// One such write: where the refresh token stays the same, a second one, a promotion, can make tokens current that the run
-/// after it is just renewing from their siblings. That takes two processes in a row of which each dies with a write on its
-/// way that needs minutes.
+/// One such write. Where the refresh token stays the same, there may be two answers to it by then, and a second late write
+/// can move AWSCURRENT to one while a run is renewing the other, which ends the one. It takes two processes in a row that die
+/// with a write on its way for minutes.
 fn with_a_late_write(scenario: Scenario) -> Scenario {
     Scenario { crashes: 1, writes_come_late: true, ..scenario }
 }
