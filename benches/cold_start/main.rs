@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout, reason = "showing figures is what a benchmark is for")]
 
 mod authority;
-#[path = "../shared/bootstrap.rs"]
+#[path = "../harness/bootstrap.rs"]
 mod bootstrap;
 mod contestants;
 mod lambda;

@@ -5,7 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "showing figures is what a benchmark is for")]
 
-#[path = "../shared/bootstrap.rs"]
+#[path = "../harness/bootstrap.rs"]
 mod bootstrap;
 mod cases;
 mod measure;
