@@ -2,6 +2,9 @@
 //!
 //! The list comes by pages and the values by batches, and both are dropped when they have been looked at: what stays of a
 //! secret is its ARN, if there is something to do for it.
+//!
+//! AWS's list may be minutes old. So it decides nothing but the order and what is left alone: the cycle reads each secret
+//! that there is something to do for by itself, and one that a run left unfinished a moment ago has the next run.
 
 use std::collections::HashMap;
 
