@@ -7,10 +7,10 @@
 mod answer;
 mod codes;
 
-use std::time::Instant;
+use std::{fmt, time::Instant};
 
-use answer::Answer;
-use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
+pub use answer::Answer;
+use reqwest::{Client, RequestBuilder, header::HeaderMap};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::Serialize;
 use url::{Url, form_urlencoded::byte_serialize};
@@ -60,7 +60,7 @@ impl BusinessApi {
         let status = response.status();
         let log_id = header(response.headers(), "x-tt-logid");
         let body = read_bounded(response, call.limit).await.map_err(|error| call.not_read(&error));
-        let answer = body.and_then(|body| call.read(status, &body));
+        let answer = body.and_then(|body| call.read(status.as_u16(), &body));
         let request_id = answer.as_ref().ok().and_then(|answer| answer.request_id.clone());
         tracing::info!(
             endpoint = call.endpoint,
@@ -202,14 +202,20 @@ impl TikTok for BusinessApi {
     }
 }
 
-/// One request, as its errors have to speak of it.
+/// One request, as its errors have to speak of it. It needs no connection to read an answer.
 #[derive(Clone, Copy)]
-struct Call<'a> {
+pub struct Call<'a> {
     /// The path, which is all of the URL that is ever shown: the query of a list holds the app's secret.
-    endpoint: &'static str,
-    limit: usize,
+    pub endpoint: &'static str,
+    pub limit: usize,
     /// What the request carried and TikTok's message might repeat.
-    secrets: &'a [&'a str],
+    pub secrets: &'a [&'a str],
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("endpoint", &self.endpoint).field("limit", &self.limit).finish_non_exhaustive()
+    }
 }
 
 impl Call<'_> {
@@ -236,10 +242,13 @@ impl Call<'_> {
         Error::new(Kind::TikTokUnavailable, format!("TikTok's answer {what} ({}).", self.endpoint)).with_lost_answer()
     }
 
-    /// Reads the envelope; an error is a status that says all there is to say.
-    fn read(self, status: StatusCode, body: &[u8]) -> Result<Answer, Error> {
+    /// Reads the envelope.
+    ///
+    /// # Errors
+    /// A status that says all there is to say, or something else than an envelope.
+    pub fn read(self, status: u16, body: &[u8]) -> Result<Answer, Error> {
         let endpoint = self.endpoint;
-        match (Answer::parse(body), status.as_u16()) {
+        match (Answer::parse(body), status) {
             (_, 429) => Err(Error::new(Kind::TikTokThrottled, format!("TikTok asks to wait: HTTP 429 ({endpoint})."))),
             (Some(answer), 200..=299) => Ok(answer),
             (Some(answer), 400..=499) if answer.code != 0 => Ok(answer),
@@ -248,20 +257,22 @@ impl Call<'_> {
                 Err(Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
             }
             (_, 300..=499) => {
-                let what =
-                    format!("The address did not answer as TikTok's API does: HTTP {} ({endpoint}).", status.as_u16());
+                let what = format!("The address did not answer as TikTok's API does: HTTP {status} ({endpoint}).");
                 Err(Error::new(Kind::TikTokMisconfigured, what)
                     .advise("Check TIKTOK_API_URL, and whatever stands between the function and TikTok."))
             }
             _ => {
-                let what = format!("TikTok failed with HTTP {} ({endpoint}).", status.as_u16());
+                let what = format!("TikTok failed with HTTP {status} ({endpoint}).");
                 Err(Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
             }
         }
     }
 
     /// Nearly every error arrives as HTTP 200 with a code that is not zero.
-    fn judge(self, answer: Answer) -> Result<Answer, Error> {
+    ///
+    /// # Errors
+    /// What TikTok's code stands for.
+    pub fn judge(self, answer: Answer) -> Result<Answer, Error> {
         if answer.code == 0 {
             return Ok(answer);
         }
