@@ -58,10 +58,10 @@ impl BusinessApi {
         let response =
             sent.inspect_err(|error| tracing::warn!(endpoint = call.endpoint, error = error.what(), "TikTok"))?;
         let status = response.status();
-        let log_id = header(response.headers(), "x-tt-logid");
+        let log_id = header(response.headers(), "x-tt-logid").map(|id| call.without_secrets(&id));
         let body = read_bounded(response, call.limit).await.map_err(|error| call.not_read(&error));
         let answer = body.and_then(|body| call.read(status.as_u16(), &body));
-        let request_id = answer.as_ref().ok().and_then(|answer| answer.request_id.clone());
+        let request_id = answer.as_ref().ok().and_then(|answer| call.request_id(answer));
         tracing::info!(
             endpoint = call.endpoint,
             status = status.as_u16(),
@@ -278,7 +278,7 @@ impl Call<'_> {
         }
         let message = self.without_secrets(answer.message.as_deref().unwrap_or("no message"));
         let kind = codes::kind_of(answer.code, &message);
-        let request = answer.request_id.map(|id| format!(", request {id}")).unwrap_or_default();
+        let request = self.request_id(&answer).map(|id| format!(", request {id}")).unwrap_or_default();
         let what = format!("TikTok answered with code {} \"{message}\" ({}{request}).", answer.code, self.endpoint);
         let error = Error::new(kind, what).with_code(answer.code);
         let error = codes::advice(answer.code).map_or_else(|| error.clone(), |advice| error.clone().advise(advice));
@@ -286,12 +286,22 @@ impl Call<'_> {
         Err(if kind == Kind::TikTokUnavailable { error.with_lost_answer() } else { error })
     }
 
-    /// TikTok's message without what the request carried, and not longer than a line.
-    fn without_secrets(self, message: &str) -> String {
-        let spellings = self.secrets.iter().filter(|secret| !secret.is_empty()).flat_map(|secret| spellings(secret));
-        let message = spellings.fold(message.to_owned(), |message, secret| message.replace(secret.as_str(), "***"));
-        message.chars().filter(|c| !c.is_control()).take(200).collect()
+    fn request_id(self, answer: &Answer) -> Option<String> {
+        answer.request_id.as_deref().map(|id| self.without_secrets(id))
     }
+
+    /// A text of TikTok's without what the request carried, and not longer than a line.
+    fn without_secrets(self, text: &str) -> String {
+        let spellings = self.secrets.iter().flat_map(|secret| spellings(secret)).map(|secret| printable(&secret));
+        let hide = |text: Zeroizing<String>, secret: Zeroizing<String>| text.replace(secret.as_str(), "***").into();
+        // What cannot be printed goes first: it must not stand between the halves of a secret.
+        let text = spellings.filter(|secret| !secret.is_empty()).fold(printable(text), hide);
+        text.chars().take(200).collect()
+    }
+}
+
+fn printable(text: &str) -> Zeroizing<String> {
+    text.chars().filter(|c| !c.is_control()).collect::<String>().into()
 }
 
 /// A secret as it may stand in a message: as it is, or as a quoted URL or a quoted body spells it.
