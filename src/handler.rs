@@ -1,6 +1,6 @@
 //! One invocation, from its event to its report.
 
-use std::{borrow::Cow, cell::RefCell, future::Future, io::Write};
+use std::{borrow::Cow, cell::RefCell, future::Future, io::Write, pin::Pin, slice};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -28,6 +28,9 @@ pub struct Handler<'a, S, T, C> {
     pub run: &'a Run,
 }
 
+/// What is done with one of several secrets. On the heap: the future of a cycle is large, and stays there where it is.
+type Work<'w> = dyn Fn(&'w str) -> Pin<Box<dyn Future<Output = Result<Told, Error>> + 'w>> + 'w;
+
 impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// Does what the event asks for.
     ///
@@ -39,24 +42,32 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             Event::Refresh(refresh) => self.refresh_all(&refresh).await,
             Event::Status { secret_ids } => {
                 let ids = self.secret_ids(&secret_ids).await?;
-                let look = |id| async move { self.cycle(id).status().await };
+                let look: &Work<'_> = &|id| Box::pin(async move { Ok(Told::of(id, &self.cycle(id).status().await?)) });
                 self.for_each(&ids, look).await.picture()
             }
             Event::Rotation(rotation) => {
-                let ids = std::slice::from_ref(&rotation.secret_id);
-                self.for_each(ids, |id| self.rotate(id, &rotation)).await.respond()
+                let (ids, rotation) = (slice::from_ref(&rotation.secret_id), &rotation);
+                let rotate: &Work<'_> =
+                    &|id| Box::pin(async move { Ok(Told::of(id, &self.rotate(id, rotation).await?)) });
+                self.for_each(ids, rotate).await.respond()
             }
             Event::AuthorizeUrl { secret_id, request } => {
-                let (id, request) = (self.one_secret(secret_id.as_deref())?, &request);
-                let link =
-                    |id| async move { self.cycle(id).authorize_url(request, &self.settings.tiktok_api_url).await };
-                self.for_each(&[id.to_owned()], link).await.respond()
+                let (id, request) = (self.one_secret(secret_id.as_deref())?.to_owned(), &request);
+                let link: &Work<'_> = &|id| {
+                    Box::pin(async move {
+                        let link = self.cycle(id).authorize_url(request, &self.settings.tiktok_api_url).await?;
+                        Ok(Told::of(id, &link))
+                    })
+                };
+                self.for_each(&[id], link).await.respond()
             }
             Event::Exchange { secret_id, brought } => {
                 let consent = brought.consent().inspect_err(log_refusal)?;
                 let named = secret_id.as_deref().or(consent.state().map(State::secret_id));
-                let id = self.one_secret(named)?;
-                self.for_each(&[id.to_owned()], |id| self.exchange(id, &consent)).await.respond()
+                let (id, consent) = (self.one_secret(named)?.to_owned(), &consent);
+                let exchange: &Work<'_> =
+                    &|id| Box::pin(async move { Ok(Told::outcome(id, &self.exchange(id, consent).await?)) });
+                self.for_each(&[id], exchange).await.respond()
             }
         }
     }
@@ -101,7 +112,8 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
         let ids = self.secret_ids(&refresh.secret_ids).await?;
         let among_many = ids.len() > self.settings.max_concurrency;
-        let tally = self.for_each(&ids, |id| self.refresh(id, refresh, among_many)).await;
+        let work: &Work<'_> = &|id| Box::pin(self.refresh(id, refresh, among_many));
+        let tally = self.for_each(&ids, work).await;
         if among_many {
             self.measure_fleet(&Fresh::default(), &tally);
         }
@@ -122,9 +134,9 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
         let (places_aside, places) = (Semaphore::new(aside), Semaphore::new(at_a_time - aside));
         let tally = RefCell::new(Tally::default());
-        let work = |id| self.refresh(id, refresh, among_many);
-        tokio::join!(self.work_through((&failing, &places_aside), among_many, &tally, &work), async {
-            self.work_through((&due, &places), among_many, &tally, &work).await;
+        let work: &Work<'_> = &|id| Box::pin(self.refresh(id, refresh, among_many));
+        tokio::join!(self.work_through((&failing, &places_aside), among_many, &tally, work), async {
+            self.work_through((&due, &places), among_many, &tally, work).await;
             places_aside.add_permits(at_a_time - aside);
         });
         let mut tally = tally.into_inner();
@@ -134,37 +146,29 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     }
 
     /// Works on several secrets at a time. One that fails does not stop the others.
-    async fn for_each<'i, R: Told, F>(&'i self, ids: &'i [String], work: impl Fn(&'i str) -> F) -> Tally
-    where
-        F: Future<Output = Result<R, Error>>,
-    {
+    async fn for_each<'i>(&self, ids: &'i [String], work: &Work<'i>) -> Tally {
         let (tally, at_a_time) = (RefCell::new(Tally::default()), self.settings.max_concurrency);
-        self.work_through((ids, &Semaphore::new(at_a_time)), ids.len() > at_a_time, &tally, &work).await;
+        self.work_through((ids, &Semaphore::new(at_a_time)), ids.len() > at_a_time, &tally, work).await;
         tally.into_inner()
     }
 
     /// Works on as many secrets at a time as there are places.
-    async fn work_through<'i, R: Told, F>(
-        &'i self,
+    async fn work_through<'i>(
+        &self,
         (ids, places): (&'i [String], &Semaphore),
         among_many: bool,
         tally: &RefCell<Tally>,
-        work: &impl Fn(&'i str) -> F,
-    ) where
-        F: Future<Output = Result<R, Error>>,
-    {
-        let one = |(place, id): (usize, &'i String)| {
-            // The future of a cycle is large; on the heap it stays where it is.
-            Box::pin(async move {
-                let _place = places.acquire().await;
-                if among_many && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
-                    return tally.borrow_mut().leave(id);
-                }
-                let result = work(id).await.inspect_err(|error| {
-                    tracing::error!(secret_id = id, error_type = error.kind().name(), code = error.code(), "{error}");
-                });
-                tally.borrow_mut().add(place, id, result);
-            })
+        work: &Work<'i>,
+    ) {
+        let one = async |(place, id): (usize, &'i String)| {
+            let _place = places.acquire().await;
+            if among_many && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
+                return tally.borrow_mut().leave(id);
+            }
+            let result = work(id).await.inspect_err(|error| {
+                tracing::error!(secret_id = id, error_type = error.kind().name(), code = error.code(), "{error}");
+            });
+            tally.borrow_mut().add(place, id, result);
         };
         stream::iter(ids.iter().enumerate())
             .map(one)
@@ -173,7 +177,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             .await;
     }
 
-    async fn refresh(&self, id: &str, refresh: &Refresh, among_many: bool) -> Result<Outcome, Error> {
+    async fn refresh(&self, id: &str, refresh: &Refresh, among_many: bool) -> Result<Told, Error> {
         let cycle = self.cycle(id);
         let cycle = if among_many { cycle.among_many() } else { cycle };
         // TikTok's connection opens while the secret is read. The hourly top-up mostly finds that there is nothing to do.
@@ -181,10 +185,10 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             self.tiktok.prepare();
         }
         if refresh.dry_run {
-            return cycle.dry_run(refresh.trigger).await;
+            return Ok(Told::outcome(id, &cycle.dry_run(refresh.trigger).await?));
         }
         let result = cycle.refresh(refresh.trigger).await;
-        self.concluded(&cycle, id, result)
+        Ok(Told::outcome(id, &self.concluded(&cycle, id, result)?))
     }
 
     /// Exchanges what a person brought back from TikTok's consent page.

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
-    cycle::{Fresh, Link, Outcome, OutcomeKind, Rotated, Seen, Status, Step, Trace},
+    cycle::{Fresh, Outcome, OutcomeKind, Seen, Step, Trace},
     error::{Error, Kind},
 };
 
@@ -18,23 +18,29 @@ pub struct Ending<T> {
     pub result: Result<T, Error>,
 }
 
-/// What can be told of a secret for which nothing failed.
-pub trait Told: Serialize {
-    /// How it ended, where that is worth counting.
-    fn outcome(&self) -> Option<OutcomeKind> {
-        None
-    }
+/// What there is to tell of a secret for which nothing failed.
+#[derive(Debug)]
+pub struct Told {
+    /// How it ended, where that is counted.
+    outcome: Option<OutcomeKind>,
+    /// As text, so that what a person wants first comes first.
+    text: Box<RawValue>,
 }
 
-impl Told for Outcome {
-    fn outcome(&self) -> Option<OutcomeKind> {
-        Some(self.outcome)
+impl Told {
+    /// How the work on its tokens ended.
+    #[must_use]
+    pub fn outcome(secret_id: &str, outcome: &Outcome) -> Self {
+        Self { outcome: Some(outcome.outcome), ..Self::of(secret_id, outcome) }
+    }
+
+    /// Whatever else there is.
+    #[must_use]
+    pub fn of(secret_id: &str, told: &impl Serialize) -> Self {
+        // Numbers, texts and maps with text for keys, which always have a text.
+        Self { outcome: None, text: to_raw_value(&Entry { secret_id, told }).unwrap_or_default() }
     }
 }
-
-impl Told for Status {}
-impl Told for Rotated {}
-impl Told for Link {}
 
 /// The response of an invocation in which nothing failed.
 #[derive(Debug, Serialize)]
@@ -42,7 +48,6 @@ pub struct Response {
     /// How many ended how, where there is more than one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<BTreeMap<OutcomeKind, usize>>,
-    /// As text, so that what a person wants first comes first.
     pub results: Vec<Box<RawValue>>,
     /// How many results are left out, because the response would be too large with them.
     #[serde(skip_serializing_if = "is_zero")]
@@ -58,7 +63,7 @@ const fn is_zero(number: &usize) -> bool {
 struct Entry<'a, T: Serialize> {
     secret_id: &'a str,
     #[serde(flatten)]
-    outcome: &'a T,
+    told: &'a T,
 }
 
 #[derive(Serialize)]
@@ -117,15 +122,13 @@ impl<T> Bounded<T> {
 
 impl Tally {
     /// Adds how the work on the secret with that place in the list ended.
-    pub fn add<T: Told>(&mut self, place: usize, secret_id: &str, result: Result<T, Error>) {
+    pub fn add(&mut self, place: usize, secret_id: &str, result: Result<Told, Error>) {
         match result {
-            Ok(told) => {
+            Ok(Told { outcome, text }) => {
                 self.done += 1;
-                if let Some(kind) = told.outcome() {
+                if let Some(kind) = outcome {
                     self.count(kind, 1);
                 }
-                // Numbers, texts and maps with text for keys, which always have a text.
-                let text = to_raw_value(&Entry { secret_id, outcome: &told }).unwrap_or_default();
                 let bytes = text.get().len();
                 self.results.push((place, text), bytes, MAX_TOLD);
             }

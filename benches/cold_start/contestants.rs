@@ -8,9 +8,7 @@ use std::{
     process::Command,
 };
 
-use crate::{authority::Authority, lambda::Bootstrap};
-
-const FUNCTION: &str = env!("CARGO_PKG_NAME");
+use crate::{authority::Authority, bootstrap, lambda::Bootstrap};
 
 /// Something that does the job, or nothing, as a Lambda function.
 #[derive(Clone, Debug)]
@@ -35,21 +33,15 @@ pub struct Places {
 impl Places {
     pub fn find() -> Result<Self, Box<dyn Error>> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let target = bootstrap::target()?;
         let work = target.join("cold_start");
         fs::create_dir_all(&work)?;
-        Ok(Self { root, target: target.canonicalize()?, work: work.canonicalize()? })
+        Ok(Self { root, target, work })
     }
 
     /// The function as it is deployed: the one that `BOOTSTRAP` names, or a release build.
     pub fn function(&self, authority: &Authority) -> Result<Contestant, Box<dyn Error>> {
-        let binary = if let Some(bootstrap) = env::var_os("BOOTSTRAP") {
-            PathBuf::from(bootstrap)
-        } else {
-            // By itself: beside a bench or an example it would get the features of their dependencies.
-            self.cargo(&["build", "--quiet", "--locked", "--release", "--bin", FUNCTION])?;
-            self.target.join("release").join(FUNCTION)
-        };
+        let binary = bootstrap::find(&self.target)?;
         self.binary("this function", &binary, authority, true)
     }
 

@@ -8,6 +8,8 @@
 #![allow(clippy::print_stdout, reason = "showing figures is what a benchmark is for")]
 
 mod authority;
+#[path = "../harness/bootstrap.rs"]
+mod bootstrap;
 mod contestants;
 mod lambda;
 mod measure;

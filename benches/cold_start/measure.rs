@@ -2,14 +2,12 @@
 
 use std::{error::Error, fs, time::Duration};
 
-use serde_json::json;
-
 use crate::{
     authority::Authority,
     contestants::{Contestant, Places},
     lambda::{Bootstrap, Cost, Processor, Sandbox},
     network::Front,
-    stand_ins::{GrantSpec, Journal, World},
+    stand_ins::{GrantSpec, Journal, World, add_advertisers},
 };
 
 const EVENT: &str = r#"{"action":"refresh"}"#;
@@ -55,14 +53,7 @@ struct Stage {
 impl Stage {
     fn set(authority: &Authority, round_trip: Duration) -> Result<Self, Box<dyn Error>> {
         let spec = GrantSpec::default();
-        let ids: Vec<String> = spec.advertisers.iter().map(|advertiser| advertiser.id.clone()).collect();
-        let list = spec.advertisers.iter();
-        let list: Vec<_> = list.map(|each| json!({"advertiser_id": each.id, "advertiser_name": each.name})).collect();
-        let world = World::with_document(spec, |document| {
-            document["advertiser_ids"] = json!(ids);
-            document["advertisers"] = json!(list);
-            document["advertisers_fetched_at"] = json!("2026-01-01T00:00:00Z");
-        });
+        let world = World::with_document(spec.clone(), |document| add_advertisers(document, &spec));
         let secrets_manager = Front::start(world.secrets_manager.address(), authority.server(), round_trip)?;
         let tiktok = Front::start(world.tiktok.address(), authority.server(), round_trip)?;
         Ok(Self { world, secrets_manager, tiktok })

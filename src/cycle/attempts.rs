@@ -175,6 +175,9 @@ impl<C: Clock> Attempts<'_, C> {
                 let turn = turn.map_err(|late| self.too_late(request, late))?;
                 if turn > now {
                     self.sleep_until(turn).await;
+                    if self.run.pace.is_missed(request.line, turn, self.clock.now()) {
+                        continue;
+                    }
                 }
                 if self.run.pace.pause(request.line, self.clock.now()).is_none() {
                     return self.time_for(request);

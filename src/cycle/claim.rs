@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{Clock, Cycle, Label, Put, Store, Stored, TikTok, Which, attempts::Request, read::Version, trace::Step};
 use crate::{
-    document::{Fingerprint, json_text},
-    error::Error,
+    document::{Fingerprint, json_text, whole_seconds},
+    error::{Error, Kind},
 };
 
 /// How long others wait beyond a claim's expiry: more than clocks of Lambda hosts differ.
@@ -33,6 +33,55 @@ pub(super) struct Claim {
     /// Whether this is the end of a claim: its run failed in good order, and with a definite answer. Nobody redeems, and
     /// nothing was spent. Without it, the claim of a run that is over tells nothing about what it spent.
     #[serde(default)]
+    pub answered: bool,
+    /// What TikTok said when it rejected the refresh token of the pair for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Box<Rejected>>,
+}
+
+/// TikTok's rejection of a refresh token, for the runs after the one that heard it: they need not ask again at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Rejected {
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i64>,
+    pub what: String,
+    pub advice: String,
+    /// The fingerprint of the current pair, if its access token still worked then; none if TikTok rejected that too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
+}
+
+impl Rejected {
+    pub fn new(error: &Error, at: Timestamp, kept: Option<&Fingerprint>) -> Self {
+        Self {
+            at: whole_seconds(at),
+            code: error.code(),
+            what: error.what().to_owned(),
+            advice: error.advice().to_owned(),
+            kept: kept.map(|pair| pair.as_str().to_owned()),
+        }
+    }
+
+    /// The same error once more, in a run that did not ask TikTok.
+    pub fn error(&self) -> Error {
+        let what = format!(
+            "{} TikTok said so at {}, and is asked again once a day, or by the event {{\"action\":\"refresh\"}}.",
+            self.what, self.at
+        );
+        let error = Error::new(Kind::ReauthorizationRequired, what).advise(self.advice.clone());
+        self.code.map_or_else(|| error.clone(), |code| error.clone().with_code(code))
+    }
+}
+
+/// A claim that a run still holds although it has nothing more to redeem. It has to be given back.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Held {
+    pub arn: String,
+    pub pair: Fingerprint,
+    pub n: u32,
+    /// As in [`Claim`].
     pub answered: bool,
 }
 
@@ -66,10 +115,9 @@ pub(super) enum Claimed {
 }
 
 /// When a claim ends.
-#[derive(Clone, Copy)]
 enum Ends {
     AtTheDeadline,
-    Now { answered: bool },
+    Now { answered: bool, rejected: Option<Box<Rejected>> },
 }
 
 /// What an existing claim means to this run.
@@ -127,11 +175,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     /// Ends a claim of this run's, so that the next run need not wait until it expires: Lambda repeats a failed event after
     /// a minute. Not being able to costs that wait and nothing else, so nobody hears of it.
-    pub(super) async fn release(&self, arn: &str, pair: &Fingerprint, n: u32, answered: bool) {
-        let id = claim_id(arn, pair, n + 1);
-        let body = self.claim_body(arn, pair, n + 1, Ends::Now { answered });
+    pub(super) async fn release(&self, held: Held, rejected: Option<Box<Rejected>>) {
+        let Held { arn, pair, n, answered } = held;
+        let id = claim_id(&arn, &pair, n + 1);
+        let body = self.claim_body(&arn, &pair, n + 1, Ends::Now { answered, rejected });
         let put = || self.store.put(self.secret, &id, Label::Claim, &body);
-        let released = self.attempt(Request::write(Step::Claim), put).await;
+        let released = Box::pin(self.attempt(Request::write(Step::Claim), put)).await;
         tracing::info!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
     }
 
@@ -141,9 +190,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             claim: Claim,
         }
         let now = self.clock.now();
-        let (expires_at, answered) = match ends {
-            Ends::AtTheDeadline => (self.run.deadline.time(), false),
-            Ends::Now { answered } => (now - GRACE, answered),
+        let (expires_at, answered, rejected) = match ends {
+            Ends::AtTheDeadline => (self.run.deadline.time(), false, None),
+            Ends::Now { answered, rejected } => (now - GRACE, answered, rejected),
         };
         let claim = Claim {
             n,
@@ -154,6 +203,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             expires_at,
             result_version_id: successor_id(arn, pair),
             answered,
+            rejected,
         };
         SecretString::from(json_text(&Body { claim }))
     }

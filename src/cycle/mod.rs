@@ -176,10 +176,11 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         loop {
             let began = self.clock.now();
             let snapshot = self.read().await?;
-            if let Some((fingerprint, error)) = rejected.take()
-                && (snapshot.current.credentials.fingerprint == fingerprint || plans == MAX_PLANS)
-            {
-                return Ok((self.keep(&snapshot, error).await?, snapshot));
+            if let Some((pair, rejection)) = rejected.take() {
+                if snapshot.current.credentials.fingerprint == pair || plans == MAX_PLANS {
+                    return Ok((self.keep(&snapshot, rejection).await?, snapshot));
+                }
+                self.give_back(rejection).await;
             }
             match self.follow(&snapshot, trigger).await? {
                 Ended::Done(outcome) if plans < MAX_PLANS && self.is_still_due(&outcome, trigger) => {
@@ -187,8 +188,8 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
                     plans += 1;
                 }
                 Ended::Done(outcome) => return Ok((outcome, snapshot)),
-                Ended::Rejected(error) => {
-                    rejected = Some((snapshot.current.credentials.fingerprint, error));
+                Ended::Rejected(rejection) => {
+                    rejected = Some((snapshot.current.credentials.fingerprint, rejection));
                     // Whoever refreshed since this run began has done what it was asked for.
                     trigger = Trigger::Slot(began);
                     plans += 1;
@@ -236,6 +237,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         tracing::info!(secret_id = self.secret, flow = %snapshot.current.credentials.flow, %plan, "planned");
         match plan {
             Plan::Skip(_) => Ok(Ended::Done(Outcome::fresh(&snapshot.current))),
+            Plan::CoolDown(rejected) => self.stay(&snapshot.current, &rejected).map(Ended::Done),
             Plan::Resume => match snapshot.waiting() {
                 Some(staged) => self.renew(snapshot, Start::Resume(staged.clone())).await,
                 None => self.renew(snapshot, Start::Redeem).await,

@@ -52,6 +52,16 @@ impl Pace {
         }
     }
 
+    /// Whether a turn is over: on a machine that stood still, all that waited would go at once.
+    pub(super) fn is_missed(&self, line: Line<'_>, turn: Timestamp, now: Timestamp) -> bool {
+        let interval = match line {
+            Line::Free => return false,
+            Line::Writes(_) => self.writes.borrow().interval,
+            Line::App(id) => self.app(id, |app| app.turns.interval),
+        };
+        now.duration_since(turn) > interval
+    }
+
     /// When the app's pause ends, if TikTok asked for one that is not over.
     pub(super) fn pause(&self, line: Line<'_>, now: Timestamp) -> Option<Timestamp> {
         let Line::App(id) = line else { return None };

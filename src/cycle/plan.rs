@@ -4,14 +4,17 @@ use std::{fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Trigger, read::Snapshot};
+use super::{Trigger, claim::Rejected, read::Snapshot};
 use crate::document::{Credentials, Flow};
 
 /// How long an access token lives that came without a lifetime: what TikTok documents for every token that is refreshed.
 const DOCUMENTED_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
+/// How long a top-up leaves TikTok alone that has rejected the refresh token for good: until the daily run has asked again.
+const COOL_DOWN: SignedDuration = SignedDuration::from_hours(24);
+
 /// What a run is going to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
     /// Nothing.
     Skip(Fresh),
@@ -21,6 +24,8 @@ pub(super) enum Plan {
     Renew(Due),
     /// Check the long-term token.
     Verify(Due),
+    /// Nothing, although something is due: TikTok has just rejected the refresh token.
+    CoolDown(Box<Rejected>),
 }
 
 /// Why a secret needs nothing.
@@ -47,8 +52,10 @@ pub(super) enum Due {
 /// Plans a run.
 pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> Plan {
     let credentials = &snapshot.current.credentials;
+    let rejected = snapshot.rejected().filter(|rejected| is_cooling_down(rejected, trigger, now));
+    let cool_down = rejected.map(|rejected| Plan::CoolDown(Box::new(rejected.clone())));
     if snapshot.waiting().is_some() {
-        return Plan::Resume;
+        return cool_down.unwrap_or(Plan::Resume);
     }
     if credentials.flow == Flow::LongTerm {
         return Plan::Verify(match trigger {
@@ -62,7 +69,23 @@ pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_li
         Trigger::Slot(slot) => since(credentials.into(), slot, now),
         Trigger::IfNeeded => top_up(snapshot, now, min_lifetime),
     };
-    due.map_or_else(Plan::Renew, Plan::Skip)
+    due.map_or_else(|due| cool_down.unwrap_or(Plan::Renew(due)), Plan::Skip)
+}
+
+/// Whether TikTok is not to be asked again yet.
+fn is_cooling_down(rejected: &Rejected, trigger: Trigger, now: Timestamp) -> bool {
+    match trigger {
+        // Lambda repeats a failed event.
+        Trigger::Slot(slot) => rejected.at >= crate::document::whole_seconds(slot),
+        Trigger::IfNeeded => now < top_up_asks_again_at(rejected),
+        // A person may know why it is different now.
+        Trigger::Now => false,
+    }
+}
+
+/// When a top-up asks TikTok once more, if nobody has done so before.
+pub(super) fn top_up_asks_again_at(rejected: &Rejected) -> Timestamp {
+    rejected.at + COOL_DOWN
 }
 
 /// Whether tokens that were staged by an earlier run, and are promoted now, are too old for what this run was asked for.
@@ -125,6 +148,7 @@ impl fmt::Display for Plan {
             Self::Resume => write!(f, "resume: a run before this one staged new tokens and did not promote them"),
             Self::Renew(due) => write!(f, "renew: {due}"),
             Self::Verify(due) => write!(f, "verify: {due}"),
+            Self::CoolDown(rejected) => write!(f, "cool down: TikTok rejected the refresh token at {}", rejected.at),
         }
     }
 }

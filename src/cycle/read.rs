@@ -21,7 +21,9 @@
 //!   that is finished. The run goes on with them and, at the swap, finds them current.
 
 use super::{
-    Clock, Cycle, Description, Label, Labels, Store, Stored, TikTok, Which, attempts::Request, claim::Claim,
+    Clock, Cycle, Description, Label, Labels, Store, Stored, TikTok, Which,
+    attempts::Request,
+    claim::{Claim, Rejected},
     trace::Step,
 };
 use crate::{
@@ -165,6 +167,13 @@ impl Snapshot {
         };
         let grant = if let Authorized::Waiting(grant) = &self.grant { Some(grant) } else { None };
         grant.filter(is_newer).or(staged)
+    }
+
+    /// What TikTok said of the tokens that are to be redeemed next, to the latest run that tried.
+    pub fn rejected(&self) -> Option<&Rejected> {
+        let next = self.waiting().unwrap_or(&self.current);
+        let claim = self.claim.as_ref()?;
+        claim.rejected.as_deref().filter(|_| claim.fingerprint == next.credentials.fingerprint.as_str())
     }
 
     /// The authorisation that has nothing to add to what is redeemed from these tokens.

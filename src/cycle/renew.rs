@@ -6,7 +6,7 @@ use super::{
     Clock, Cycle, Label, Outcome, OutcomeKind, Store, TikTok, Which,
     attempts::Request,
     check::Checked,
-    claim::{Claimed, claim_id, successor_id},
+    claim::{Claimed, Held, claim_id, successor_id},
     outcome::ListNews,
     promote::Promoted,
     read::{Snapshot, Version},
@@ -35,11 +35,18 @@ pub(super) enum Start {
 pub(super) enum Ended {
     Done(Outcome),
     /// TikTok rejected the refresh token, and nothing newer was found in the secret.
-    Rejected(Error),
+    Rejected(Rejection),
     /// Another run holds the claim.
     InProgress {
         until: Timestamp,
     },
+}
+
+/// A rejected refresh token.
+pub(super) struct Rejection {
+    pub error: Error,
+    /// The claim under which it was sent; none if that was another run's.
+    pub held: Option<Held>,
 }
 
 enum Next {
@@ -136,7 +143,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Claimed::Finished(version) if untried(&version) => return Ok(Redeeming::Found(version)),
             Claimed::Finished(_) => {
                 let what = "TikTok rejects the tokens that the secret holds, and those that were redeemed for them.";
-                return Ok(Redeeming::Ended(Ended::Rejected(Error::new(Kind::ReauthorizationRequired, what))));
+                let error = Error::new(Kind::ReauthorizationRequired, what);
+                return Ok(Redeeming::Ended(Ended::Rejected(Rejection { error, held: None })));
             }
             Claimed::Won { n, spent_before } => (n, spent_before),
         };
@@ -145,13 +153,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         {
             return Ok(Redeeming::Found(successor));
         }
-        let redeemed = self.redeem(app, holder, spent_before).await;
-        if let Err(error) = &redeemed {
-            // After a lost answer the token may be spent, and the next run has to know.
-            let answered = !error.lost_answer() && !spent_before;
-            self.release(&snapshot.arn, pair, n, answered).await;
-        }
-        match redeemed {
+        let error = match self.redeem(app, holder, spent_before).await {
             Ok(redeemed) => {
                 let provenance = Provenance {
                     grant: snapshot.settled_grant(&holder.credentials),
@@ -160,14 +162,44 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 };
                 let tokens = (redeemed.token_fields(holder), provenance);
                 let outcome = self.stage_and_finish(snapshot, app, pair, tokens, &redeemed).await?;
-                Ok(Redeeming::Ended(Ended::Done(outcome)))
+                return Ok(Redeeming::Ended(Ended::Done(outcome)));
             }
-            Err(error) if error.kind() == Kind::ReauthorizationRequired => {
-                let later = self.later_tokens(snapshot, pair).await?.filter(untried);
-                Ok(later.map_or(Redeeming::Ended(Ended::Rejected(error)), Redeeming::Found))
+            Err(error) => error,
+        };
+        // After a lost answer the token may be spent, and the next run has to know.
+        let answered = !error.lost_answer() && !spent_before;
+        let held = Held { arn: snapshot.arn.clone(), pair: pair.clone(), n, answered };
+        // On the heap, because it is rare, and would make every renewal's future larger.
+        Box::pin(self.not_redeemed(snapshot, pair, Rejection { error, held: Some(held) }, untried)).await
+    }
+
+    /// TikTok gave no tokens for a pair. If it rejected the refresh token, later ones may be there.
+    async fn not_redeemed(
+        &self,
+        snapshot: &Snapshot,
+        pair: &Fingerprint,
+        rejection: Rejection,
+        untried: impl Fn(&Version) -> bool,
+    ) -> Result<Redeeming, Error> {
+        let later = match rejection.error.kind() {
+            Kind::ReauthorizationRequired => self.later_tokens(snapshot, pair).await.map(|later| later.filter(untried)),
+            _ => Err(rejection.error.clone()),
+        };
+        match later.transpose() {
+            None => Ok(Redeeming::Ended(Ended::Rejected(rejection))),
+            Some(later) => {
+                self.give_back(rejection).await;
+                later.map(Redeeming::Found)
             }
-            Err(error) => Err(error),
         }
+    }
+
+    /// Gives back the claim on a pair that TikTok rejected, where nothing more is to be said of it.
+    pub(super) async fn give_back(&self, rejection: Rejection) -> Error {
+        if let Some(held) = rejection.held {
+            self.release(held, None).await;
+        }
+        rejection.error
     }
 
     /// Stages redeemed tokens as what `spent` was spent for and, beside that, checks them.

@@ -227,7 +227,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                     return Ok(ended(StepOutcome::Staged, token).warn(outcome.warnings));
                 }
                 Ended::Done(_) => return Err(not_a_descendant()),
-                Ended::Rejected(error) => {
+                Ended::Rejected(rejection) => {
+                    let error = self.give_back(rejection).await;
                     rejected = Some((pair.clone(), error.context("Nothing was rotated")));
                 }
                 Ended::InProgress { until } => {

@@ -3,9 +3,11 @@
 use super::{
     Clock, Cycle, Outcome, OutcomeKind, Store, TikTok,
     check::Checked,
+    claim::Rejected,
     outcome::ListNews,
     promote::Promoted,
     read::{Snapshot, Version},
+    renew::Rejection,
 };
 use crate::{
     document::Change,
@@ -23,9 +25,25 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     /// TikTok rejected the refresh token. Downstream jobs need the access token, and that may still work.
-    pub(super) async fn keep(&self, snapshot: &Snapshot, rejection: Error) -> Result<Outcome, Error> {
-        let app = self.app(&snapshot.current).await?;
-        let checked = match self.check_and_look_up(&app, &snapshot.current.credentials).await {
+    ///
+    /// The claim is given back only now, so that the runs after this one know both.
+    pub(super) async fn keep(&self, snapshot: &Snapshot, rejection: Rejection) -> Result<Outcome, Error> {
+        let current = &snapshot.current.credentials;
+        let checked = match self.app(&snapshot.current).await {
+            Ok(app) => self.check_and_look_up(&app, current).await,
+            Err(error) => Checked::Unknown(error),
+        };
+        let Rejection { error: rejection, held } = rejection;
+        if let Some(held) = held {
+            let note = |kept| Some(Box::new(Rejected::new(&rejection, self.clock.now(), kept)));
+            let noted = match &checked {
+                Checked::Works(_) => note(Some(&current.fingerprint)),
+                Checked::Rejected(_) => note(None),
+                Checked::Unknown(_) => None,
+            };
+            self.release(held, noted).await;
+        }
+        let checked = match checked {
             Checked::Rejected(_) => return Err(rejection),
             Checked::Unknown(error) => {
                 let note = format!("{} Whether the access token still works could not be told", rejection.what());
@@ -36,6 +54,17 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let outcome = self.update_list(snapshot, checked, OutcomeKind::Kept).await?;
         let warning = format!("{} The access token still works and was kept. {}", rejection.what(), rejection.advice());
         Ok(outcome.warn(warning))
+    }
+
+    /// TikTok rejected the refresh token not long ago: what the run that heard it found still stands.
+    pub(super) fn stay(&self, current: &Version, rejected: &Rejected) -> Result<Outcome, Error> {
+        let error = rejected.error();
+        let worked = rejected.kept.as_deref() == Some(current.credentials.fingerprint.as_str());
+        if !worked || current.credentials.access_token_has_expired(self.clock.now()) {
+            return Err(error);
+        }
+        let warning = format!("{} The access token still worked then and was kept. {}", error.what(), error.advice());
+        Ok(Outcome::new(OutcomeKind::Kept, current).warn(warning))
     }
 
     async fn update_list(&self, snapshot: &Snapshot, checked: Checked, kind: OutcomeKind) -> Result<Outcome, Error> {

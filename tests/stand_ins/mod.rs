@@ -43,4 +43,4 @@ pub use lambda::{Function, FunctionConfig, FunctionUrl, Invocation, Outcome};
 pub use rate::{Limit, Rate};
 pub use secrets_manager::{Backend, SecretsManager, SecretsManagerServer};
 pub use tiktok::{Flow, GrantSpec, TikTok, TikTokServer};
-pub use world::{APP_ID, APP_SECRET, Member, World, credentials};
+pub use world::{APP_ID, APP_SECRET, Member, World, add_advertisers, credentials};

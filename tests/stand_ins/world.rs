@@ -10,7 +10,7 @@ use super::faults::Faults;
 use super::lambda::{Function, FunctionConfig};
 use super::secrets_manager::client::new_token;
 use super::secrets_manager::{Backend, NewSecret, SecretsManager, SecretsManagerServer};
-use super::tiktok::{Flow, GrantId, GrantSpec, Issued, TikTok, TikTokServer};
+use super::tiktok::{Advertiser, Flow, GrantId, GrantSpec, Issued, TikTok, TikTokServer};
 
 /// The app that every world has.
 pub const APP_ID: &str = "7100000000000000001";
@@ -82,6 +82,17 @@ impl World {
 
     /// A fleet whose grants are of one kind and belong to so many apps in turn.
     pub fn fleet_of(n: usize, tag: &str, apps: usize, spec: &GrantSpec) -> Self {
+        Self::fleet_with_documents(n, tag, apps, spec, |_| {})
+    }
+
+    /// Such a fleet, with changes to each credentials document before it is stored.
+    pub fn fleet_with_documents(
+        n: usize,
+        tag: &str,
+        apps: usize,
+        spec: &GrantSpec,
+        change: impl Fn(&mut Value),
+    ) -> Self {
         let mut world = Self::empty();
         let id = world.secret_id.clone();
         let apps: Vec<_> = (0..apps).map(app).collect();
@@ -91,6 +102,7 @@ impl World {
             let issued = world.tiktok.core().authorize(app_id, spec.clone());
             let mut document = credentials(spec.flow, &issued);
             (document["app_id"], document["secret"]) = (json!(app_id), json!(secret));
+            change(&mut document);
             let secret_id = format!("{id}/{number:05}");
             let arn = world.create_tagged_secret(&secret_id, &document, &[(key, value)]);
             world.members.push(Member { secret_id, arn, grant: issued.grant, app_id: app_id.clone() });
@@ -200,4 +212,12 @@ pub fn credentials(flow: Flow, issued: &Issued) -> Value {
         document["flow"] = json!("tt_user");
     }
     document
+}
+
+/// Adds what a refresh leaves in a document: the advertisers, as on the usual day, when none has come and none has gone.
+pub fn add_advertisers(document: &mut Value, spec: &GrantSpec) {
+    let entry = |Advertiser { id, name }: &Advertiser| json!({ "advertiser_id": id, "advertiser_name": name });
+    document["advertiser_ids"] = spec.advertisers.iter().map(|advertiser| json!(advertiser.id)).collect();
+    document["advertisers"] = spec.advertisers.iter().map(entry).collect();
+    document["advertisers_fetched_at"] = json!("2026-01-01T00:00:00Z");
 }

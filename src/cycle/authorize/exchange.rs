@@ -6,7 +6,7 @@ use crate::{
     cycle::{
         Clock, Cycle, Outcome, Store, TikTok,
         attempts::Request,
-        claim::{Claimed, claim_id, successor_id},
+        claim::{Claimed, Held, claim_id, successor_id},
         read::{Snapshot, Version},
         redeem::Redeemed,
         renew::{Ended, Start},
@@ -117,7 +117,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let redeemed = self.exchange_at_tiktok(family, app, &consent.auth_code, &redirect_uri).await;
         if let Err(error) = &redeemed {
             let answered = !error.lost_answer() && !spent_before;
-            self.release(&snapshot.arn, &code, n, answered).await;
+            let held = Held { arn: snapshot.arn.clone(), pair: code.clone(), n, answered };
+            self.release(held, None).await;
         }
         let redeemed = redeemed.map_err(|error| explained(error, spent_before))?;
         let before = &snapshot.current;
@@ -160,7 +161,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         match self.renew(snapshot, Start::Resume(version)).await? {
             Ended::Done(outcome) => Ok(outcome),
             Ended::InProgress { until } => Ok(Outcome::in_progress(&snapshot.current, until)),
-            Ended::Rejected(error) => Err(error),
+            Ended::Rejected(rejection) => Err(self.give_back(rejection).await),
         }
     }
 }

@@ -20,16 +20,17 @@ const MIN_LIFETIME: Duration = Duration::from_hours(12);
 type Rule = (fn(&Case) -> bool, &'static str);
 
 /// The rules: the first that fits is the plan. `SLOT`, `AT` and `END` stand for the times of the case.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
+    (|c| c.pending == "descendant" && c.is_cooling_down(), "cool down: TikTok rejected the refresh token at REJECTED"),
     (|c| c.pending == "descendant", "resume: a run before this one staged new tokens and did not promote them"),
     (|c| c.flow == "long_term" && c.asked == "now", "verify: asked for"),
     (|c| c.flow == "long_term" && c.asked == "if needed", "verify: a long-term token can be revoked at any time"),
     (|c| c.flow == "long_term", "verify: not known to be refreshed since the slot SLOT"),
     (|c| c.asked == "now", "renew: asked for"),
-    (|c| c.is_slot() && !c.origin, "renew: not known to be refreshed since the slot SLOT"),
-    (|c| c.is_slot() && c.is_fresh_for_slot(), "skip: refreshed at AT, which is not before the slot SLOT"),
+    (Case::is_fresh_for_slot, "skip: refreshed at AT, which is not before the slot SLOT"),
+    (Case::is_cooling_down, "cool down: TikTok rejected the refresh token at REJECTED"),
     (Case::is_slot, "renew: not known to be refreshed since the slot SLOT"),
-    (|c| c.claim == "this pair", "renew: the last run did not finish"),
+    (|c| !["none", "another pair"].contains(&c.claim), "renew: the last run did not finish"),
     (|c| !c.origin, "renew: these tokens have not been refreshed by this function"),
     (|c| c.lifetime == "expired", "renew: the access token expired at END"),
     (|c| c.lifetime == "short", "renew: the access token expires at END"),
@@ -59,7 +60,7 @@ impl Case {
                 for pending in ["none", "done", "descendant", "superseded", "foreign"] {
                     for origin in [true, false] {
                         for lifetime in ["absent", "absent for long", "long", "short", "expired"] {
-                            for claim in ["none", "this pair", "another pair"] {
+                            for claim in ["none", "this pair", "another pair", "rejected", "rejected a day ago"] {
                                 all.push(Self { flow, asked, pending, origin, lifetime, claim });
                             }
                         }
@@ -76,7 +77,25 @@ impl Case {
 
     /// Refreshed at or after the slot, to the second, and not dead since.
     fn is_fresh_for_slot(&self) -> bool {
-        matches!(self.asked, "slot before" | "slot of the same second") && self.lifetime != "expired"
+        self.origin && matches!(self.asked, "slot before" | "slot of the same second") && self.lifetime != "expired"
+    }
+
+    /// When TikTok rejected the refresh token.
+    fn rejected(&self) -> Option<&'static str> {
+        match self.claim {
+            "rejected" => Some("2026-11-21T12:00:01Z"),
+            "rejected a day ago" => Some("2026-11-21T12:00:00Z"),
+            _ => None,
+        }
+    }
+
+    /// A top-up waits for a day, a slot for one after the rejection, and a person for nothing.
+    fn is_cooling_down(&self) -> bool {
+        match self.asked {
+            "now" => false,
+            "if needed" => self.claim == "rejected",
+            _ => self.rejected().is_some_and(|at| time(at) >= time(&self.slot())),
+        }
     }
 
     fn refreshed_at(&self) -> &'static str {
@@ -121,6 +140,9 @@ impl Case {
         let claim = match self.claim {
             "none" => None,
             "this pair" => Some(claim(&pair)),
+            "rejected" | "rejected a day ago" => {
+                Some(Claim { rejected: self.rejected().map(rejection).map(Box::new), ..claim(&pair) })
+            }
             _ => Some(claim(&Fingerprint::of(None, None))),
         };
         Snapshot { arn: "arn".to_owned(), current, pending, grant: Authorized::None, claim }
@@ -133,7 +155,8 @@ impl Case {
     fn expected(&self) -> String {
         let sentence = RULES.get(self.rule()).map_or(OTHERWISE, |(_, sentence)| sentence);
         let sentence = sentence.replace("SLOT", &self.slot()).replace("AT", self.refreshed_at());
-        sentence.replace("END", self.end().unwrap_or_default())
+        let sentence = sentence.replace("END", self.end().unwrap_or_default());
+        sentence.replace("REJECTED", self.rejected().unwrap_or_default())
     }
 }
 
@@ -165,7 +188,13 @@ fn claim(pair: &Fingerprint) -> Claim {
         expires_at: time(NOW),
         result_version_id: "result".to_owned(),
         answered: false,
+        rejected: None,
     }
+}
+
+fn rejection(at: &str) -> Rejected {
+    let (what, advice) = ("No.".to_owned(), "Do.".to_owned());
+    Rejected { at: time(at), code: Some(40107), what, advice, kept: None }
 }
 
 #[test]

@@ -9,7 +9,10 @@ use super::{
     words::{about, day, minute},
 };
 use crate::{
-    cycle::read::{Pending, Snapshot},
+    cycle::{
+        plan::top_up_asks_again_at,
+        read::{Pending, Snapshot},
+    },
     document::{Credentials, Flow, MAX_BYTES, leaves_room_for_tokens},
 };
 
@@ -116,7 +119,24 @@ impl Sight<'_> {
             .then(|| "The version labelled AWSPENDING is not this function's, and is left alone.".to_owned())
     }
 
+    fn rejected(&self) -> Option<String> {
+        let rejected = self.snapshot.rejected()?;
+        let (at, until) = (minute(rejected.at), minute(top_up_asks_again_at(rejected)));
+        let code = rejected.code.map(|code| format!(" (code {code})")).unwrap_or_default();
+        let access_token = if rejected.kept.as_deref() == Some(self.credentials().fingerprint.as_str()) {
+            "the access token still worked"
+        } else {
+            "the access token did not work either"
+        };
+        Some(format!(
+            "TikTok rejected the refresh token at {at}{code}, when {access_token}: authorise the app again. TikTok is asked again at the next slot, by a top-up not before {until}, and by {{\"action\":\"refresh\"}} at once."
+        ))
+    }
+
     fn claim(&self) -> Option<String> {
+        if self.snapshot.rejected().is_some() {
+            return self.rejected();
+        }
         let ClaimStatus { claimed_by, claimed_at, expires_at, live, .. } = self.claim?;
         let (since, until) = (minute(*claimed_at), minute(*expires_at));
         Some(if *live {

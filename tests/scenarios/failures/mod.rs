@@ -2,6 +2,7 @@
 //! its cause is gone, the next run succeeds, and no refresh token was spent that need not have been.
 
 mod aws;
+mod cool_down;
 mod secret;
 mod settings;
 mod tiktok;

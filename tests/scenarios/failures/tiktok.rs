@@ -87,11 +87,11 @@ async fn when_both_tokens_are_dead_a_person_is_asked_to_authorise() {
 }
 
 #[tokio::test]
-async fn a_dead_grant_is_called_dead_on_every_day_after_it_died() {
+async fn a_dead_grant_is_called_dead_as_often_as_tiktok_is_asked() {
     let world = World::start();
     world.tiktok.core().revoke(world.grant);
     for _ in 0..3 {
-        let invocation = world.lambda().run(scheduled()).await;
+        let invocation = world.lambda().run(refresh()).await;
         assert_failed(&invocation, "ReauthorizationRequired", &["40107"]);
         let said = format!("{:?}", invocation.outcome);
         assert!(!said.contains("most likely with a new refresh token"), "TikTok has answered every time: {said}");

@@ -89,7 +89,7 @@ async fn secrets_that_get_no_answer_do_not_hold_the_others_up() {
 async fn after_a_day_without_tiktok_all_are_refreshed_at_full_pace() {
     let Some(world) = fleet(24) else { return };
     for member in &world.members {
-        world.tiktok.core().grant_mut(member.grant).access_lifetime = Duration::ZERO;
+        world.tiktok.core().grant_mut(member.grant).access_lifetime = Duration::from_secs(3);
     }
     let function = world.unhurried(&[]);
     function.run(scheduled()).await;
@@ -97,6 +97,7 @@ async fn after_a_day_without_tiktok_all_are_refreshed_at_full_pace() {
         world.tiktok.core().grant_mut(member.grant).access_lifetime = Duration::from_hours(24);
     }
     // All are overdue, so all are among those that may have failed.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     world.faults.at(When::operation("oauth2/refresh_token").always(), Fault::Delay(Duration::from_secs(1)));
     let invocation = function.run(next_slot()).await;
     assert_eq!(counts(&invocation), json!({"refreshed": 24}));

@@ -1,7 +1,7 @@
 //! Runs the real cycle over in-memory ports and explores every order in which its requests can be carried out.
 //!
 //! A request of a run waits at a gate. At each state the explorer may let any waiting request through, end any run on the
-//! spot (a crash), or let a person write to the secret. It goes through all of them, depth first, by replaying choices from
+//! spot (a crash), which may leave a write on its way, or let a person write to the secret. It goes through all of them, depth first, by replaying choices from
 //! the start: futures cannot be copied. Two paths that lead to the same state are followed once; a state is what the store
 //! and TikTok hold, and what each run has been told so far.
 
@@ -13,6 +13,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use super::world::World;
@@ -24,6 +25,8 @@ pub enum Choice {
     Let { run: usize, gate: u64 },
     /// That run ends where it is.
     Crash { run: usize },
+    /// That run ends, and the write with that number is on its way: it is carried out at any time after that.
+    CrashBeforeWrite { run: usize, gate: u64 },
     /// A person writes to the secret.
     Person,
 }
@@ -35,6 +38,8 @@ struct Progress {
     /// What the run was told, independent of the order in which parallel requests were answered.
     told: u64,
     asked: HashMap<String, u32>,
+    /// Its run is over, and hears of nothing any more.
+    is_over: bool,
 }
 
 /// What the gates of all runs share.
@@ -68,6 +73,9 @@ impl Port {
             }
             shared.admitted = None;
             let result = carry_out.take().expect("a gate opens once")(&mut shared.world);
+            if shared.progress[self.run].is_over {
+                return Poll::Pending;
+            }
             shared.progress[self.run].tell(&name, &result);
             Poll::Ready(result)
         })
@@ -84,6 +92,16 @@ impl Port {
 }
 
 impl Progress {
+    fn name(&self, gate: u64) -> &str {
+        self.waiting.iter().find(|(number, _)| *number == gate).map_or("?", |(_, name)| name)
+    }
+
+    /// Writes to Secrets Manager that wait.
+    fn writes(&self) -> impl Iterator<Item = u64> {
+        let is_write = |name: &str| name.starts_with("put ") || name.starts_with("move ");
+        self.waiting.iter().filter(move |(_, name)| is_write(name)).map(|(gate, _)| *gate)
+    }
+
     fn tell(&mut self, name: &str, result: &impl Hash) {
         let times = self.asked.entry(name.to_owned()).or_default();
         *times += 1;
@@ -105,6 +123,10 @@ pub struct Scenario {
     /// How many runs start together at the beginning.
     pub together: usize,
     pub crashes: u32,
+    /// Whether a crash may leave a write on its way.
+    pub writes_come_late: bool,
+    /// How long after all others are over the next run is started.
+    pub pause: Duration,
     /// Makes the run with a number; a run beyond those that start together is started when all before it are over, until
     /// one is over without having crashed.
     pub start: Rc<dyn Fn(Port) -> Task>,
@@ -163,19 +185,20 @@ impl<'a> Path<'a> {
     }
 
     fn choices(&mut self) -> Vec<Choice> {
-        let over = self.tasks.iter().all(Option::is_none);
+        let over = self.tasks.iter().zip(&self.crashed).all(|(task, crashed)| task.is_none() || *crashed);
         let last_came_to_its_end = self.tasks.len() > self.scenario.together && self.crashed.last() == Some(&false);
         if over && !last_came_to_its_end {
-            // Everything that the runs before it left behind has had time to expire.
-            self.shared.borrow_mut().world.let_claims_expire();
+            self.shared.borrow_mut().world.advance(self.scenario.pause);
             self.start_run();
         }
         let shared = self.shared.borrow();
         let mut choices = Vec::new();
         for (run, _) in self.tasks.iter().enumerate().filter(|(_, task)| task.is_some()) {
             choices.extend(shared.progress[run].waiting.iter().map(|(gate, _)| Choice::Let { run, gate: *gate }));
-            if self.crashes_left > 0 {
+            if self.crashes_left > 0 && !self.crashed[run] {
                 choices.push(Choice::Crash { run });
+                let late = shared.progress[run].writes().filter(|_| self.scenario.writes_come_late);
+                choices.extend(late.map(|gate| Choice::CrashBeforeWrite { run, gate }));
             }
         }
         if self.person_left && !choices.is_empty() {
@@ -192,12 +215,17 @@ impl<'a> Path<'a> {
                 shared.progress[run].waiting.retain(|(waiting, _)| *waiting != gate);
                 drop(shared);
                 self.poll(run);
+                if self.crashed[run] {
+                    self.tasks[run] = None;
+                }
             }
             Choice::Crash { run } => {
                 self.tasks[run] = None;
-                self.crashed[run] = true;
-                self.crashes_left -= 1;
-                self.shared.borrow_mut().world.crashed(run);
+                self.crash(run);
+            }
+            Choice::CrashBeforeWrite { run, gate } => {
+                self.shared.borrow_mut().progress[run].waiting.retain(|(waiting, _)| *waiting == gate);
+                self.crash(run);
             }
             Choice::Person => {
                 self.person_left = false;
@@ -207,12 +235,22 @@ impl<'a> Path<'a> {
         (self.scenario.at_each_step)(&self.shared.borrow().world);
     }
 
+    fn crash(&mut self, run: usize) {
+        self.crashed[run] = true;
+        self.crashes_left -= 1;
+        let mut shared = self.shared.borrow_mut();
+        shared.progress[run].is_over = true;
+        shared.world.crashed(run);
+    }
+
     fn state(&self) -> u64 {
         let shared = self.shared.borrow();
         let mut hasher = DefaultHasher::new();
         shared.world.hash(&mut hasher);
         for (progress, (task, crashed)) in shared.progress.iter().zip(self.tasks.iter().zip(&self.crashed)) {
             (progress.told, task.is_some(), crashed).hash(&mut hasher);
+            let late = progress.waiting.iter().filter(|_| *crashed && task.is_some());
+            late.for_each(|(_, name)| name.hash(&mut hasher));
         }
         (self.crashes_left, self.person_left).hash(&mut hasher);
         hasher.finish()
@@ -295,12 +333,11 @@ impl Told {
     fn note(&self, path: &Path<'_>, choice: Choice) {
         let shared = path.shared.borrow();
         let line = match choice {
-            Choice::Let { run, gate } => {
-                let waiting = &shared.progress[run].waiting;
-                let name = waiting.iter().find(|(number, _)| *number == gate).map_or("?", |(_, name)| name);
-                format!("run {run}: {name}")
-            }
+            Choice::Let { run, gate } => format!("run {run}: {}", shared.progress[run].name(gate)),
             Choice::Crash { run } => format!("run {run} crashes"),
+            Choice::CrashBeforeWrite { run, gate } => {
+                format!("run {run} crashes, and on its way is: {}", shared.progress[run].name(gate))
+            }
             Choice::Person => "a person writes".to_owned(),
         };
         self.0.borrow_mut().push(line);

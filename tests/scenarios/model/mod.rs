@@ -1,9 +1,10 @@
-//! Every interleaving of two runs, with crashes and a person, over the real cycle.
+//! Every interleaving of two runs, with crashes and a person, over the real cycle. What it would notice, `.ci/mutations`
+//! shows: it breaks the cycle in one place at a time.
 
 mod explorer;
 mod world;
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use explorer::{Coverage, Port, Scenario, after_one_run, explore};
 use secrecy::SecretString;
@@ -19,6 +20,10 @@ const APP_ID: &str = "7000000000000000000";
 const APP_SECRET: &str = "app-secret";
 const ROTATION: &str = "00000000-0000-4000-8000-0000000000aa";
 const SLOT: &str = "2026-11-22T03:00:00Z";
+/// After this, what a run leaves behind has expired.
+const CLAIMS_EXPIRE: Duration = Duration::from_mins(2);
+/// After this, an access token has expired too.
+const TOKENS_EXPIRE: Duration = Duration::from_hours(25);
 
 fn world(spec: GrantSpec) -> World {
     world_at(SLOT.parse().expect("a time"), spec)
@@ -55,6 +60,7 @@ fn world_at(now: jiff::Timestamp, spec: GrantSpec) -> World {
         code: None,
         one_grant_at_a_time: false,
         exchanged: None,
+        too_late: BTreeSet::new(),
     }
 }
 
@@ -79,7 +85,8 @@ fn exchange_or_scheduled_run(port: Port) -> Task {
         let run = run_of(&port);
         let code = port.world(|world| world.code.clone()).expect("a code");
         let consent = Consent::bare(&SecretString::from(code), None).expect("a code");
-        let ending = match Cycle::new(&port, &port, &port, &run, SECRET).exchange(&consent).await {
+        let cycle = Cycle::new(&port, &port, &port, &run, SECRET);
+        let ending = match Box::pin(cycle.exchange(&consent)).await {
             Ok(outcome) => outcome.outcome.name().to_owned(),
             Err(error) => error.kind().name().to_owned(),
         };
@@ -100,6 +107,12 @@ type Task = std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
 fn scheduled_run(port: Port) -> Task {
     let run = run_of(&port);
+    run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
+}
+
+/// Lambda may deliver an event twice, under one request id, and here at the same moment.
+fn run_of_the_same_event(port: Port) -> Task {
+    let run = Run { request_id: "event".to_owned(), ..run_of(&port) };
     run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
 }
 
@@ -187,6 +200,8 @@ fn scenario(spec: GrantSpec) -> Scenario {
         world: world(spec),
         together: 2,
         crashes: 0,
+        writes_come_late: false,
+        pause: CLAIMS_EXPIRE,
         start: Rc::new(scheduled_run),
         person: None,
         at_each_step,
@@ -378,6 +393,55 @@ fn runs_on_a_secret_that_was_refreshed_the_day_before_break_no_promise_either() 
         told("new grant", &explore(&Scenario { person: Some(person_authorises_again), ..scenario() }));
         let edited = Scenario { person: Some(person_adds_a_field), at_the_end: the_note_is_there, ..scenario() };
         told("edit", &explore(&edited));
+    }
+}
+
+#[test]
+fn an_event_that_is_delivered_twice_at_the_same_moment_is_one_redeem() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&Scenario { start: Rc::new(run_of_the_same_event), ..scenario(spec) }));
+    }
+}
+
+/// A crash, and a write that arrives after everybody has given its run up.
+///
+/// One such write. Where the refresh token stays the same, there may be two answers to it by then, and a second late write
+/// can move AWSCURRENT to one while a run is renewing the other, which ends the one. It takes two processes in a row that die
+/// with a write on its way for minutes.
+fn with_a_late_write(scenario: Scenario) -> Scenario {
+    Scenario { crashes: 1, writes_come_late: true, ..scenario }
+}
+
+#[test]
+fn a_write_that_arrives_after_its_run_was_given_up_is_not_passed_over() {
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        let late = || Scenario { at_the_end: usable_at_the_end, ..with_a_late_write(scenario(spec.clone())) };
+        told(name, &explore(&Scenario { together: 1, ..late() }));
+        told("two runs", &explore(&late()));
+        told("new grant", &explore(&Scenario { together: 1, person: Some(person_authorises_again), ..late() }));
+    }
+}
+
+#[test]
+fn a_write_that_arrives_late_breaks_no_promise_of_an_authorisation_or_a_rotation_either() {
+    told("authorisation", &explore(&with_a_late_write(authorising(rotating()))));
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&with_a_late_write(Scenario { together: 1, ..rotation(spec) })));
+    }
+}
+
+#[test]
+fn tokens_that_were_staged_and_forgotten_for_a_day_are_renewed() {
+    let forgotten = |spec| Scenario {
+        together: 1,
+        crashes: 2,
+        pause: TOKENS_EXPIRE,
+        at_each_step: at_each_step_of_two_refreshes,
+        at_the_end: usable_at_the_end,
+        ..scenario(spec)
+    };
+    for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
+        told(name, &explore(&forgotten(spec)));
     }
 }
 

@@ -2,6 +2,7 @@
 //! ports on top of them.
 
 use std::{
+    collections::BTreeSet,
     hash::{Hash, Hasher},
     time::Duration,
 };
@@ -54,6 +55,8 @@ pub struct World {
     pub one_grant_at_a_time: bool,
     /// The grant that the code was exchanged for.
     pub exchanged: Option<GrantId>,
+    /// The runs that have claimed a pair whose answer was in the store by then.
+    pub too_late: BTreeSet<usize>,
 }
 
 impl Hash for World {
@@ -62,6 +65,7 @@ impl Hash for World {
         self.tiktok.redeems().hash(state);
         self.tiktok.refused_redeems().hash(state);
         (self.now, &self.spent, &self.rejected, &self.endings, self.pasted, self.exchanged).hash(state);
+        self.too_late.hash(state);
     }
 }
 
@@ -80,10 +84,6 @@ impl World {
         for spent in self.spent.iter_mut().filter(|spent| spent.run == run && !spent.staged) {
             spent.lost = true;
         }
-    }
-
-    pub fn let_claims_expire(&mut self) {
-        self.advance(Duration::from_mins(2));
     }
 
     pub fn advance(&mut self, by: Duration) {
@@ -108,6 +108,17 @@ impl World {
     fn note_offered(&mut self, body: &str) {
         for spent in &mut self.spent {
             spent.offered |= body.contains(&spent.access_token);
+        }
+    }
+
+    /// The run holds a claim from now on. What is in the store at this moment it can know.
+    fn note_claimed(&mut self, run: usize, claim: &str) {
+        let claim: serde_json::Value = serde_json::from_str(claim).expect("a claim is JSON");
+        let answer = claim["claim"]["result_version_id"].as_str().expect("a claim names what comes of it");
+        if self.secrets.get_secret_value(SECRET, Some(answer), None).is_ok() {
+            self.too_late.insert(run);
+        } else {
+            self.too_late.remove(&run);
         }
     }
 
@@ -147,13 +158,16 @@ impl Store for Port {
     }
 
     async fn put(&self, _: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {
-        let text = body.expose_secret().to_owned();
+        let (run, text) = (self.run, body.expose_secret().to_owned());
         self.world(|world| world.note_offered(&text));
         let put = move |world: &mut World| {
             let answer =
                 world.secrets.put_secret_value(SECRET, id, Body::String(text.as_str().into()), &[label.name()]);
             if answer.is_ok() {
                 world.note_staged(&text);
+                if label == Label::Claim {
+                    world.note_claimed(run, &text);
+                }
             }
             answer.map(|_| ()).map_err(|error| error.exception)
         };
@@ -196,6 +210,8 @@ impl TikTok for Port {
         let family = if flow == Flow::TtUser { stand_in::Flow::TtUser } else { stand_in::Flow::Business };
         let (run, token) = (self.run, refresh_token.expose_secret());
         let redeem = |world: &mut World| {
+            let was_answered = world.too_late.contains(&run);
+            assert!(!was_answered, "nothing is redeemed whose answer was stored before it was claimed");
             let tokens = world.tiktok.refresh(family, &app.id, app.secret.expose_secret(), token)?;
             Ok(world.note_spent(run, token, tokens))
         };

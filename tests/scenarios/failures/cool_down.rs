@@ -1,0 +1,211 @@
+//! A refresh token that TikTok has rejected for good, on the days until a person authorises the app again.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tiktok_token_refresh::cycle::Label;
+
+use crate::{
+    evidence::error_message,
+    publish,
+    stand_ins::{
+        APP_ID, Fault, Flow, Function, GrantSpec, Invocation, Journal, When, World, credentials,
+        secrets_manager::client::new_token,
+    },
+    support::{assert_failed, only_result, outcome, refresh, scheduled, warnings},
+};
+
+const REDEEM: &str = "oauth2/refresh_token";
+const LIST: &str = "oauth2/advertiser/get";
+
+fn top_up() -> Value {
+    json!({"action": "refresh", "if_needed": true})
+}
+
+/// What a run asked for.
+async fn requests(world: &World, function: &Function, event: Value) -> (Invocation, Journal) {
+    world.faults.reset();
+    let invocation = function.run(event).await;
+    (invocation, world.faults.journal())
+}
+
+/// Runs, and shows that secrets were looked at and nothing else was asked of anybody.
+async fn look_on(world: &World, function: &Function, event: Value) -> Invocation {
+    let (invocation, journal) = requests(world, function, event).await;
+    assert!(journal.is_reading_alone(), "{journal}");
+    invocation
+}
+
+/// Runs, and shows that TikTok was asked once whether it takes the refresh token now.
+async fn ask(world: &World, function: &Function, event: Value) -> Invocation {
+    let (invocation, journal) = requests(world, function, event).await;
+    assert_eq!((journal.count(REDEEM), journal.count("PutSecretValue")), (1, 2), "{journal}");
+    invocation
+}
+
+/// A world whose grant is over, and what the daily run said of it.
+async fn dead() -> (World, Function, Invocation) {
+    let world = World::start();
+    let function = world.lambda();
+    world.tiktok.core().revoke(world.grant);
+    let first = ask(&world, &function, scheduled()).await;
+    assert_failed(&first, "ReauthorizationRequired", &["40107", "Authorise the app again"]);
+    (world, function, first)
+}
+
+/// A world whose refresh token is dead, and whose access token lives on for so long.
+async fn half_dead(lifetime: Duration) -> (World, Function) {
+    let world = World::with(GrantSpec { access_lifetime: lifetime, ..GrantSpec::default() });
+    let function = world.lambda();
+    function.run(refresh()).await;
+    world.tiktok.core().revoke_token(&world.field("refresh_token"));
+    (world, function)
+}
+
+/// Moves the rejection that the latest claim tells of into the past.
+async fn let_time_pass(world: &World, hours: i64) {
+    let client = world.secrets_manager.client();
+    let (_, body) = client.get(&world.secret_id, Label::Claim.name()).await.expect("a claim");
+    let mut claim: Value = serde_json::from_str(&body).expect("a claim is JSON");
+    let at = &mut claim["claim"]["rejected"]["at"];
+    let then: Timestamp = at.as_str().expect("a rejection").parse().expect("a time");
+    *at = json!((then - SignedDuration::from_hours(hours)).to_string());
+    let labels = [Label::Claim.name()];
+    client.put_labelled(&world.secret_id, &new_token(), &claim.to_string(), &labels).await.expect("a claim");
+}
+
+#[tokio::test]
+async fn a_dead_grant_costs_no_request_and_no_write_until_the_next_slot() {
+    let (world, function, first) = dead().await;
+    let versions = world.versions().len();
+    for _ in 0..24 {
+        let invocation = look_on(&world, &function, top_up()).await;
+        let (said, now) = (error_message(&first), error_message(&invocation));
+        let advice = &said[said.find("Authorise the app again").expect("the advice")..];
+        assert_failed(&invocation, "ReauthorizationRequired", &["40107", "TikTok said so at", advice]);
+        assert_eq!(world.faults.journal().len(), 3, "AWSCURRENT, the labels, the claim: {now}");
+    }
+    assert_eq!(world.versions().len(), versions);
+    let tomorrow = Timestamp::now() + SignedDuration::from_hours(23);
+    let next = json!({"action": "refresh", "scheduled_time": tomorrow.to_string()});
+    assert_failed(&ask(&world, &function, next).await, "ReauthorizationRequired", &["40107"]);
+}
+
+#[tokio::test]
+async fn where_there_is_no_daily_run_a_top_up_asks_once_a_day() {
+    let (world, function, _) = dead().await;
+    let_time_pass(&world, 23).await;
+    look_on(&world, &function, top_up()).await;
+    let_time_pass(&world, 1).await;
+    ask(&world, &function, top_up()).await;
+    look_on(&world, &function, top_up()).await;
+}
+
+#[tokio::test]
+async fn a_failed_event_that_lambda_repeats_does_not_ask_tiktok_again() {
+    let world = World::start();
+    let function = world.lambda();
+    world.tiktok.core().revoke(world.grant);
+    let event = scheduled();
+    let first = ask(&world, &function, event.clone()).await;
+    let again = look_on(&world, &function, event).await;
+    assert_eq!(outcome(&again), outcome(&first));
+    assert_failed(&again, "ReauthorizationRequired", &["40107", "Authorise the app again"]);
+}
+
+#[tokio::test]
+async fn by_hand_a_dead_grant_is_tried_every_time() {
+    let (world, function, _) = dead().await;
+    for _ in 0..2 {
+        assert_failed(&ask(&world, &function, refresh()).await, "ReauthorizationRequired", &["40107"]);
+    }
+    look_on(&world, &function, top_up()).await;
+}
+
+#[tokio::test]
+async fn an_authorisation_and_tokens_that_a_person_pastes_in_count_at_once() {
+    let (world, function, _) = dead().await;
+    let issued = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
+    world.store(&credentials(Flow::Business, &issued).to_string()).await;
+    assert_eq!(outcome(&function.run(top_up()).await), "refreshed");
+    world.assert_usable();
+
+    let (world, function, _) = dead().await;
+    let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), Duration::from_hours(1));
+    assert_eq!(outcome(&function.run(json!({"action": "exchange", "auth_code": code})).await), "authorized");
+    assert_eq!(outcome(&function.run(top_up()).await), "fresh");
+    world.assert_usable();
+}
+
+#[tokio::test]
+async fn an_authorisation_that_did_not_get_to_its_end_counts_at_once_too() {
+    let (world, function, _) = dead().await;
+    let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), Duration::from_hours(1));
+    world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+    function.run(json!({"action": "exchange", "auth_code": code})).await;
+    assert_eq!(outcome(&world.lambda().run(top_up()).await), "resumed");
+    world.assert_usable();
+}
+
+#[tokio::test]
+async fn an_access_token_that_worked_is_kept_without_a_request_until_it_ends() {
+    let lifetime = Duration::from_secs(15);
+    let (world, function) = half_dead(lifetime).await;
+    assert_eq!(outcome(&ask(&world, &function, top_up()).await), "kept");
+    let invocation = look_on(&world, &function, top_up()).await;
+    assert_eq!(outcome(&invocation), "kept");
+    let warning = warnings(&invocation);
+    for part in ["40107", "TikTok said so at", "still worked then and was kept", "Authorise the app again"] {
+        assert!(warning.contains(part), "{part:?} is missing in: {warning}");
+    }
+    tokio::time::sleep(lifetime).await;
+    let invocation = look_on(&world, &function, top_up()).await;
+    assert_failed(&invocation, "ReauthorizationRequired", &["40107", "Authorise the app again"]);
+}
+
+#[tokio::test]
+async fn while_it_is_not_known_whether_the_access_token_works_every_run_asks() {
+    let (world, function) = half_dead(Duration::from_hours(1)).await;
+    world.faults.at(When::operation(LIST).always(), Fault::tiktok(40001, "No permission."));
+    for _ in 0..2 {
+        let invocation = function.run(top_up()).await;
+        assert_failed(&invocation, "TikTokMisconfigured", &["Whether the access token still works could not be told"]);
+    }
+    assert_eq!(world.faults.journal().count(REDEEM), 2 + 1, "and once to begin with");
+    world.faults.clear();
+    assert_eq!(outcome(&ask(&world, &function, top_up()).await), "kept");
+    look_on(&world, &function, top_up()).await;
+}
+
+#[tokio::test]
+async fn a_dry_run_and_the_status_tell_that_tiktok_is_left_alone_and_until_when() {
+    let (world, function, _) = dead().await;
+    let dry = function.run(json!({"action": "refresh", "if_needed": true, "dry_run": true})).await;
+    let plan = only_result(&dry)["plan"].as_str().expect("a plan").to_owned();
+    assert!(plan.starts_with("cool down: TikTok rejected the refresh token at "), "{plan}");
+
+    let said = warnings(&look_on(&world, &function, json!({"action": "status"})).await);
+    let tomorrow = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();
+    for part in ["(code 40107), when the access token did not work either", "by a top-up not before", &tomorrow[..13]] {
+        assert!(said.contains(part), "{part:?} is missing in: {said}");
+    }
+
+    let (world, function) = half_dead(Duration::from_hours(1)).await;
+    ask(&world, &function, top_up()).await;
+    let said = warnings(&look_on(&world, &function, json!({"action": "status"})).await);
+    assert!(said.contains("(code 40107), when the access token still worked"), "{said}");
+}
+
+#[tokio::test]
+async fn reader_secrets_are_filled_while_tiktok_is_left_alone() {
+    let (world, reader) = publish::world("reader").await;
+    let function = world.lambda();
+    function.run(refresh()).await;
+    world.tiktok.core().revoke_token(&world.field("refresh_token"));
+    assert_eq!(outcome(&function.run(refresh()).await), "kept");
+    world.secrets_manager.client().put(&reader, r#"{"access_token":"old"}"#).await.expect("they may");
+    assert_eq!(only_result(&function.run(top_up()).await)["published"], json!([reader]));
+    let filled = publish::read(&world, &reader).await.expect("a value");
+    assert_eq!(filled["access_token"], world.current()["access_token"]);
+}
