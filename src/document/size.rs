@@ -1,4 +1,4 @@
-use super::{AdvertiserInfo, Credentials, Document, field};
+use super::{AdvertiserInfo, Credentials, Document, field, json_text};
 use crate::error::{Error, Kind};
 
 /// What Secrets Manager takes as the value of a secret, in bytes.
@@ -71,7 +71,7 @@ fn count_that_fits(ids: &[String], room: usize) -> usize {
     ids.iter()
         .take_while(|id| {
             // There is one comma less than there are ids.
-            used += id.len() + "\"\",".len();
+            used += json_text(id).len() + ",".len();
             used <= room + 1
         })
         .count()

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ const MAX_SCOPE: usize = 1_024;
 
 /// TikTok's envelope. `data` and whatever stands beside it stay JSON text: numbers of nineteen digits must not pass
 /// through a float.
-pub(super) struct Answer {
+pub struct Answer {
     pub code: i64,
     pub message: Option<String>,
     pub request_id: Option<String>,
@@ -30,7 +30,7 @@ struct Fields(BTreeMap<String, SecretString>);
 
 impl Answer {
     /// Reads an envelope: a JSON object with a code.
-    pub fn parse(body: &[u8]) -> Option<Self> {
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let beside = Fields::parse(std::str::from_utf8(body).ok()?)?;
         let data = beside.json("data").and_then(Fields::parse).unwrap_or_default();
         Some(Self {
@@ -43,6 +43,9 @@ impl Answer {
     }
 
     /// The tokens. Some clients saw them under `data`, some beside it; older answers have other names for the lifetimes.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
     pub fn grant(&self) -> Result<Grant, &'static str> {
         let fields = if self.data.0.contains_key("access_token") { &self.data } else { &self.beside };
         let token = |name| fields.text(name).filter(|token| !token.expose_secret().trim().is_empty());
@@ -59,6 +62,9 @@ impl Answer {
     }
 
     /// The advertisers. An empty list is legal; an answer without a list is none.
+    ///
+    /// # Errors
+    /// As [`Answer::grant`].
     pub fn advertisers(&self) -> Result<Vec<Advertiser>, &'static str> {
         self.list()?
             .into_iter()
@@ -71,6 +77,9 @@ impl Answer {
     }
 
     /// What TikTok tells of advertisers. An entry that does not say whom it is about tells nothing.
+    ///
+    /// # Errors
+    /// As [`Answer::grant`].
     pub fn advertiser_info(&self) -> Result<Vec<Advertiser>, &'static str> {
         let info = |entry: &RawValue| {
             let entry = Fields::parse(entry.get())?;
@@ -90,6 +99,13 @@ impl Answer {
         let list: Option<Vec<&RawValue>> =
             serde_json::from_str(self.data.json("list").ok_or(NO_LIST)?).map_err(|_| NO_LIST)?;
         Ok(list.unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Answer {
+    /// A message may repeat what a request carried.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("code", &self.code).finish_non_exhaustive()
     }
 }
 

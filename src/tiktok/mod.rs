@@ -7,10 +7,10 @@
 mod answer;
 mod codes;
 
-use std::time::Instant;
+use std::{fmt, time::Instant};
 
-use answer::Answer;
-use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
+pub use answer::Answer;
+use reqwest::{Client, RequestBuilder, header::HeaderMap};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::Serialize;
 use url::{Url, form_urlencoded::byte_serialize};
@@ -58,10 +58,10 @@ impl BusinessApi {
         let response =
             sent.inspect_err(|error| tracing::warn!(endpoint = call.endpoint, error = error.what(), "TikTok"))?;
         let status = response.status();
-        let log_id = header(response.headers(), "x-tt-logid");
+        let log_id = header(response.headers(), "x-tt-logid").map(|id| call.without_secrets(&id));
         let body = read_bounded(response, call.limit).await.map_err(|error| call.not_read(&error));
-        let answer = body.and_then(|body| call.read(status, &body));
-        let request_id = answer.as_ref().ok().and_then(|answer| answer.request_id.clone());
+        let answer = body.and_then(|body| call.read(status.as_u16(), &body));
+        let request_id = answer.as_ref().ok().and_then(|answer| call.request_id(answer));
         tracing::info!(
             endpoint = call.endpoint,
             status = status.as_u16(),
@@ -202,14 +202,20 @@ impl TikTok for BusinessApi {
     }
 }
 
-/// One request, as its errors have to speak of it.
+/// One request, as its errors have to speak of it. It needs no connection to read an answer.
 #[derive(Clone, Copy)]
-struct Call<'a> {
+pub struct Call<'a> {
     /// The path, which is all of the URL that is ever shown: the query of a list holds the app's secret.
-    endpoint: &'static str,
-    limit: usize,
+    pub endpoint: &'static str,
+    pub limit: usize,
     /// What the request carried and TikTok's message might repeat.
-    secrets: &'a [&'a str],
+    pub secrets: &'a [&'a str],
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("endpoint", &self.endpoint).field("limit", &self.limit).finish_non_exhaustive()
+    }
 }
 
 impl Call<'_> {
@@ -236,10 +242,13 @@ impl Call<'_> {
         Error::new(Kind::TikTokUnavailable, format!("TikTok's answer {what} ({}).", self.endpoint)).with_lost_answer()
     }
 
-    /// Reads the envelope; an error is a status that says all there is to say.
-    fn read(self, status: StatusCode, body: &[u8]) -> Result<Answer, Error> {
+    /// Reads the envelope.
+    ///
+    /// # Errors
+    /// A status that says all there is to say, or something else than an envelope.
+    pub fn read(self, status: u16, body: &[u8]) -> Result<Answer, Error> {
         let endpoint = self.endpoint;
-        match (Answer::parse(body), status.as_u16()) {
+        match (Answer::parse(body), status) {
             (_, 429) => Err(Error::new(Kind::TikTokThrottled, format!("TikTok asks to wait: HTTP 429 ({endpoint})."))),
             (Some(answer), 200..=299) => Ok(answer),
             (Some(answer), 400..=499) if answer.code != 0 => Ok(answer),
@@ -248,26 +257,28 @@ impl Call<'_> {
                 Err(Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
             }
             (_, 300..=499) => {
-                let what =
-                    format!("The address did not answer as TikTok's API does: HTTP {} ({endpoint}).", status.as_u16());
+                let what = format!("The address did not answer as TikTok's API does: HTTP {status} ({endpoint}).");
                 Err(Error::new(Kind::TikTokMisconfigured, what)
                     .advise("Check TIKTOK_API_URL, and whatever stands between the function and TikTok."))
             }
             _ => {
-                let what = format!("TikTok failed with HTTP {} ({endpoint}).", status.as_u16());
+                let what = format!("TikTok failed with HTTP {status} ({endpoint}).");
                 Err(Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
             }
         }
     }
 
     /// Nearly every error arrives as HTTP 200 with a code that is not zero.
-    fn judge(self, answer: Answer) -> Result<Answer, Error> {
+    ///
+    /// # Errors
+    /// What TikTok's code stands for.
+    pub fn judge(self, answer: Answer) -> Result<Answer, Error> {
         if answer.code == 0 {
             return Ok(answer);
         }
         let message = self.without_secrets(answer.message.as_deref().unwrap_or("no message"));
         let kind = codes::kind_of(answer.code, &message);
-        let request = answer.request_id.map(|id| format!(", request {id}")).unwrap_or_default();
+        let request = self.request_id(&answer).map(|id| format!(", request {id}")).unwrap_or_default();
         let what = format!("TikTok answered with code {} \"{message}\" ({}{request}).", answer.code, self.endpoint);
         let error = Error::new(kind, what).with_code(answer.code);
         let error = codes::advice(answer.code).map_or_else(|| error.clone(), |advice| error.clone().advise(advice));
@@ -275,12 +286,22 @@ impl Call<'_> {
         Err(if kind == Kind::TikTokUnavailable { error.with_lost_answer() } else { error })
     }
 
-    /// TikTok's message without what the request carried, and not longer than a line.
-    fn without_secrets(self, message: &str) -> String {
-        let spellings = self.secrets.iter().filter(|secret| !secret.is_empty()).flat_map(|secret| spellings(secret));
-        let message = spellings.fold(message.to_owned(), |message, secret| message.replace(secret.as_str(), "***"));
-        message.chars().filter(|c| !c.is_control()).take(200).collect()
+    fn request_id(self, answer: &Answer) -> Option<String> {
+        answer.request_id.as_deref().map(|id| self.without_secrets(id))
     }
+
+    /// A text of TikTok's without what the request carried, and not longer than a line.
+    fn without_secrets(self, text: &str) -> String {
+        let spellings = self.secrets.iter().flat_map(|secret| spellings(secret)).map(|secret| printable(&secret));
+        let hide = |text: Zeroizing<String>, secret: Zeroizing<String>| text.replace(secret.as_str(), "***").into();
+        // What cannot be printed goes first: it must not stand between the halves of a secret.
+        let text = spellings.filter(|secret| !secret.is_empty()).fold(printable(text), hide);
+        text.chars().take(200).collect()
+    }
+}
+
+fn printable(text: &str) -> Zeroizing<String> {
+    text.chars().filter(|c| !c.is_control()).collect::<String>().into()
 }
 
 /// A secret as it may stand in a message: as it is, or as a quoted URL or a quoted body spells it.

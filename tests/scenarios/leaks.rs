@@ -122,6 +122,7 @@ fn tiktok_faults(world: &World, operation: &str) -> Vec<Fault> {
         Fault::answer(400, "application/json", json!({"code": 40002, "message": &echo}).to_string()),
         Fault::answer(200, "application/json", json!({"code": &echo, "data": &echo}).to_string()),
         Fault::answer(200, "application/json", json!({"code": 0, "message": &echo, "data": {}}).to_string()),
+        Fault::answer(200, "application/json", json!({"code": 40002, "request_id": &echo}).to_string()),
         Fault::answer(200, "text/html", html.clone()),
         Fault::answer(502, "text/html", html),
         Fault::Answer(moved),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tiktok_token_refresh::tiktok::Call;
 
 use crate::{
     stand_ins::{
@@ -244,4 +245,18 @@ async fn a_long_term_token_that_was_revoked_asks_for_a_person() {
     let invocation = world.lambda().run(scheduled()).await;
     assert_failed(&invocation, "ReauthorizationRequired", &["40105", "Authorise the app again"]);
     assert_eq!(world.current(), before);
+}
+
+#[test]
+fn an_error_repeats_nothing_that_the_request_carried_in_whatever_pieces_it_comes() {
+    let call =
+        Call { endpoint: "oauth2/refresh_token", limit: 1_000, secrets: &["the-refresh-token", "the\napp secret"] };
+    for quoted in
+        ["the-refresh-token", "the-ref\u{0}resh-token", "the\napp secret", "the\\napp secret", "the%0Aapp+secret"]
+    {
+        let body = json!({"code": 40002, "message": format!("No {quoted}."), "request_id": quoted}).to_string();
+        let answer = call.read(200, body.as_bytes()).expect("an envelope");
+        let error = call.judge(answer).expect_err("a refusal").to_string();
+        assert!(error.contains("code 40002 \"No ***.\" (oauth2/refresh_token, request ***)"), "{quoted:?}: {error}");
+    }
 }

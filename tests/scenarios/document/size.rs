@@ -152,3 +152,13 @@ fn a_list_is_cut_to_the_last_id_that_fits() {
         assert!(fitted.size() <= MAX_BYTES);
     }
 }
+
+#[test]
+fn ids_that_grow_as_json_are_cut_to_fit_as_well() {
+    let ids: Vec<String> = (0..9_000).map(|n| format!("\"\n{n:04}")).collect();
+    let mut document = document_of(1_000);
+    document.set_value(field::ADVERTISER_IDS, &ids);
+    let (fitted, reduction) = fit(document).expect("it fits without a list");
+    assert!(matches!(reduction, Some(Reduction::Cut { .. })));
+    assert!((MAX_BYTES - 11..=MAX_BYTES).contains(&fitted.size()), "{} bytes", fitted.size());
+}

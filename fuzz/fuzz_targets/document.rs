@@ -1,0 +1,131 @@
+//! Secret documents: what is not changed comes back to the byte, and no value is shown, however broken the body is.
+
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use libfuzzer_sys::{Corpus, fuzz_target};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, value::RawValue};
+use tiktok_token_refresh::{
+    document::{
+        Change, Credentials, Document, Provenance, TokenFields, app_of, field, fit, leaves_room_for_tokens, project,
+        publications,
+    },
+    error::Error,
+};
+use tiktok_token_refresh_fuzz::{assert_error_hides, assert_hidden, assert_text_hides, plant, planted_somewhere};
+
+/// What is no secret in a document, and shown where it helps.
+const SHOWN: [&str; 6] =
+    [field::APP_ID, field::APP_SECRET_ID, field::ADVERTISERS, field::ADVERTISER_IDS, field::PUBLISH, field::ORIGIN];
+
+fuzz_target!(|body: &str| -> Corpus {
+    if let Err(error) = parse(&planted_somewhere(body)) {
+        assert_error_hides(&error);
+    }
+    let Ok(document) = parse(body) else { return Corpus::Keep };
+    every_field_is_kept(body, &document);
+    errors_quote_no_value(&document);
+    secrets_are_hidden(&document);
+    refresh_tokens_are_not_published(&document);
+    a_change_changes_its_own_fields_alone(&document);
+    Corpus::Keep
+});
+
+fn parse(body: &str) -> Result<Document, Error> {
+    Document::parse(&SecretString::from(body))
+}
+
+fn every_field_is_kept(body: &str, document: &Document) {
+    let written = document.to_body();
+    let written = written.expose_secret();
+    assert_eq!(written.len(), document.size());
+    assert_eq!(parse(written).expect("what was written can be read").to_body().expose_secret(), written);
+    let arrived: BTreeMap<String, &RawValue> = serde_json::from_str(body).expect("an object");
+    let kept: BTreeMap<String, &RawValue> = serde_json::from_str(written).expect("an object");
+    assert!(arrived.iter().map(text_of).eq(kept.iter().map(text_of)), "{body} became {written}");
+}
+
+fn text_of<'a>((name, value): (&'a String, &'a &RawValue)) -> (&'a str, &'a str) {
+    (name, value.get())
+}
+
+/// Whatever field a secret was pasted into.
+fn errors_quote_no_value(document: &Document) {
+    let document = planted(document, |_| true);
+    let credentials = Credentials::of(&document);
+    let errors = [
+        credentials.as_ref().err().cloned(),
+        credentials.as_ref().ok().and_then(|credentials| credentials.has_tokens().err()),
+        app_of(&document).err(),
+        publications(&document).err(),
+        leaves_room_for_tokens(&document).err(),
+        fit(document.clone()).err(),
+    ];
+    errors.iter().flatten().for_each(assert_error_hides);
+    assert_hidden(&document);
+}
+
+fn secrets_are_hidden(document: &Document) {
+    let document = planted(document, |name| !SHOWN.contains(&name));
+    assert_hidden(&Credentials::of(&document));
+    assert_hidden(&app_of(&document));
+    assert_hidden(&TokenFields::of_new_grant(&document));
+}
+
+fn refresh_tokens_are_not_published(document: &Document) {
+    let document = planted(document, |name| name == field::REFRESH_TOKEN);
+    let (Ok(credentials), Ok(publications)) = (Credentials::of(&document), publications(&document)) else { return };
+    let app = app_of(&document).ok();
+    for publication in &publications {
+        let body = project(publication, &document, &credentials, app.as_ref());
+        assert_text_hides(body.expose_secret());
+        serde_json::from_str::<Value>(body.expose_secret()).expect("a reader secret is JSON");
+    }
+}
+
+fn a_change_changes_its_own_fields_alone(document: &Document) {
+    let Ok(credentials) = Credentials::of(document) else { return };
+    let mut answer = document.clone();
+    answer.set_value(field::ACCESS_TOKEN, "the-next-access-token");
+    answer.set_value(field::REFRESH_TOKEN, "the-next-refresh-token");
+    let provenance = Provenance::after(&credentials, "the-run", Timestamp::UNIX_EPOCH);
+    let change = Change {
+        tokens: Some((TokenFields::of(&answer), provenance)),
+        list: Some((credentials.advertisers.clone(), Timestamp::UNIX_EPOCH)),
+    };
+    let next = change.apply(document, "the-version").expect("a document that was read takes new tokens");
+    assert_eq!(others(document), others(&next));
+    let renewed = Credentials::of(&next).expect("what was written can be read");
+    assert!(renewed.origin.is_some() && renewed.descends_from(&credentials.fingerprint));
+    assert_eq!(renewed.advertisers, credentials.advertisers);
+    assert!(renewed.lineage().count() <= 16);
+    // A rebase after a crash says the same once more.
+    let again = change.apply(&next, "the-version").expect("it was taken once");
+    assert_eq!(again.to_body().expose_secret(), next.to_body().expose_secret());
+}
+
+/// The body of a document without what a change may write.
+fn others(document: &Document) -> String {
+    let mut document = document.clone();
+    for name in field::TOKENS.iter().chain(&field::LIST).chain(&[field::ORIGIN]) {
+        document.set(name, None);
+    }
+    document.to_body().expose_secret().to_owned()
+}
+
+/// The document with a secret in every text of some fields.
+fn planted(document: &Document, wanted: impl Fn(&str) -> bool) -> Document {
+    let mut document = document.clone();
+    let body = document.to_body();
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(body.expose_secret()).expect("an object");
+    for (name, json) in fields.into_iter().filter(|(name, _)| wanted(name)) {
+        // What serde_json cannot hold, such as a number beyond all floats, is no text.
+        let Ok(mut value) = serde_json::from_str::<Value>(json.get()) else { continue };
+        plant(&mut value);
+        document.set_value(&name, &value);
+    }
+    document
+}

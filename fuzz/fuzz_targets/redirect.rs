@@ -1,0 +1,75 @@
+//! What a browser brings back: whole addresses, auth codes alone, and states that say whatever somebody made up.
+
+#![no_main]
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use jiff::Timestamp;
+use libfuzzer_sys::fuzz_target;
+use secrecy::SecretString;
+use serde_json::Value;
+use tiktok_token_refresh::{
+    cycle::{Consent, State},
+    error::{Error, Kind},
+};
+use tiktok_token_refresh_fuzz::{SECRET, assert_error_hides, assert_hidden, planted_somewhere};
+use url::form_urlencoded::byte_serialize;
+
+fuzz_target!(|text: &str| {
+    address(text);
+    auth_code(text);
+    state(text);
+});
+
+fn address(text: &str) {
+    let consent = redirected(text);
+    if let Ok(consent) = &consent {
+        assert!(consent.state().is_some(), "a redirect is nothing without its state");
+    }
+    if let Err(error) = redirected(&planted_somewhere(text)) {
+        refuses(&error);
+    }
+    // The page is given the query alone.
+    if let Some((_, query)) = text.split_once('?').filter(|(host, rest)| *host == "https://a.b/" && !rest.contains('#'))
+    {
+        assert_eq!(Consent::from_query(query).is_ok(), consent.is_ok());
+    }
+}
+
+fn auth_code(text: &str) {
+    let bare = |code: &str| Consent::bare(&SecretString::from(code), None);
+    assert_eq!(bare(text).is_err(), text.trim().is_empty() || text.contains("://"));
+    let consent = bare(&planted_somewhere(text));
+    assert_hidden(&consent);
+    if let Err(error) = consent {
+        refuses(&error);
+    }
+}
+
+/// The text as what a state says, with a signature of the right length.
+fn state(said: &str) {
+    let text = format!("{}.{}", BASE64.encode(said), BASE64.encode([7; 32]));
+    let Ok(state) = State::parse(&text) else { return };
+    let says: Value = serde_json::from_str(said).expect("what was understood is JSON");
+    assert_eq!(says[0], state.secret_id());
+    assert_eq!(says[1], state.redirect_uri());
+    let expires_at = says[3].as_i64().expect("a time in seconds");
+    for now in [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX] {
+        let timely = state.is_timely(now);
+        assert_eq!(timely.is_ok(), now.as_second() < expires_at);
+        if let Err(error) = timely {
+            refuses(&error);
+        }
+    }
+    let code: String = byte_serialize(format!("{said}{SECRET}").as_bytes()).collect();
+    let consent = redirected(&format!("https://a.b/?auth_code={code}&state={text}")).expect("a code and a state");
+    assert_hidden(&consent);
+}
+
+fn redirected(address: &str) -> Result<Consent, Error> {
+    Consent::redirected(&SecretString::from(address))
+}
+
+fn refuses(error: &Error) {
+    assert_eq!(error.kind(), Kind::InvalidEvent);
+    assert_error_hides(error);
+}

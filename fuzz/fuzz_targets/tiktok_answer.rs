@@ -1,0 +1,93 @@
+//! TikTok's answers: of any bytes with any status, tokens come out whole, and nothing that the request or the answer keeps
+//! secret is in an error.
+
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tiktok_token_refresh::{
+    cycle::Grant,
+    error::{Error, Kind},
+    tiktok::{Answer, Call},
+};
+use tiktok_token_refresh_fuzz::{assert_error_hides, assert_hidden, plant_fields};
+
+/// What the request carried. The dictionary has them too, as they are and as JSON and a query spell them.
+const CARRIED: [&str; 2] = ["app secret/+\"1\"", "refresh-token-1"];
+const SPELLINGS: [&str; 5] =
+    [CARRIED[0], CARRIED[1], "app secret/+\\\"1\\\"", "app+secret%2F%2B%221%22", "app%20secret%2F%2B%221%22"];
+const CALL: Call<'_> = Call { endpoint: "oauth2/refresh_token", limit: usize::MAX, secrets: &CARRIED };
+
+// The first two bytes choose the status, and the rest is the body.
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let Some((status, body)) = data.split_first_chunk() else { return Corpus::Reject };
+    let status = 100 + u16::from_be_bytes(*status) % 500;
+    match understood(status, body) {
+        Ok(answer) => {
+            assert!(answer.code == 0 && (200..300).contains(&status));
+            holds_what_can_be_used(&answer);
+        }
+        Err(error) => is_fit_to_be_read(status, &error),
+    }
+    if let Ok(answer) = serde_json::from_slice::<Value>(body) {
+        tokens_of_the_answer_are_hidden(status, &answer);
+    }
+    Corpus::Keep
+});
+
+fn understood(status: u16, body: &[u8]) -> Result<Answer, Error> {
+    CALL.read(status, body).and_then(|answer| CALL.judge(answer))
+}
+
+/// One line, not longer than a person reads, without what the request carried.
+fn is_fit_to_be_read(status: u16, error: &Error) {
+    let text = error.to_string();
+    for secret in SPELLINGS {
+        assert!(!text.contains(secret) && !format!("{error:?}").contains(secret), "{text}");
+    }
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+    assert!(text.chars().count() <= 800, "{text}");
+    assert!(status != 429 || error.kind() == Kind::TikTokThrottled);
+}
+
+fn holds_what_can_be_used(answer: &Answer) {
+    if let Ok(grant) = answer.grant() {
+        is_usable(&grant);
+    }
+    for advertisers in [answer.advertisers(), answer.advertiser_info()] {
+        assert!(advertisers.unwrap_or_default().iter().all(|advertiser| !advertiser.id.is_empty()));
+    }
+}
+
+fn is_usable(grant: &Grant) {
+    let tokens = [Some(&grant.access_token), grant.refresh_token.as_ref()];
+    assert!(tokens.iter().flatten().all(|token| !token.expose_secret().trim().is_empty()));
+    let a_century = Duration::from_secs(100 * 365 * 86_400);
+    let lifetimes = [grant.expires_in, grant.refresh_token_expires_in];
+    assert!(lifetimes.iter().flatten().all(|lifetime| !lifetime.is_zero() && *lifetime <= a_century));
+    // It is put into the secret as it is.
+    let scope = grant.scope.as_deref().unwrap_or("\"\"");
+    assert!(scope.len() <= 1_024 && serde_json::from_str::<Value>(scope).is_ok());
+    assert!(grant.advertiser_ids.iter().all(|id| !id.is_empty()));
+}
+
+/// A token in the answer, be it in the wrong place, is shown neither by what is understood nor by an error.
+fn tokens_of_the_answer_are_hidden(status: u16, answer: &Value) {
+    let is_token = |name: &str| ["access_token", "refresh_token"].contains(&name);
+    let mut planted = answer.clone();
+    plant_fields(&mut planted, is_token);
+    if let Some(data) = planted.get_mut("data") {
+        plant_fields(data, is_token);
+    }
+    match understood(status, planted.to_string().as_bytes()) {
+        Ok(answer) => {
+            assert_hidden(&answer);
+            assert_hidden(&answer.grant());
+            assert_hidden(&answer.advertisers());
+        }
+        Err(error) => assert_error_hides(&error),
+    }
+}
