@@ -286,7 +286,7 @@ impl<C: Clock> Attempts<'_, C> {
         self.run.deadline.remaining(self.clock.now())
     }
 
-    pub(super) fn no_time_for(&self, step: Step) -> Error {
+    fn no_time_for(&self, step: Step) -> Error {
         let left = self.remaining().as_secs_f32();
         Error::new(
             Kind::DeadlineExceeded,

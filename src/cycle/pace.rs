@@ -43,7 +43,7 @@ impl Pace {
         Self { tiktok, writes: RefCell::new(Turns::new(writes, WRITE_BURST)), apps: RefCell::default() }
     }
 
-    /// Takes the next turn in a line, and says when it comes; the error is when it would have come, where that is too late.
+    /// Takes the next turn in a line, and says when it comes, or why none comes before it is too late.
     pub(super) fn take(&self, line: Line<'_>, now: Timestamp, latest: Timestamp) -> Result<Timestamp, Late> {
         match line {
             Line::Free => Ok(now),
