@@ -29,6 +29,7 @@ def stage():
     text, _ = written()["Resources"]["FleetStateMachine"]["Properties"]["DefinitionString"]["Fn::Sub"]
     machine = {"RoleArn": "arn:aws:iam::123456789012:role/any", "Definition": definition(text)}
     alone = WORK / "state-machine.json"
+    alone.parent.mkdir(parents=True, exist_ok=True)
     alone.write_text(dump({"Resources": {"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine}}}))
     run(["cfn-lint", "--template", alone], "cfn-lint objects to the state machine", env=offline())
     print(run(["sam", "validate", "--lint", "--template", TEMPLATE], "sam validate failed", env=offline()).strip())
