@@ -184,6 +184,8 @@ class Desk:
             yield
         if self.document()["refresh_token"] == before["refresh_token"]:
             self.put(before)
+            # By hand: a schedule leaves tokens alone for a day that TikTok has once rejected.
+            self.refresh()
 
     # -- what is around it
 
