@@ -11,7 +11,7 @@ use crate::{
         secrets_manager::{Caller, Exception, client::new_token},
         wire::send,
     },
-    support::strict,
+    support::strictly,
 };
 
 const TAG: &str = "fleet=ads";
@@ -40,7 +40,7 @@ async fn ask(world: &World) -> u64 {
 
 #[tokio::test]
 async fn a_fleet_is_listed_a_hundred_at_a_time_with_tags_and_labels() {
-    let Some(world) = strict(World::fleet(201, TAG)) else { return };
+    let Some(world) = strictly(|| World::fleet(201, TAG)) else { return };
     world.create_tagged_secret("tiktok/other", &json!({}), &[("fleet", "search")]);
     let (mut names, mut sizes, mut next) = (BTreeSet::new(), Vec::new(), None);
     loop {
@@ -64,7 +64,7 @@ async fn a_fleet_is_listed_a_hundred_at_a_time_with_tags_and_labels() {
 
 #[tokio::test]
 async fn the_list_may_be_minutes_old_and_a_secret_itself_is_not() {
-    let Some(world) = strict(World::fleet(1, TAG)) else { return };
+    let Some(world) = strictly(|| World::fleet(1, TAG)) else { return };
     let client = world.secrets_manager.client();
     world.secrets_manager.core().freeze_list();
     let staged = new_token();
@@ -76,7 +76,7 @@ async fn the_list_may_be_minutes_old_and_a_secret_itself_is_not() {
 
 #[tokio::test]
 async fn a_batch_takes_twenty_secrets_and_names_each_that_it_cannot_read() {
-    let Some(world) = strict(World::fleet(20, TAG)) else { return };
+    let Some(world) = strictly(|| World::fleet(20, TAG)) else { return };
     let client = world.secrets_manager.client();
     let mut ids: Vec<&str> = world.members.iter().map(|member| member.arn.as_str()).collect();
     ids[7] = "tiktok/gone";
@@ -96,7 +96,7 @@ async fn a_batch_takes_twenty_secrets_and_names_each_that_it_cannot_read() {
 
 #[test]
 fn more_than_fifty_writes_in_a_second_are_throttled_whichever_they_are() {
-    let Some(world) = strict(World::fleet(1, TAG)) else { return };
+    let Some(world) = strictly(|| World::fleet(1, TAG)) else { return };
     let mut core = world.secrets_manager.core();
     core.set_write_quota(Some(50));
     core.caller = Caller::Function("function".to_owned());

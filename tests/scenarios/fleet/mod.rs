@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::{
     stand_ins::{APP_ID, Flow, Function, GrantSpec, Invocation, World, credentials},
-    support::{BINARY, assert_failed, refresh, scheduled, strict},
+    support::{BINARY, assert_failed, refresh, scheduled, strictly},
 };
 
 const TAG: &str = "tiktok-token-refresh=ads";
 
 /// A fleet in a world that keeps AWS's rules, and that nobody else's secrets are in.
 fn fleet(n: usize) -> Option<World> {
-    strict(World::fleet(n, TAG))
+    strictly(|| World::fleet(n, TAG))
 }
 
 impl World {

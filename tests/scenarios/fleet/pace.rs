@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{TAG, counts, fleet};
 use crate::{
     stand_ins::{APP_ID, Fault, GrantSpec, Limit, When, World},
-    support::{BINARY, SHORT, assert_failed, outcome, refresh, scheduled, strict},
+    support::{BINARY, SHORT, assert_failed, outcome, refresh, scheduled, strictly},
 };
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn tiktok_is_never_asked_more_often_than_an_app_may() {
 
 #[tokio::test]
 async fn every_app_has_a_rate_of_its_own() {
-    let Some(world) = strict(World::fleet_of(24, TAG, 3, &GrantSpec::default())) else { return };
+    let Some(world) = strictly(|| World::fleet_of(24, TAG, 3, &GrantSpec::default())) else { return };
     let invocation = world.function_with(BINARY, &[("TIKTOK_REQUESTS_PER_SECOND", "4")]).run(scheduled()).await;
     assert_eq!(counts(&invocation), json!({"refreshed": 24}));
     let tiktok = world.tiktok.core();
@@ -40,7 +40,7 @@ async fn every_app_has_a_rate_of_its_own() {
 
 #[tokio::test]
 async fn a_throttle_that_one_secret_meets_is_a_pause_for_all_of_its_app() {
-    let Some(world) = strict(World::fleet_of(24, TAG, 2, &GrantSpec::default())) else { return };
+    let Some(world) = strictly(|| World::fleet_of(24, TAG, 2, &GrantSpec::default())) else { return };
     let first = &world.members[0];
     let (_, token) = world.tiktok.core().newest(first.grant);
     let token = world.tiktok.core().name_of(&token.expect("a refresh token"));
