@@ -15,10 +15,11 @@ use tiktok_token_refresh::{
 };
 use tiktok_token_refresh_fuzz::{assert_error_hides, assert_hidden, plant_fields};
 
-/// What the request carried. The dictionary has them too, as they are and as JSON and a query spell them.
-const CARRIED: [&str; 2] = ["app secret/+\"1\"", "refresh-token-1"];
+/// What the request carried. The dictionary has them too, as they are and as JSON and a query spell them. None ends in
+/// a quotation mark: an answer may quote a text up to its last character, and an error puts marks around what it quotes.
+const CARRIED: [&str; 2] = ["app \"secret\"/+1", "refresh-token-1"];
 const SPELLINGS: [&str; 5] =
-    [CARRIED[0], CARRIED[1], "app secret/+\\\"1\\\"", "app+secret%2F%2B%221%22", "app%20secret%2F%2B%221%22"];
+    [CARRIED[0], CARRIED[1], "app \\\"secret\\\"/+1", "app+%22secret%22%2F%2B1", "app%20%22secret%22%2F%2B1"];
 const CALL: Call<'_> = Call { endpoint: "oauth2/refresh_token", limit: usize::MAX, secrets: &CARRIED };
 
 // The first two bytes choose the status, and the rest is the body.
