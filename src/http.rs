@@ -5,7 +5,11 @@
 
 mod ahead;
 
-use std::{mem::ManuallyDrop, sync::Arc, time::Duration};
+use std::{
+    mem::{self, ManuallyDrop},
+    sync::Arc,
+    time::Duration,
+};
 
 pub use ahead::Ahead;
 use ahead::{Connecting, Role, Waiting};
@@ -152,18 +156,16 @@ impl HttpConnector for SdkConnector {
             // The calls this project makes have their whole body in memory; a streaming one would come out empty.
             let request = request.map(|body| reqwest::Body::from(body.bytes().unwrap_or_default().to_vec()));
             let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
-            let response = client.execute(request).await.map_err(connector_error)?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            let body = read_bounded(response, limit).await.map_err(|error| match error {
+            let mut response = client.execute(request).await.map_err(connector_error)?;
+            let (status, headers) = (response.status(), mem::take(response.headers_mut()));
+            let mut body = read_bounded(response, limit).await.map_err(|error| match error {
                 BodyError::Broken(error) => connector_error(error),
                 // Whatever sent it, it is not what Secrets Manager answers.
                 BodyError::TooLarge => ConnectorError::io("the answer is too large".into()),
             })?;
-            let mut response = HttpResponse::new(status.into(), SdkBody::from(body.to_vec()));
-            for (name, value) in headers.iter().filter_map(|(name, value)| Some((name, value.to_str().ok()?))) {
-                response.headers_mut().insert(name.as_str().to_owned(), value.to_owned());
-            }
-            Ok(response)
+            let mut response = hyper::Response::new(SdkBody::from(mem::take(&mut *body)));
+            (*response.status_mut(), *response.headers_mut()) = (status, headers);
+            HttpResponse::try_from(response).map_err(|error| ConnectorError::io(error.into()))
         })
     }
 }

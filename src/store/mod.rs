@@ -5,6 +5,7 @@
 //! carries a `ClientRequestToken` and is serialised once, so that repeating it after a lost answer changes nothing.
 
 mod failure;
+mod plain;
 
 use std::env;
 
@@ -14,11 +15,12 @@ use aws_config::{
 };
 use aws_sdk_secretsmanager::{
     Client,
-    config::{AppName, BehaviorVersion, Config, retry::RetryConfig, timeout::TimeoutConfig},
+    config::{BehaviorVersion, Config, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
     error::ProvideErrorMetadata,
     types::{Filter, FilterNameStringType, SecretListEntry, SecretValueEntry},
 };
 use failure::Call;
+use plain::Plain;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -53,12 +55,13 @@ impl SecretsManager {
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
             .region(EnvironmentVariableRegionProvider::new().region().await)
             .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::disabled());
+            .timeout_config(TimeoutConfig::disabled())
+            // The HTTP client hands bodies over when they are whole, and the cycle gives up on one that does not come.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .interceptor(Plain);
         config.set_endpoint_url(endpoint_url());
         config.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
         config.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
-        // CloudTrail shows the name beside every write.
-        config.set_app_name(AppName::new(env!("CARGO_PKG_NAME")).ok());
         Ok(Self { client: Client::from_conf(config.build()) })
     }
 }

@@ -293,7 +293,10 @@ impl Call<'_> {
     /// A text of TikTok's without what the request carried, and not longer than a line.
     fn without_secrets(self, text: &str) -> String {
         let spellings = self.secrets.iter().flat_map(|secret| spellings(secret)).map(|secret| printable(&secret));
-        let hide = |text: Zeroizing<String>, secret: Zeroizing<String>| text.replace(secret.as_str(), "***").into();
+        // Ids are mostly shorter than any secret, and to look for one takes more than to compare lengths.
+        let hide = |text: Zeroizing<String>, secret: Zeroizing<String>| {
+            if secret.len() > text.len() { text } else { text.replace(secret.as_str(), "***").into() }
+        };
         // What cannot be printed goes first: it must not stand between the halves of a secret.
         let text = spellings.filter(|secret| !secret.is_empty()).fold(printable(text), hide);
         text.chars().take(200).collect()
@@ -301,7 +304,9 @@ impl Call<'_> {
 }
 
 fn printable(text: &str) -> Zeroizing<String> {
-    text.chars().filter(|c| !c.is_control()).collect::<String>().into()
+    let mut text = Zeroizing::new(text.to_owned());
+    text.retain(|c| !c.is_control());
+    text
 }
 
 /// A secret as it may stand in a message: as it is, or as a quoted URL or a quoted body spells it.

@@ -8,11 +8,12 @@ use tiktok_token_refresh::{
     error::Error,
     settings::{Secrets, Settings},
 };
+use tokio::{io::AsyncReadExt, net::TcpListener};
 
 use crate::{
     evidence::error_message,
-    stand_ins::{Outcome, World},
-    support::{BINARY, outcome},
+    stand_ins::{Outcome, World, wire::listen},
+    support::{BINARY, SHORT, outcome, refresh},
 };
 
 fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
@@ -271,4 +272,53 @@ async fn wrong_settings_fail_every_invocation_with_all_there_is_to_correct() {
         assert!(WRONG.iter().all(|(name, _)| error_message(&invocation).contains(name)));
     }
     assert!(world.faults.journal().is_empty());
+}
+
+#[tokio::test]
+async fn the_endpoint_of_secrets_manager_wins_over_the_one_of_all_services_which_stands_in_for_it() {
+    let world = World::start();
+    let url = world.secrets_manager.url();
+    let cases = [
+        [("AWS_ENDPOINT_URL_SECRETS_MANAGER", url.as_str()), ("AWS_ENDPOINT_URL", "http://127.0.0.1:9")],
+        [("AWS_ENDPOINT_URL_SECRETS_MANAGER", ""), ("AWS_ENDPOINT_URL", url.as_str())],
+    ];
+    for variables in cases {
+        assert_eq!(outcome(&world.function_with(BINARY, &variables).run(refresh()).await), "refreshed");
+    }
+}
+
+#[tokio::test]
+async fn a_request_to_secrets_manager_says_who_asks_and_for_what_and_no_more() {
+    let (world, listener) = (World::start(), listen().await);
+    let url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
+    let function = world.function_with(BINARY, &[("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url)]);
+    let (head, _) = tokio::join!(first_head(listener), function.invoke(refresh(), SHORT));
+    let headers = head.lines().skip(1).take_while(|line| !line.is_empty());
+    let mut names: Vec<&str> = headers.filter_map(|line| Some(line.split_once(':')?.0)).collect();
+    names.sort_unstable();
+    let wanted = [
+        "accept",
+        "authorization",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-amz-target",
+        "x-amzn-trace-id",
+    ];
+    assert_eq!(names, wanted, "{head}");
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(head.contains(&format!("user-agent: tiktok-token-refresh/{version}\r\n")), "{head}");
+}
+
+/// The first request, at least up to where its headers end. Its connection, and every later one, is closed.
+async fn first_head(listener: TcpListener) -> String {
+    let (mut stream, _) = listener.accept().await.expect("the function connects");
+    let mut head = Vec::new();
+    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+        assert_ne!(stream.read_buf(&mut head).await.expect("a request"), 0, "the request ends in its head");
+    }
+    String::from_utf8(head).expect("a request in ASCII")
 }
