@@ -1,0 +1,215 @@
+//! Every request of every flow meets every kind of trouble, once in a world of its own. Whatever it does to the run, what the
+//! oracle watches over holds, and when the trouble is over the next run puts everything right.
+
+mod flows;
+pub mod oracle;
+mod table;
+mod target;
+mod troubles;
+
+use std::{env, sync::Arc};
+
+use tokio::sync::Semaphore;
+
+use self::{
+    flows::{FLOWS, Flow, Scene},
+    oracle::Oracle,
+    table::Table,
+    target::Target,
+    troubles::{Nature, Often, TROUBLES, Trouble},
+};
+use crate::{
+    stand_ins::{Invocation, Outcome, World},
+    support::{refresh, strict},
+};
+
+/// How many worlds there are at a time. Most of their time they wait, and each has a process of some 30 MB.
+const WORLDS: usize = 64;
+
+/// The fewest cells that count as the matrix: every flow's requests, as they were counted when this was written, times
+/// the troubles. Whoever saves requests may lower it by as many times the number of columns, and nobody else.
+const LEAST_CELLS: usize = 2_000;
+
+/// What a flood may cost in memory beyond what the run takes without it: a list may be long, so that much of it is read
+/// before it is too much.
+const FLOOD_KB: u64 = 12 * 1024;
+
+/// The outcomes that say that the tokens in the secret work.
+const PROOFS: [&str; 7] = ["authorized", "fresh", "kept", "promoted", "refreshed", "resumed", "verified"];
+
+/// What a flow does when nothing disturbs it.
+#[derive(Debug)]
+struct Calm {
+    ending: String,
+    peak_kb: u64,
+    /// How many redeems it takes, up to the end of what comes next.
+    redeems: usize,
+}
+
+/// A cell of the matrix.
+#[derive(Debug)]
+pub struct Cell {
+    /// How the run that was disturbed ended, the one after it, and one by hand after that.
+    endings: [String; 3],
+    /// Whether tokens were lost between TikTok and their write.
+    lost: bool,
+    runs: usize,
+    broken: Vec<String>,
+}
+
+/// How an invocation ended, in one word.
+fn ending(invocation: &Invocation) -> String {
+    match &invocation.outcome {
+        Outcome::Error { error_type, .. } | Outcome::InitError { error_type, .. } => error_type.clone(),
+        Outcome::Crashed(_) => "killed".to_owned(),
+        Outcome::TimedOut => "timed out".to_owned(),
+        Outcome::Response(response, _) => match response["counts"].as_object() {
+            Some(counts) => counts.keys().cloned().collect::<Vec<_>>().join("+"),
+            None => response["results"][0]["outcome"].as_str().unwrap_or("shown").to_owned(),
+        },
+    }
+}
+
+impl Scene {
+    fn oracle(&self) -> Oracle<'_> {
+        Oracle { world: &self.world, secrets: &self.secrets }
+    }
+
+    /// The trouble is over, and so is the time of whoever held a claim.
+    async fn let_it_pass(&self) {
+        self.world.faults.clear();
+        for secret in &self.secrets {
+            self.world.let_the_claim_expire_on(&secret.secret_id).await;
+        }
+    }
+
+    /// What comes after the disturbed run: the last of the invocations, and what was broken about any.
+    async fn go_on(&self) -> (Invocation, Vec<String>) {
+        let mut broken = Vec::new();
+        let mut last = None;
+        for event in &self.next {
+            let invocation = self.function.run(event.clone()).await;
+            broken.extend(self.oracle().ended(&invocation, false));
+            last = Some(invocation);
+        }
+        (last.expect("something comes next"), broken)
+    }
+}
+
+/// Runs a flow that nothing disturbs: what it does, and its requests with their names.
+async fn calm(flow: Flow) -> (Calm, Vec<(Target, String)>) {
+    let scene = (flow.prepare)().await;
+    let before = scene.world.faults.journal().len();
+    let invocation = scene.function.run(scene.event.clone()).await;
+    let journal = scene.world.faults.journal();
+    let targets = Target::all(&scene, &journal[before..]);
+    let titled = targets.into_iter().map(|target| (target.clone(), target.title(&scene))).collect();
+    let (next, mut broken) = scene.go_on().await;
+    broken.extend(scene.oracle().ended(&invocation, false));
+    broken.extend([scene.oracle().always(), scene.oracle().healed(&next, true)].concat());
+    assert!(broken.is_empty(), "{} is broken where nothing disturbs it: {broken:#?}\n{journal}", flow.name);
+    let peak_kb = invocation.peak_rss_kb.expect("the process lives");
+    (Calm { ending: ending(&invocation), peak_kb, redeems: scene.oracle().stored_redeems() }, titled)
+}
+
+/// Runs a flow, with trouble at one of its requests, and then what comes after it.
+async fn strike(flow: Flow, calm: &Calm, target: &Target, trouble: Trouble) -> Cell {
+    let scene = (flow.prepare)().await;
+    let oracle = scene.oracle();
+    scene.world.faults.at(target.when(&scene, &trouble), trouble.fault(target.service, &target.operation));
+    let first = scene.function.invoke(scene.event.clone(), trouble.time()).await;
+    let mut broken = disturbed(&oracle, calm, trouble, &first);
+    if scene.world.faults.journal().faults() == 0 {
+        broken.push("the trouble did not strike".to_owned());
+    }
+
+    scene.let_it_pass().await;
+    let (next, wrong) = scene.go_on().await;
+    broken.extend([wrong, oracle.always(), oracle.healed(&next, true)].concat());
+    let (redeems, lost) = (oracle.stored_redeems(), oracle.lost());
+    if redeems > calm.redeems {
+        broken.push(format!("{redeems} redeems, of {} that were needed", calm.redeems));
+    }
+
+    let last = scene.function.run(refresh()).await;
+    broken.extend([oracle.ended(&last, false), oracle.always(), oracle.healed(&last, false)].concat());
+    if !broken.is_empty() {
+        broken.push(scene.world.faults.journal().to_string());
+    }
+    let endings = [&first, &next, &last].map(ending);
+    Cell { endings, lost, runs: scene.next.len() + 2, broken }
+}
+
+/// What is broken of the run that met the trouble, and of what it left behind.
+fn disturbed(oracle: &Oracle<'_>, calm: &Calm, trouble: Trouble, invocation: &Invocation) -> Vec<String> {
+    let mut broken = [oracle.ended(invocation, trouble.kills()), oracle.always()].concat();
+    let ending = ending(invocation);
+    if ending.split('+').all(|outcome| PROOFS.contains(&outcome)) {
+        broken.extend(oracle.success());
+    }
+    if let Outcome::Error { error_type, error_message } = &invocation.outcome
+        && error_type == "PartialFailure"
+    {
+        broken.extend(oracle.partial_failure(error_message));
+    }
+    let passes = trouble.often == Often::Once && !matches!(trouble.nature, Nature::Refuses | Nature::Kills);
+    if passes && !oracle.lost() && ending != calm.ending {
+        broken.push(format!("what passes at once was not outlasted: {:?}", invocation.outcome));
+    }
+    if invocation.duration >= trouble.time() {
+        broken.push(format!("it took {:?}", invocation.duration));
+    }
+    let most = calm.peak_kb + FLOOD_KB;
+    if let Some(peak) = invocation.peak_rss_kb.filter(|peak| trouble.is_flood() && *peak > most) {
+        broken.push(format!("{peak} kB of memory, and {} kB without the flood", calm.peak_kb));
+    }
+    broken
+}
+
+/// The flows that were asked for: all, or those whose name has in it what the variable FAULTS says.
+fn flows() -> (Vec<Flow>, bool) {
+    let wanted = env::var("FAULTS").unwrap_or_default();
+    let flows: Vec<_> = FLOWS.into_iter().filter(|flow| flow.name.contains(&wanted)).collect();
+    (flows, wanted.is_empty())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: cargo test --test scenarios faults -- --ignored --nocapture"]
+#[allow(clippy::print_stdout, reason = "the table is what this test shows")]
+async fn whatever_befalls_any_request_of_any_flow_costs_no_token_and_shows_no_secret() {
+    // Emulators keep neither the rules nor the history that the oracle looks at.
+    if strict(World::empty()).is_none() {
+        return;
+    }
+    let (flows, is_whole) = flows();
+    let places = Arc::new(Semaphore::new(WORLDS));
+    let mut rows = Vec::new();
+    for flow in flows {
+        let (calm, targets) = calm(flow).await;
+        let calm = Arc::new(calm);
+        for (target, title) in targets {
+            let cells: Vec<_> = TROUBLES
+                .into_iter()
+                .map(|trouble| {
+                    let (calm, target, places) = (Arc::clone(&calm), target.clone(), Arc::clone(&places));
+                    tokio::spawn(async move {
+                        let _place = places.acquire().await;
+                        strike(flow, &calm, &target, trouble).await
+                    })
+                })
+                .collect();
+            rows.push((flow.name, title, cells));
+        }
+    }
+    let mut table = Table::default();
+    for (flow, request, cells) in rows {
+        let mut row = Vec::new();
+        for cell in cells {
+            row.push(cell.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())));
+        }
+        table.add(flow, request, row);
+    }
+    println!("{table}");
+    assert!(!is_whole || table.cells() >= LEAST_CELLS, "only {} cells were tried", table.cells());
+    assert_eq!(table.broken(), Vec::<String>::new(), "see above");
+}
