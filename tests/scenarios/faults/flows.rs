@@ -59,7 +59,7 @@ pub struct Flow {
 }
 
 /// All flows.
-pub const FLOWS: [Flow; 18] = [
+pub const FLOWS: [Flow; 19] = [
     Flow { name: "daily, rotating", prepare: || Box::pin(daily(rotating())) },
     Flow { name: "daily, same token", prepare: || Box::pin(daily(renewed(Renewal::SameRefreshToken))) },
     Flow { name: "daily, tt_user", prepare: || Box::pin(daily(GrantSpec::of(Family::TtUser))) },
@@ -74,9 +74,13 @@ pub const FLOWS: [Flow; 18] = [
     Flow { name: "dry run", prepare: || Box::pin(dry_run()) },
     Flow { name: "authorize_url", prepare: || Box::pin(link()) },
     Flow { name: "exchange", prepare: || Box::pin(exchange()) },
-    Flow { name: "rotation, createSecret", prepare: || Box::pin(rotation(RotationStep::CreateSecret)) },
-    Flow { name: "rotation, testSecret", prepare: || Box::pin(rotation(RotationStep::TestSecret)) },
-    Flow { name: "rotation, finishSecret", prepare: || Box::pin(rotation(RotationStep::FinishSecret)) },
+    Flow { name: "createSecret", prepare: || Box::pin(rotation(rotating(), RotationStep::CreateSecret)) },
+    Flow { name: "testSecret", prepare: || Box::pin(rotation(rotating(), RotationStep::TestSecret)) },
+    Flow { name: "finishSecret", prepare: || Box::pin(rotation(rotating(), RotationStep::FinishSecret)) },
+    Flow {
+        name: "createSecret, long-term",
+        prepare: || Box::pin(rotation(GrantSpec::long_term(), RotationStep::CreateSecret)),
+    },
     Flow { name: "a fleet of three", prepare: || Box::pin(fleet()) },
 ];
 
@@ -111,6 +115,10 @@ fn put_old_list(document: &mut Value) {
     let entry = |id, name| json!({"advertiser_id": id, "advertiser_name": name});
     document["advertisers"] = json!([entry("6999", "Old"), entry("7000000000000000001", "First Advertiser")]);
     document["advertisers_fetched_at"] = json!("2026-01-01T00:00:00Z");
+}
+
+fn if_needed() -> Value {
+    json!({"action": "refresh", "if_needed": true})
 }
 
 /// The usual day: the advertisers are those of yesterday.
@@ -172,7 +180,7 @@ async fn resume() -> Scene {
 /// Tokens that live so long. Those that come after them live for a day.
 async fn top_up(lifetime: Duration) -> Scene {
     let spec = GrantSpec { access_lifetime: lifetime, ..rotating() };
-    let scene = Scene::of(world(spec, |_| {}), json!({"action": "refresh", "if_needed": true}));
+    let scene = Scene::of(world(spec, |_| {}), if_needed());
     scene.function.run(refresh()).await;
     scene.world.tiktok.core().grant_mut(scene.world.grant).access_lifetime = Duration::from_hours(24);
     scene
@@ -202,13 +210,14 @@ async fn exchange() -> Scene {
     let link = authorize::link(&scene.function, authorize::authorize_url()).await;
     scene.event = authorize::exchange(&authorize::consent(&scene.world, &link, spec));
     scene.secrets[0].grants.push(scene.world.grant + 1);
-    let event = scene.event.clone();
-    scene.then(vec![event])
+    // Sent again after it has done its work, a link is refused. The schedule goes on in any case.
+    let next = vec![scene.event.clone(), if_needed()];
+    scene.then(next)
 }
 
 /// A step of a rotation, after those before it. Secrets Manager repeats it, and goes on.
-async fn rotation(step: RotationStep) -> Scene {
-    let scene = daily(rotating()).await;
+async fn rotation(spec: GrantSpec, step: RotationStep) -> Scene {
+    let scene = daily_with(spec, put_old_list).await;
     let token = new_token();
     scene.world.secrets_manager.core().begin_rotation(&scene.world.secret_id, &token);
     let secret_id = &scene.world.secret_id;

@@ -9,6 +9,7 @@ mod troubles;
 
 use std::{env, sync::Arc};
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use self::{
@@ -83,16 +84,16 @@ impl Scene {
         }
     }
 
-    /// What comes after the disturbed run: the last of the invocations, and what was broken about any.
-    async fn go_on(&self) -> (Invocation, Vec<String>) {
-        let mut broken = Vec::new();
-        let mut last = None;
-        for event in &self.next {
-            let invocation = self.function.run(event.clone()).await;
-            broken.extend(self.oracle().ended(&invocation, false));
-            last = Some(invocation);
+    /// The runs of these events, one after the other, and what is broken after them.
+    async fn go_on(&self, events: &[Value], repeats: bool) -> (Vec<Invocation>, Vec<String>) {
+        let (mut runs, mut broken) = (Vec::new(), Vec::new());
+        for event in events {
+            let run = self.function.run(event.clone()).await;
+            broken.extend(self.oracle().ended(&run, false));
+            runs.push(run);
         }
-        (last.expect("something comes next"), broken)
+        broken.extend([self.oracle().always(), self.oracle().healed(&runs, repeats)].concat());
+        (runs, broken)
     }
 }
 
@@ -104,9 +105,8 @@ async fn calm(flow: Flow) -> (Calm, Vec<(Target, String)>) {
     let journal = scene.world.faults.journal();
     let targets = Target::all(&scene, &journal[before..]);
     let titled = targets.into_iter().map(|target| (target.clone(), target.title(&scene))).collect();
-    let (next, mut broken) = scene.go_on().await;
+    let (_, mut broken) = scene.go_on(&scene.next, true).await;
     broken.extend(scene.oracle().ended(&invocation, false));
-    broken.extend([scene.oracle().always(), scene.oracle().healed(&next, true)].concat());
     assert!(broken.is_empty(), "{} is broken where nothing disturbs it: {broken:#?}\n{journal}", flow.name);
     let peak_kb = invocation.peak_rss_kb.expect("the process lives");
     (Calm { ending: ending(&invocation), peak_kb, redeems: scene.oracle().stored_redeems() }, titled)
@@ -124,20 +124,22 @@ async fn strike(flow: Flow, calm: &Calm, target: &Target, trouble: Trouble) -> C
     }
 
     scene.let_it_pass().await;
-    let (next, wrong) = scene.go_on().await;
-    broken.extend([wrong, oracle.always(), oracle.healed(&next, true)].concat());
+    let (next, wrong) = scene.go_on(&scene.next, true).await;
+    broken.extend(wrong);
     let (redeems, lost) = (oracle.stored_redeems(), oracle.lost());
-    if redeems > calm.redeems {
+    // Where a consent was lost, the tokens of the one before it are refreshed instead.
+    if redeems > calm.redeems + usize::from(lost) {
         broken.push(format!("{redeems} redeems, of {} that were needed", calm.redeems));
     }
 
-    let last = scene.function.run(refresh()).await;
-    broken.extend([oracle.ended(&last, false), oracle.always(), oracle.healed(&last, false)].concat());
+    let (last, wrong) = scene.go_on(&[refresh()], false).await;
+    broken.extend(wrong);
     if !broken.is_empty() {
         broken.push(scene.world.faults.journal().to_string());
     }
-    let endings = [&first, &next, &last].map(ending);
-    Cell { endings, lost, runs: scene.next.len() + 2, broken }
+    let runs: Vec<_> = [first].into_iter().chain(next).chain(last).collect();
+    let endings = [0, runs.len() - 2, runs.len() - 1].map(|place| ending(&runs[place]));
+    Cell { endings, lost, runs: runs.len(), broken }
 }
 
 /// What is broken of the run that met the trouble, and of what it left behind.

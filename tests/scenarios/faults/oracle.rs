@@ -125,13 +125,12 @@ impl Oracle<'_> {
         unnamed.flat_map(|secret| self.usable(secret)).collect()
     }
 
-    /// What is broken when all trouble is over and the function has run once more: the newest tokens work, or they were lost
+    /// What is broken when all trouble is over and the function has run again: the newest tokens work, or they were lost
     /// between TikTok and their write, and the function says so. `repeats` says that it was asked for the same thing again;
     /// of a consent that was lost no other run can know.
-    pub fn healed(&self, invocation: &Invocation, repeats: bool) -> Vec<String> {
-        let said = format!("{:?}", invocation.outcome);
-        let says_lost = said.contains("ReauthorizationRequired") && said.contains(LOST);
-        let (mut broken, mut must_fail) = (Vec::new(), false);
+    pub fn healed(&self, runs: &[Invocation], repeats: bool) -> Vec<String> {
+        let said = runs.iter().map(|run| format!("{:?}", run.outcome)).collect::<Vec<_>>().join("\n");
+        let (mut broken, mut is_lost, mut must_say_so) = (Vec::new(), false, false);
         for secret in self.secrets {
             let (lost, current) = (self.lost_grant(secret), self.current_grant(secret));
             if lost.is_none() || lost != current {
@@ -140,13 +139,15 @@ impl Oracle<'_> {
             if lost.is_none() && current != self.newest_grant(secret) {
                 broken.push(format!("{} does not hold what was authorised last", secret.secret_id));
             }
-            must_fail |= lost.is_some() && (repeats || lost == current);
+            is_lost |= lost.is_some() && lost == current;
+            must_say_so |= lost.is_some() && (repeats || lost == current);
         }
-        if must_fail && !says_lost {
-            broken.push(format!("an answer was lost, and the run after it does not say so: {said}"));
+        if must_say_so && !(said.contains("ReauthorizationRequired") && said.contains(LOST)) {
+            broken.push(format!("an answer was lost, and no run after it says so: {said}"));
         }
-        if !must_fail && invocation.outcome.error_type().is_some() {
-            broken.push(format!("no answer was lost, and the run after the trouble failed: {said}"));
+        let has_failed = runs.last().is_some_and(|run| run.outcome.error_type().is_some());
+        if has_failed != is_lost {
+            broken.push(format!("the last run {} fail: {said}", if is_lost { "did not" } else { "should not" }));
         }
         broken
     }
