@@ -9,8 +9,8 @@ use super::oracle::Watched;
 use crate::{
     authorize,
     stand_ins::{
-        Fault, Flow as Family, Function, GrantSpec, When, World, add_advertisers, secrets_manager::client::new_token,
-        tiktok::Renewal,
+        APP_ID, APP_SECRET, Fault, Flow as Family, Function, GrantSpec, When, World, add_advertisers,
+        secrets_manager::client::new_token, tiktok::Renewal,
     },
     support::{BINARY, refresh, scheduled},
 };
@@ -59,7 +59,7 @@ pub struct Flow {
 }
 
 /// All flows.
-pub const FLOWS: [Flow; 19] = [
+pub const FLOWS: [Flow; 20] = [
     Flow { name: "daily, rotating", prepare: || Box::pin(daily(rotating())) },
     Flow { name: "daily, same token", prepare: || Box::pin(daily(renewed(Renewal::SameRefreshToken))) },
     Flow { name: "daily, tt_user", prepare: || Box::pin(daily(GrantSpec::of(Family::TtUser))) },
@@ -74,6 +74,7 @@ pub const FLOWS: [Flow; 19] = [
     Flow { name: "dry run", prepare: || Box::pin(dry_run()) },
     Flow { name: "authorize_url", prepare: || Box::pin(link()) },
     Flow { name: "exchange", prepare: || Box::pin(exchange()) },
+    Flow { name: "exchange, the first", prepare: || Box::pin(first_exchange()) },
     Flow { name: "createSecret", prepare: || Box::pin(rotation(rotating(), RotationStep::CreateSecret)) },
     Flow { name: "testSecret", prepare: || Box::pin(rotation(rotating(), RotationStep::TestSecret)) },
     Flow { name: "finishSecret", prepare: || Box::pin(rotation(rotating(), RotationStep::FinishSecret)) },
@@ -133,7 +134,7 @@ async fn daily_with(spec: GrantSpec, change: impl FnOnce(&mut Value)) -> Scene {
 
 /// The app's credentials are in a secret of their own, and TikTok is asked for more about each advertiser.
 async fn app_apart() -> Scene {
-    let app = format!("tiktok/app/{}", new_token());
+    let app = format!("app/{}", new_token());
     let mut credentials = Value::Null;
     let world = world(rotating(), |document| {
         let fields = document.as_object_mut().expect("an object");
@@ -149,7 +150,7 @@ async fn app_apart() -> Scene {
 
 /// Two reader secrets: one holds what the secret holds, the other one is new and has no value yet.
 async fn readers(event: Value) -> Scene {
-    let readers = ["old", "new"].map(|which| format!("tiktok/reader/{which}/{}", new_token()));
+    let readers = ["old", "new"].map(|which| format!("reader/{which}/{}", new_token()));
     let spec = rotating();
     let world = world(spec.clone(), |document| {
         add_advertisers(document, &spec);
@@ -205,11 +206,27 @@ async fn link() -> Scene {
 
 /// A person authorises the app anew while the old tokens still work.
 async fn exchange() -> Scene {
-    let spec = rotating();
-    let mut scene = daily(spec.clone()).await;
+    let scene = daily(rotating()).await;
+    consented(scene).await
+}
+
+/// A person authorises the app, and the secret holds no tokens yet.
+async fn first_exchange() -> Scene {
+    let world = World::empty();
+    let mut document = json!({"app_id": APP_ID, "secret": APP_SECRET});
+    put_own_fields(&mut document);
+    world.create_secret(&world.secret_id, &document);
+    world.tiktok.core().echo_secrets = true;
+    let mut scene = Scene::of(world, Value::Null);
+    scene.secrets[0].grants.clear();
+    consented(scene).await
+}
+
+/// The person has consented, and sends the address on which the browser ended.
+async fn consented(mut scene: Scene) -> Scene {
     let link = authorize::link(&scene.function, authorize::authorize_url()).await;
-    scene.event = authorize::exchange(&authorize::consent(&scene.world, &link, spec));
-    scene.secrets[0].grants.push(scene.world.grant + 1);
+    scene.event = authorize::exchange(&authorize::consent(&scene.world, &link, rotating()));
+    scene.secrets[0].grants.push(scene.world.tiktok.core().grants());
     // Sent again after it has done its work, a link is refused. The schedule goes on in any case.
     let next = vec![scene.event.clone(), if_needed()];
     scene.then(next)

@@ -133,13 +133,15 @@ impl Oracle<'_> {
         let (mut broken, mut is_lost, mut must_say_so) = (Vec::new(), false, false);
         for secret in self.secrets {
             let (lost, current) = (self.lost_grant(secret), self.current_grant(secret));
-            if lost.is_none() || lost != current {
+            // Before the first authorisation there is nothing to fall back on.
+            let is_dead = lost.is_some() && (lost == current || current.is_none());
+            if !is_dead {
                 broken.extend(self.usable(secret));
             }
             if lost.is_none() && current != self.newest_grant(secret) {
                 broken.push(format!("{} does not hold what was authorised last", secret.secret_id));
             }
-            is_lost |= lost.is_some() && lost == current;
+            is_lost |= is_dead;
             must_say_so |= lost.is_some() && (repeats || lost == current);
         }
         if must_say_so && !(said.contains("ReauthorizationRequired") && said.contains(LOST)) {
@@ -289,6 +291,10 @@ impl Oracle<'_> {
     /// What was current: a whole document, with the newest pair of tokens that TikTok had given out by then.
     fn reign(&self, secret: &Watched, reign: &Reign) -> Option<String> {
         let document = body(&reign.version);
+        // What a person stores before the first authorisation.
+        if reign.since.is_none() && document.get("access_token").is_none() {
+            return None;
+        }
         let broken = |what: &str| Some(format!("AWSCURRENT was put on {}: {what}", reign.version.id));
         let Some((grant, number)) = self.number(&text(&document, "access_token")) else {
             return broken("it has no token that TikTok gave out");

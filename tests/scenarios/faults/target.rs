@@ -72,9 +72,8 @@ impl Target {
             _ => String::new(),
         };
         let whose = match self.name.filter(|name| *name >= scene.secrets.len()) {
-            Some(other) => {
-                format!(" of {}", scene.names[other].split('/').skip(1).take(2).collect::<Vec<_>>().join("/"))
-            }
+            // Without what makes it this world's own.
+            Some(other) => format!(" of {}", scene.names[other].rsplit_once('/').map_or("", |(name, _)| name)),
             None => String::new(),
         };
         let nth = if self.nth > 1 { format!(", {}", self.nth) } else { String::new() };
