@@ -137,6 +137,9 @@ async fn strike(flow: Flow, calm: &Calm, target: &Target, trouble: Trouble) -> C
     let (next, wrong) = scene.go_on(&scene.next, true).await;
     broken.extend(wrong);
     let (redeems, lost) = (oracle.stored_redeems(), oracle.lost());
+    if lost && !may_lose(target, trouble) {
+        broken.push("tokens were lost that could have been stored".to_owned());
+    }
     // Where a consent was lost, the tokens of the one before it are refreshed instead.
     if redeems > calm.redeems + usize::from(lost) {
         broken.push(format!("{redeems} redeems, of {} that were needed", calm.redeems));
@@ -150,6 +153,14 @@ async fn strike(flow: Flow, calm: &Calm, target: &Target, trouble: Trouble) -> C
     let runs: Vec<_> = [first].into_iter().chain(next).chain(last).collect();
     let endings = [0, runs.len() - 2, runs.len() - 1].map(|place| ending(&runs[place]));
     Cell { endings, lost, runs: runs.len(), broken }
+}
+
+/// Whether trouble at a request can cost an answer of TikTok's: if the process dies while it has it, if it does not arrive,
+/// or if it cannot be stored until the deadline.
+fn may_lose(target: &Target, trouble: Trouble) -> bool {
+    trouble.kills()
+        || trouble.nature == Nature::LosesTheAnswer && target.gives_tokens()
+        || trouble.often == Often::Always
 }
 
 /// What is broken of the run that met the trouble, and of what it left behind.

@@ -9,8 +9,8 @@ use tiktok_token_refresh::{cycle::Label, error::Kind};
 use crate::{
     leaks,
     stand_ins::{
-        Entry, Invocation, Journal, Outcome, World,
-        secrets_manager::{Caller, Version},
+        Ending, Entry, Invocation, Journal, Outcome, World,
+        secrets_manager::{Caller, Version, Write},
         tiktok::{Alive, GrantId, Redeem, Renewal},
     },
 };
@@ -82,7 +82,7 @@ impl Oracle<'_> {
     /// What is broken of what holds at every moment, from the first to this one: readers saw nothing but whole documents
     /// with the tokens that were the newest then, nothing was redeemed twice, and the labels are where they belong.
     pub fn always(&self) -> Vec<String> {
-        let mut broken = self.at_tiktok();
+        let mut broken = [self.at_tiktok(), self.overwritten()].concat();
         for secret in self.secrets {
             let spent = self.spent(secret);
             broken.extend(self.redeemed_again(&spent));
@@ -302,10 +302,13 @@ impl Oracle<'_> {
         if !secret.grants.contains(&grant) {
             return broken("its access token is of another grant");
         }
-        if let Some(since) = reign.since
-            && self.newest_by(grant, since) != number
-        {
-            return broken("its access token was not the newest");
+        if let Some(since) = reign.since {
+            if self.newest_by(grant, since) != number {
+                return broken("its access token was not the newest");
+            }
+            if self.is_rejected(grant, number, since) {
+                return broken("TikTok had just rejected its access token");
+            }
         }
         let refreshes = self.world.tiktok.core().spec_of(grant).renewal;
         let expected = match refreshes {
@@ -347,6 +350,25 @@ impl Oracle<'_> {
         let secret = Watched::new("", grant);
         let redeems = self.spent(&secret).iter().filter(|spent| spent.at < at).count();
         u32::try_from(redeems).expect("a few redeems")
+    }
+
+    /// Whether the last that TikTok said of an access token before that request was that it is worth nothing.
+    fn is_rejected(&self, grant: GrantId, number: u32, at: u64) -> bool {
+        let journal = self.world.faults.journal();
+        let token = format!("grant {grant} access token {number}");
+        let lists = journal.iter().filter(|entry| entry.operation == "oauth2/advertiser/get" && entry.detail == token);
+        let last = lists.filter(|entry| entry.ordinal < at && matches!(entry.ending, Ending::Status(_))).last();
+        last.is_some_and(|last| last.code.as_deref() == Some("40105"))
+    }
+
+    /// AWSCURRENT moves by compare-and-swap alone: whoever writes a version with that label overwrites what others wrote.
+    fn overwritten(&self) -> Vec<String> {
+        let core = self.world.secrets_manager.core();
+        let is_blind = |write: &&Write| {
+            let names = write.labels.iter().any(|label| label == Label::Current.name());
+            matches!(write.caller, Caller::Function(_)) && write.action == "PutSecretValue" && names
+        };
+        core.writes().iter().filter(is_blind).map(|write| format!("{} was overwritten", write.secret)).collect()
     }
 
     fn labels(&self, secret: &Watched) -> Vec<String> {

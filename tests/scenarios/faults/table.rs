@@ -87,7 +87,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\n{:<25} {:<46}", "flow", "request")?;
         for trouble in &TROUBLES {
-            write!(f, " {:<6}", trouble.name)?;
+            write!(f, " {:<7}", trouble.name)?;
         }
         let mut before = "";
         for (flow, request, cells) in &self.rows {
@@ -95,7 +95,7 @@ impl fmt::Display for Table {
             before = flow;
             for cell in cells {
                 let mark = if cell.broken.is_empty() { ' ' } else { '!' };
-                write!(f, " {}>{}{mark}", code(&cell.endings[0]), code(&cell.endings[1]))?;
+                write!(f, " {}>{}{mark} ", code(&cell.endings[0]), code(&cell.endings[1]))?;
             }
         }
         let legend = CODES.iter().chain([&THROTTLED]).map(|(name, code)| format!("{code} {name}"));

@@ -54,6 +54,11 @@ impl Target {
         self.name.is_none_or(|name| name == 1) && self.token.as_ref().is_none_or(|token| token.starts_with(&grant))
     }
 
+    /// Whether the answer holds tokens that TikTok may never give again.
+    pub fn gives_tokens(&self) -> bool {
+        ["oauth2/refresh_token", "oauth2/access_token"].iter().any(|endpoint| self.operation.ends_with(endpoint))
+    }
+
     /// When trouble strikes.
     pub fn when(&self, scene: &Scene, trouble: &Trouble) -> When {
         let when = When::operation(&self.operation).nth(self.nth);

@@ -83,7 +83,7 @@ impl Trouble {
 }
 
 /// All columns. A `+` says that the request was carried out, and a `*` that trouble stays.
-pub const TROUBLES: [Trouble; 23] = [
+pub const TROUBLES: [Trouble; 24] = [
     Trouble::once("error", Nature::Refuses, error),
     Trouble::once("refuse", Nature::Refuses, refusal),
     Trouble::once("thrtl", Nature::Passes, throttling),
@@ -103,6 +103,7 @@ pub const TROUBLES: [Trouble; 23] = [
     Trouble::once("kill", Nature::Kills, |_, _| Fault::KillBefore),
     Trouble::once("kill+", Nature::Kills, |_, _| Fault::KillAfter),
     Trouble::always("error*", Nature::Refuses, error),
+    Trouble::always("refuse*", Nature::Refuses, refusal),
     Trouble::always("thrtl*", Nature::Passes, throttling),
     Trouble::always("5xx*", Nature::Passes, failure),
     Trouble::always("hang*", Nature::Passes, |_, _| Fault::Hang),
