@@ -1,6 +1,10 @@
 //! The rows of the matrix: what the function is asked for, in a world that is made for it.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::{Future, ready},
+    pin::Pin,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tiktok_token_refresh::cycle::RotationStep;
@@ -51,6 +55,11 @@ impl Scene {
 
 type Prepared = Pin<Box<dyn Future<Output = Scene> + Send>>;
 
+/// A scene that needs no run before it.
+fn now(scene: Scene) -> Prepared {
+    Box::pin(ready(scene))
+}
+
 /// Something that the function is asked for.
 #[derive(Clone, Copy)]
 pub struct Flow {
@@ -60,19 +69,19 @@ pub struct Flow {
 
 /// All flows.
 pub const FLOWS: [Flow; 20] = [
-    Flow { name: "daily, rotating", prepare: || Box::pin(daily(rotating())) },
-    Flow { name: "daily, same token", prepare: || Box::pin(daily(renewed(Renewal::SameRefreshToken))) },
-    Flow { name: "daily, tt_user", prepare: || Box::pin(daily(GrantSpec::of(Family::TtUser))) },
-    Flow { name: "daily, long-term", prepare: || Box::pin(daily_with(GrantSpec::long_term(), |_| {})) },
-    Flow { name: "daily, other advertisers", prepare: || Box::pin(daily_with(rotating(), put_old_list)) },
-    Flow { name: "daily, app apart, facts", prepare: || Box::pin(app_apart()) },
+    Flow { name: "daily, rotating", prepare: || now(daily(rotating())) },
+    Flow { name: "daily, same token", prepare: || now(daily(renewed(Renewal::SameRefreshToken))) },
+    Flow { name: "daily, tt_user", prepare: || now(daily(GrantSpec::of(Family::TtUser))) },
+    Flow { name: "daily, long-term", prepare: || now(daily_with(GrantSpec::long_term(), |_| {})) },
+    Flow { name: "daily, other advertisers", prepare: || now(daily_with(rotating(), put_old_list)) },
+    Flow { name: "daily, app apart, facts", prepare: || now(app_apart()) },
     Flow { name: "daily, two readers", prepare: || Box::pin(readers(scheduled())) },
     Flow { name: "resume", prepare: || Box::pin(resume()) },
     Flow { name: "top-up, due", prepare: || Box::pin(top_up(Duration::from_hours(11))) },
     Flow { name: "top-up, fresh", prepare: || Box::pin(top_up(Duration::from_hours(24))) },
     Flow { name: "status", prepare: || Box::pin(status()) },
-    Flow { name: "dry run", prepare: || Box::pin(dry_run()) },
-    Flow { name: "authorize_url", prepare: || Box::pin(link()) },
+    Flow { name: "dry run", prepare: || now(dry_run()) },
+    Flow { name: "authorize_url", prepare: || now(link()) },
     Flow { name: "exchange", prepare: || Box::pin(exchange()) },
     Flow { name: "exchange, the first", prepare: || Box::pin(first_exchange()) },
     Flow { name: "createSecret", prepare: || Box::pin(rotation(rotating(), RotationStep::CreateSecret)) },
@@ -82,7 +91,7 @@ pub const FLOWS: [Flow; 20] = [
         name: "createSecret, long-term",
         prepare: || Box::pin(rotation(GrantSpec::long_term(), RotationStep::CreateSecret)),
     },
-    Flow { name: "a fleet of three", prepare: || Box::pin(fleet()) },
+    Flow { name: "a fleet of three", prepare: || now(fleet()) },
 ];
 
 /// The worst that TikTok is believed to do: who sends a used refresh token once more loses every token of the grant.
@@ -123,17 +132,17 @@ fn if_needed() -> Value {
 }
 
 /// The usual day: the advertisers are those of yesterday.
-async fn daily(spec: GrantSpec) -> Scene {
+fn daily(spec: GrantSpec) -> Scene {
     let known = spec.clone();
-    daily_with(spec, move |document| add_advertisers(document, &known)).await
+    daily_with(spec, move |document| add_advertisers(document, &known))
 }
 
-async fn daily_with(spec: GrantSpec, change: impl FnOnce(&mut Value)) -> Scene {
+fn daily_with(spec: GrantSpec, change: impl FnOnce(&mut Value)) -> Scene {
     Scene::of(world(spec, change), scheduled())
 }
 
 /// The app's credentials are in a secret of their own, and TikTok is asked for more about each advertiser.
-async fn app_apart() -> Scene {
+fn app_apart() -> Scene {
     let app = format!("app/{}", new_token());
     let mut credentials = Value::Null;
     let world = world(rotating(), |document| {
@@ -170,7 +179,7 @@ async fn readers(event: Value) -> Scene {
 
 /// A run before this one died when its tokens were staged.
 async fn resume() -> Scene {
-    let scene = daily(rotating()).await;
+    let scene = daily(rotating());
     scene.world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
     scene.function.run(scene.event.clone()).await;
     scene.world.faults.clear();
@@ -196,17 +205,17 @@ async fn status() -> Scene {
     scene
 }
 
-async fn dry_run() -> Scene {
+fn dry_run() -> Scene {
     Scene::of(world(rotating(), |_| {}), json!({"action": "refresh", "dry_run": true})).then(vec![scheduled()])
 }
 
-async fn link() -> Scene {
+fn link() -> Scene {
     Scene::of(world(rotating(), |_| {}), authorize::authorize_url()).then(vec![scheduled()])
 }
 
 /// A person authorises the app anew while the old tokens still work.
 async fn exchange() -> Scene {
-    let scene = daily(rotating()).await;
+    let scene = daily(rotating());
     consented(scene).await
 }
 
@@ -234,7 +243,7 @@ async fn consented(mut scene: Scene) -> Scene {
 
 /// A step of a rotation, after those before it. Secrets Manager repeats it, and goes on.
 async fn rotation(spec: GrantSpec, step: RotationStep) -> Scene {
-    let scene = daily_with(spec, put_old_list).await;
+    let scene = daily_with(spec, put_old_list);
     let token = new_token();
     scene.world.secrets_manager.core().begin_rotation(&scene.world.secret_id, &token);
     let secret_id = &scene.world.secret_id;
@@ -249,7 +258,7 @@ async fn rotation(spec: GrantSpec, step: RotationStep) -> Scene {
 }
 
 /// Three secrets that are alike.
-async fn fleet() -> Scene {
+fn fleet() -> Scene {
     let spec = rotating();
     let world = World::fleet_with_documents(3, TAG, 1, &spec, |document| {
         put_own_fields(document);

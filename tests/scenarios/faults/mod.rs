@@ -145,12 +145,12 @@ async fn strike(flow: Flow, calm: &Calm, target: &Target, trouble: Trouble) -> C
         broken.push(format!("{redeems} redeems, of {} that were needed", calm.redeems));
     }
 
-    let (last, wrong) = scene.go_on(&[refresh()], false).await;
+    let (by_hand, wrong) = scene.go_on(&[refresh()], false).await;
     broken.extend(wrong);
     if !broken.is_empty() {
         broken.push(scene.world.faults.journal().to_string());
     }
-    let runs: Vec<_> = [first].into_iter().chain(next).chain(last).collect();
+    let runs: Vec<_> = [first].into_iter().chain(next).chain(by_hand).collect();
     let endings = [0, runs.len() - 2, runs.len() - 1].map(|place| ending(&runs[place]));
     Cell { endings, lost, runs: runs.len(), broken }
 }

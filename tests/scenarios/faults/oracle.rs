@@ -357,7 +357,7 @@ impl Oracle<'_> {
         let journal = self.world.faults.journal();
         let token = format!("grant {grant} access token {number}");
         let lists = journal.iter().filter(|entry| entry.operation == "oauth2/advertiser/get" && entry.detail == token);
-        let last = lists.filter(|entry| entry.ordinal < at && matches!(entry.ending, Ending::Status(_))).last();
+        let last = lists.filter(|entry| entry.ordinal < at && matches!(entry.ending, Ending::Status(_))).next_back();
         last.is_some_and(|last| last.code.as_deref() == Some("40105"))
     }
 
@@ -409,8 +409,8 @@ impl Oracle<'_> {
             broken.push(format!("the refresh token in {} is not the newest", secret.secret_id));
         }
         drop(tiktok);
-        let stale = secret.readers.iter().filter(|reader| text(&self.current(reader), "access_token") != token);
-        broken.extend(stale.map(|reader| format!("the reader secret {reader} does not hold the current token")));
+        let late = secret.readers.iter().filter(|reader| text(&self.current(reader), "access_token") != token);
+        broken.extend(late.map(|reader| format!("the reader secret {reader} does not hold the current token")));
         broken
     }
 
