@@ -10,7 +10,7 @@ use crate::{
     leaks,
     stand_ins::{
         Ending, Entry, Invocation, Journal, Outcome, World,
-        secrets_manager::{Caller, Version, Write},
+        secrets_manager::{Caller, Version},
         tiktok::{Alive, GrantId, Redeem, Renewal},
     },
 };
@@ -356,19 +356,19 @@ impl Oracle<'_> {
     fn is_rejected(&self, grant: GrantId, number: u32, at: u64) -> bool {
         let journal = self.world.faults.journal();
         let token = format!("grant {grant} access token {number}");
-        let lists = journal.iter().filter(|entry| entry.operation == "oauth2/advertiser/get" && entry.detail == token);
-        let last = lists.filter(|entry| entry.ordinal < at && matches!(entry.ending, Ending::Status(_))).next_back();
+        let mut lists =
+            journal.iter().filter(|entry| entry.operation == "oauth2/advertiser/get" && entry.detail == token);
+        let last = lists.rfind(|entry| entry.ordinal < at && matches!(entry.ending, Ending::Status(_)));
         last.is_some_and(|last| last.code.as_deref() == Some("40105"))
     }
 
-    /// AWSCURRENT moves by compare-and-swap alone: whoever writes a version with that label overwrites what others wrote.
+    /// AWSCURRENT moves by compare-and-swap alone: whoever writes a version with that label, which is what no label means,
+    /// overwrites what others wrote.
     fn overwritten(&self) -> Vec<String> {
-        let core = self.world.secrets_manager.core();
-        let is_blind = |write: &&Write| {
-            let names = write.labels.iter().any(|label| label == Label::Current.name());
-            matches!(write.caller, Caller::Function(_)) && write.action == "PutSecretValue" && names
-        };
-        core.writes().iter().filter(is_blind).map(|write| format!("{} was overwritten", write.secret)).collect()
+        let journal = self.world.faults.journal();
+        let puts = journal.of("PutSecretValue");
+        let blind = puts.filter(|put| put.label().is_none_or(|label| label == Label::Current.name()));
+        blind.map(|put| format!("request {} overwrites AWSCURRENT", put.ordinal)).collect()
     }
 
     fn labels(&self, secret: &Watched) -> Vec<String> {

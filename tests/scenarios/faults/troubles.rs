@@ -103,7 +103,7 @@ pub const TROUBLES: [Trouble; 24] = [
     Trouble::once("kill", Nature::Kills, |_, _| Fault::KillBefore),
     Trouble::once("kill+", Nature::Kills, |_, _| Fault::KillAfter),
     Trouble::always("error*", Nature::Refuses, error),
-    Trouble::always("refuse*", Nature::Refuses, refusal),
+    Trouble::always("refuse*", Nature::Refuses, lasting_refusal),
     Trouble::always("thrtl*", Nature::Passes, throttling),
     Trouble::always("5xx*", Nature::Passes, failure),
     Trouble::always("hang*", Nature::Passes, |_, _| Fault::Hang),
@@ -131,6 +131,18 @@ fn refusal(to: Service, operation: &str) -> Fault {
             Fault::tiktok(40107, "Refresh token is invalid.")
         }
         (Service::TikTok, _) => Fault::tiktok(40105, "Access token is incorrect or has been revoked."),
+    }
+}
+
+/// The same for good: somebody means to delete the secret. That what is there seems not to be is a matter of moments.
+fn lasting_refusal(to: Service, operation: &str) -> Fault {
+    match to {
+        Service::SecretsManager => Fault::aws_error(
+            400,
+            "InvalidRequestException",
+            "You can't perform this operation on the secret because it was marked for deletion.",
+        ),
+        Service::TikTok => refusal(to, operation),
     }
 }
 
