@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Clock, Cycle, Label, Moved, Store, TikTok, Which,
+    Clock, Cycle, Label, Moved, Store, Stored, TikTok, Which,
     attempts::Request,
     read::{Snapshot, Version},
     stage::content_id,
@@ -45,12 +45,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Whether the reader secret had to be written.
     async fn publish_to(&self, snapshot: &Snapshot, reader: &Publication) -> Result<bool, Error> {
         let secret = reader.secret_id.as_str();
-        let read = || self.store.get(secret, Which::Label(Label::Current));
         loop {
-            let before = self.attempt(Request::read(Step::Publish), read).await?;
-            if before.as_ref().is_some_and(|before| before.arn == snapshot.arn) {
-                return Err(is_itself());
-            }
+            let before = self.read_reader(snapshot, secret).await?;
             // Read after the reader secret was: whoever promotes newer tokens from here on finds our write, or we theirs.
             let body = self.projection(reader, &self.read_current().await?).await?;
             if before.as_ref().is_some_and(|before| before.body.expose_secret() == body.expose_secret()) {
@@ -60,13 +56,27 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let id = content_id(arn, &body);
             let put = || self.store.put(secret, &id, Label::Pending, &body);
             self.attempt(Request::write(Step::Publish), put).await.map_err(|error| missing(error, secret))?;
-            // The first version of a secret is current from the start.
-            let Some(before) = before else { return Ok(true) };
+            let Some(before) = before else {
+                // The first version of a secret is current from the start, unless somebody else's has become the first.
+                match self.read_reader(snapshot, secret).await? {
+                    Some(first) if first.version_id != id => continue,
+                    Some(_) | None => return Ok(true),
+                }
+            };
             let swap = || self.store.promote(secret, &id, &before.version_id);
             if self.attempt(Request::write(Step::Publish), swap).await? == Moved::Moved {
                 return Ok(true);
             }
         }
+    }
+
+    async fn read_reader(&self, snapshot: &Snapshot, secret: &str) -> Result<Option<Stored>, Error> {
+        let read = || self.store.get(secret, Which::Label(Label::Current));
+        let stored = self.attempt(Request::read(Step::Publish), read).await?;
+        if stored.as_ref().is_some_and(|stored| stored.arn == snapshot.arn) {
+            return Err(is_itself());
+        }
+        Ok(stored)
     }
 
     async fn projection(&self, reader: &Publication, current: &Version) -> Result<SecretString, Error> {

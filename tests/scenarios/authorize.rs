@@ -28,13 +28,13 @@ fn unauthorised() -> World {
     world
 }
 
-async fn link(function: &Function, event: Value) -> Url {
+pub async fn link(function: &Function, event: Value) -> Url {
     let invocation = function.run(event).await;
     let link = only_result(&invocation)["authorize_url"].as_str().expect("a link").to_owned();
     link.parse().expect("an address")
 }
 
-fn authorize_url() -> Value {
+pub fn authorize_url() -> Value {
     json!({"action": "authorize_url", "redirect_uri": REDIRECT_URI})
 }
 
@@ -43,7 +43,7 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
 }
 
 /// The person consents: the address that the browser ends on.
-fn consent(world: &World, link: &Url, spec: GrantSpec) -> String {
+pub fn consent(world: &World, link: &Url, spec: GrantSpec) -> String {
     let app_id = parameter(link, "app_id").or_else(|| parameter(link, "client_key")).expect("an app");
     let code = world.tiktok.core().authorize_by_code(&app_id, spec, HOUR);
     redirect(link, &[("auth_code", &code), ("code", "another-thing")])
@@ -58,7 +58,7 @@ fn redirect(link: &Url, brings: &[(&str, &str)]) -> String {
     address.into()
 }
 
-fn exchange(redirect_url: &str) -> Value {
+pub fn exchange(redirect_url: &str) -> Value {
     json!({"action": "exchange", "redirect_url": redirect_url})
 }
 

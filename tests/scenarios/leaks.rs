@@ -61,7 +61,7 @@ fn lambda(world: &World, (level, format): (&str, &str)) -> Function {
 }
 
 /// What must not show: what every secret begins with, and the ends of those that this world has seen.
-fn needles(world: &World) -> BTreeSet<String> {
+pub fn needles(world: &World) -> BTreeSet<String> {
     let tiktok: &TikTok = &world.tiktok.core();
     let tokens = tiktok.redeems().iter();
     let tokens = tokens.flat_map(|redeem| [&redeem.refresh_token, &redeem.access_token, &redeem.next_refresh_token]);

@@ -11,6 +11,7 @@ mod error_texts;
 mod events;
 mod evidence;
 mod failures;
+mod faults;
 mod fleet;
 mod leaks;
 mod limits;

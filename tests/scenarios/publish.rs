@@ -154,6 +154,21 @@ async fn the_credentials_secret_is_never_its_own_reader() {
 }
 
 #[tokio::test]
+async fn the_first_value_that_somebody_gives_a_reader_secret_meanwhile_does_not_stay() {
+    let (world, reader) = world("reader").await;
+    let (client, name) = (world.secrets_manager.client(), reader.clone());
+    let give = move || {
+        let (client, name) = (client.clone(), name.clone());
+        async move { drop(client.put(&name, r#"{"access_token":"theirs"}"#).await.expect("they may")) }
+    };
+    world.faults.at(When::operation("PutSecretValue").detail(&reader), Fault::run_before(give));
+    let result = only_result(&world.lambda().run(scheduled()).await);
+    assert_eq!(result["published"], json!([reader]));
+    assert_eq!(read(&world, &reader).await.expect("a value")["access_token"], world.current()["access_token"]);
+    assert_eq!(world.faults.unfired(), 0, "it was the first value");
+}
+
+#[tokio::test]
 async fn two_runs_that_publish_together_leave_the_newer_token() {
     let (world, reader) = world("reader").await;
     let Some(world) = strict(world) else { return };

@@ -140,7 +140,8 @@ impl fmt::Debug for Fault {
 pub struct When {
     ordinal: Option<u64>,
     operation: Option<String>,
-    detail: Option<String>,
+    details: Vec<String>,
+    is_unlabelled: bool,
     caller: Option<String>,
     first: u64,
     times: u64,
@@ -149,7 +150,8 @@ pub struct When {
 impl When {
     /// The next request of any kind.
     pub fn any() -> Self {
-        Self { ordinal: None, operation: None, detail: None, caller: None, first: 1, times: 1 }
+        let (ordinal, operation, caller) = (None, None, None);
+        Self { ordinal, operation, details: Vec::new(), is_unlabelled: false, caller, first: 1, times: 1 }
     }
 
     /// The k-th request overall, both servers counted together from the last reset.
@@ -162,10 +164,17 @@ impl When {
         Self { operation: Some(operation.to_owned()), ..Self::any() }
     }
 
-    /// Only requests whose detail contains this: a label, a version id, part of the secret's name.
+    /// Only requests whose detail contains this: a label, a version id, part of the secret's name. Said twice, both.
     #[must_use]
     pub fn detail(mut self, part: &str) -> Self {
-        self.detail = Some(part.to_owned());
+        self.details.push(part.to_owned());
+        self
+    }
+
+    /// Only requests that name no label: a version is read by its id.
+    #[must_use]
+    pub fn unlabelled(mut self) -> Self {
+        self.is_unlabelled = true;
         self
     }
 
@@ -199,7 +208,8 @@ impl When {
     fn fits(&self, entry: &Entry) -> bool {
         self.ordinal.is_none_or(|ordinal| ordinal == entry.ordinal)
             && self.operation.as_ref().is_none_or(|operation| *operation == entry.operation)
-            && self.detail.as_ref().is_none_or(|part| entry.detail.contains(part.as_str()))
+            && self.details.iter().all(|part| entry.detail.contains(part.as_str()))
+            && !(self.is_unlabelled && entry.label().is_some())
             && self.caller.as_ref().is_none_or(|caller| *caller == entry.caller)
     }
 }

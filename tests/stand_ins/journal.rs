@@ -72,6 +72,13 @@ pub struct Entry {
     pub code: Option<String>,
 }
 
+impl Entry {
+    /// The label that the request names, if it names one.
+    pub fn label(&self) -> Option<&str> {
+        self.detail.split(' ').find(|word| word.starts_with("AWS") || word.starts_with("TIKTOK_"))
+    }
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ordinal, service, operation, detail, at, ending, .. } = self;

@@ -201,6 +201,16 @@ impl TikTok {
         &mut self.grants[grant].spec
     }
 
+    /// What a grant covers and how its tokens behave.
+    pub fn spec_of(&self, grant: GrantId) -> &GrantSpec {
+        &self.grants[grant].spec
+    }
+
+    /// How many consents were exchanged for tokens so far.
+    pub fn grants(&self) -> usize {
+        self.grants.len()
+    }
+
     /// Every redeem that was carried out, in order.
     pub fn redeems(&self) -> &[Redeem] {
         &self.redeems
