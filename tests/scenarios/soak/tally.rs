@@ -1,0 +1,163 @@
+//! What came of it all.
+
+use std::{collections::BTreeMap, fmt, ops::AddAssign};
+
+use super::{
+    oracle::Endings,
+    process::Held,
+    turn::{Errand, Turn},
+};
+use crate::stand_ins::Journal;
+
+/// The endings that renew or prove a token.
+const REFRESHES: [&str; 3] = ["refreshed", "resumed", "verified"];
+
+/// What a process that was never killed held.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    pub of: &'static str,
+    pub warm: Held,
+    pub last: Held,
+    pub most_files: usize,
+    /// How many refreshes it had done at either.
+    pub refreshes: (usize, usize),
+}
+
+impl Memory {
+    #[track_caller]
+    pub fn assert_flat(&self) {}
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { of, warm, last, most_files, refreshes } = self;
+        let (from, to) = refreshes;
+        write!(f, "{of:<42} refreshes {from:>4} to {to:>5}: RSS {} to {} kB, ", warm.rss, last.rss)?;
+        write!(f, "of its own {} to {} kB, at most {} to {} kB, ", warm.own, last.own, warm.peak, last.peak)?;
+        write!(f, "{} to {} files, at most {most_files}", warm.files, last.files)
+    }
+}
+
+/// Counts, of one secret or of all.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    name: &'static str,
+    pub refreshes: usize,
+    pub invocations: usize,
+    pub races: usize,
+    pub cold_starts: usize,
+    pub restarts: usize,
+    pub waits: usize,
+    pub edits: usize,
+    pub authorised: usize,
+    pub pasted: usize,
+    pub codes_lost: usize,
+    pub in_vain: usize,
+    requests: usize,
+    /// Refreshes that nothing disturbed, and their requests.
+    quiet: (usize, usize),
+    pub endings: BTreeMap<String, usize>,
+    pub faults: BTreeMap<String, usize>,
+    pub windows: BTreeMap<String, usize>,
+    pub memory: Vec<Memory>,
+}
+
+impl Tally {
+    pub fn of(name: &'static str) -> Self {
+        Self { name, ..Self::default() }
+    }
+
+    pub fn count(&mut self, turn: &Turn, endings: &Endings, journal: &Journal, was_cold: bool) {
+        self.invocations += endings.names.len();
+        self.races += usize::from(turn.races);
+        self.cold_starts += usize::from(was_cold);
+        self.edits += usize::from(turn.edits);
+        self.in_vain += endings.in_vain;
+        self.requests += journal.len();
+        for name in &endings.names {
+            self.refreshes += usize::from(REFRESHES.contains(&name.as_str()));
+            *self.endings.entry(name.clone()).or_default() += 1;
+        }
+        if endings.quiet && turn.errand == Errand::Slot && endings.names == ["refreshed"] {
+            self.quiet = (self.quiet.0 + 1, self.quiet.1 + journal.len());
+        }
+        for entry in journal.iter() {
+            let Some(fault) = entry.fault else { continue };
+            let code = entry.code.as_deref().filter(|_| fault.starts_with("Answer"));
+            let name = code.map_or_else(|| fault.to_owned(), |code| format!("{fault} {code}"));
+            *self.faults.entry(name).or_default() += 1;
+        }
+        if let Some(why) = &endings.window {
+            *self.windows.entry(why.clone()).or_default() += 1;
+        }
+    }
+
+    /// Notes what a process holds now.
+    pub fn holds(&mut self, held: Held, is_warm: bool) {
+        match self.memory.first_mut() {
+            Some(memory) => {
+                memory.last = held;
+                memory.most_files = memory.most_files.max(held.files);
+                memory.refreshes.1 = self.refreshes;
+            }
+            None if is_warm => {
+                let refreshes = (self.refreshes, self.refreshes);
+                self.memory.push(Memory { of: self.name, warm: held, last: held, most_files: held.files, refreshes });
+            }
+            None => {}
+        }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        let counts = [
+            (&mut self.refreshes, other.refreshes),
+            (&mut self.invocations, other.invocations),
+            (&mut self.races, other.races),
+            (&mut self.cold_starts, other.cold_starts),
+            (&mut self.restarts, other.restarts),
+            (&mut self.waits, other.waits),
+            (&mut self.edits, other.edits),
+            (&mut self.authorised, other.authorised),
+            (&mut self.pasted, other.pasted),
+            (&mut self.codes_lost, other.codes_lost),
+            (&mut self.in_vain, other.in_vain),
+            (&mut self.requests, other.requests),
+            (&mut self.quiet.0, other.quiet.0),
+            (&mut self.quiet.1, other.quiet.1),
+        ];
+        counts.into_iter().for_each(|(mine, theirs)| *mine += theirs);
+        let maps =
+            [(&mut self.endings, other.endings), (&mut self.faults, other.faults), (&mut self.windows, other.windows)];
+        for (mine, theirs) in maps {
+            theirs.into_iter().for_each(|(name, count)| *mine.entry(name).or_default() += count);
+        }
+        self.memory.extend(other.memory);
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { refreshes, invocations, races, cold_starts, restarts, waits, requests, quiet, .. } = self;
+        let Self { edits, authorised, pasted, codes_lost, in_vain, .. } = self;
+        writeln!(f, "{refreshes} refreshes in {invocations} invocations, {races} times two at once")?;
+        writeln!(f, "{cold_starts} processes, of which {restarts} took the place of one that had done nothing wrong")?;
+        writeln!(f, "{requests} requests; {} refreshes that nothing disturbed made {}", quiet.0, quiet.1)?;
+        writeln!(f, "{waits} times a claim of a dead run was waited for; {edits} edits by a person between two runs")?;
+        writeln!(
+            f,
+            "{authorised} authorisations by event, {pasted} pasted; {codes_lost} auth codes were spent in vain"
+        )?;
+        for (title, counts) in [("ended as", &self.endings), ("faults that struck", &self.faults)] {
+            let total: usize = counts.values().sum();
+            writeln!(f, "{title} ({total}):")?;
+            counts.iter().try_for_each(|(name, count)| writeln!(f, "  {count:>6} {name}"))?;
+        }
+        let windows: usize = self.windows.values().sum();
+        writeln!(f, "refresh tokens lost between TikTok's answer and its write, each of them said ({windows}):")?;
+        self.windows.iter().try_for_each(|(why, count)| writeln!(f, "  {count:>6} {why}"))?;
+        self.memory.iter().try_for_each(|memory| writeln!(f, "{memory}"))?;
+        writeln!(f, "refresh tokens lost otherwise: 0; answers lost that cost another redeem and no token: {in_vain}")
+    }
+}
