@@ -36,8 +36,8 @@ const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 /// Far fewer turns than this make a refresh.
 const TURNS_A_REFRESH: usize = 10;
-/// After so many refreshes a process has come to hold what it is going to hold.
-const WARM: usize = 50;
+/// After this part of its refreshes, and not before so many, a process has come to hold what it is going to hold.
+const WARM: (usize, usize) = (5, 25);
 const REDIRECT_URI: &str = "https://localhost:8080";
 
 /// A kind of grant.
@@ -64,7 +64,9 @@ impl Case {
 /// How a process is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// It is never killed, and works most of the time: what its memory does is looked at.
+    /// Nothing disturbs it, so that it can go on without a pause.
+    Calm,
+    /// Requests fail, and it is never killed.
     Steady,
     /// It is killed and started anew, and has a slot a second.
     Rough,
@@ -132,6 +134,8 @@ pub struct Life {
     busy_until: Instant,
     has_died: bool,
     turns: usize,
+    /// How many refreshes there are before the memory of its process counts.
+    warm_after: usize,
     tally: Tally,
 }
 
@@ -152,12 +156,28 @@ impl Life {
         let oracle = Oracle::of(case, &world);
         let tally = Tally::of(case.name);
         let busy_until = Instant::now();
-        let (again, has_died, turns) = (None, false, 0);
-        Self { number, seed, case, pace, world, function, person, oracle, again, busy_until, has_died, turns, tally }
+        let (again, has_died, turns, warm_after) = (None, false, 0, 0);
+        Self {
+            number,
+            seed,
+            case,
+            pace,
+            world,
+            function,
+            person,
+            oracle,
+            again,
+            busy_until,
+            has_died,
+            turns,
+            warm_after,
+            tally,
+        }
     }
 
     /// Lives until so many refreshes are done, and once more without trouble.
     pub async fn live(mut self, refreshes: usize) -> Tally {
+        self.warm_after = WARM.1.max(refreshes / WARM.0);
         while self.tally.refreshes < refreshes {
             assert!(self.turns < refreshes * TURNS_A_REFRESH, "{}: too many turns: {:?}", self.name(), self.tally);
             let turn = Turn::draw(Dice::of(self.seed, self.number, self.turns), self.case, self.pace);
@@ -216,17 +236,27 @@ impl Life {
         match turn.errand {
             Errand::Slot | Errand::Authorize => self.next_slot().await,
             Errand::IfNeeded => json!({"action": "refresh", "if_needed": true}),
-            Errand::Refresh => json!({"action": "refresh"}),
+            Errand::Refresh => {
+                self.let_a_day_pass();
+                json!({"action": "refresh"})
+            }
             Errand::Status => json!({"action": "status"}),
         }
     }
 
-    /// Waits until the next second, which is the next slot. To Secrets Manager a day goes by, so that it can make room.
+    /// To Secrets Manager, which deletes versions without a label when they are a day old and there are too many.
+    fn let_a_day_pass(&self) {
+        if !self.oracle.has_unfinished_work() {
+            self.world.secrets_manager.core().clock.advance(DAY);
+        }
+    }
+
+    /// Waits until the next second, which is the next slot.
     async fn next_slot(&self) -> Value {
         let now = jiff::Timestamp::now();
         let slot = jiff::Timestamp::from_second(now.as_second() + 1).expect("a time");
         sleep(Duration::try_from(slot.duration_since(now)).expect("it is to come")).await;
-        self.world.secrets_manager.core().clock.advance(DAY);
+        self.let_a_day_pass();
         json!({"action": "refresh", "scheduled_time": slot.to_string()})
     }
 
@@ -315,9 +345,9 @@ impl Life {
     }
 
     fn note_memory(&mut self) {
-        if let (Pace::Steady, Some(pid)) = (self.pace, self.function.pid()) {
-            let is_warm = self.tally.refreshes >= WARM;
-            self.tally.holds(Held::by(pid), is_warm);
+        let pid = self.function.pid().filter(|_| self.pace != Pace::Rough);
+        if let Some(pid) = pid {
+            self.tally.holds(Held::by(pid), self.tally.refreshes >= self.warm_after);
         }
     }
 

@@ -61,12 +61,23 @@ const KINDS: [Case; 6] = [
     Case { name: "long_term", flow: Flow::Business, renewal: Renewal::LongTerm, old_access_token_dies: true },
 ];
 
-/// How many secrets of each kind are treated roughly. Most of their time they wait, for a slot or for a dead run's claim.
-const ROUGH: usize = 5;
+/// How many secrets of each kind are treated in which way, and how many refreshes of a hundred they do together. Most of
+/// their time they wait: for a slot, for TikTok, for the claim of a run that died.
+const SHARES: [(Pace, usize, usize); 2] = [(Pace::Steady, 2, 30), (Pace::Rough, 10, 50)];
+/// How many of a hundred one process does that nothing disturbs, and that never waits.
+const CALM_SHARE: usize = 20;
 
 /// A number that who starts the test may choose.
 fn chosen(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |value| value.parse().expect("a number"))
+}
+
+/// Each life: its grant, how it is treated, and the how-manieth part of all refreshes are its own.
+fn shares() -> Vec<(&'static Case, Pace, usize)> {
+    let of_each = |case| {
+        SHARES.map(|(pace, lives, percent)| vec![(case, pace, 100 * lives * KINDS.len() / percent); lives]).concat()
+    };
+    KINDS.iter().flat_map(of_each).chain([(&KINDS[0], Pace::Calm, 100 / CALM_SHARE)]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,15 +91,9 @@ async fn ten_thousand_refreshes_with_faults_and_restarts_lose_no_token_and_leave
     let (seed, began) = (chosen("SOAK_SEED", SEED), Instant::now());
     let refreshes = usize::try_from(chosen("SOAK_REFRESHES", REFRESHES as u64)).expect("a number of refreshes");
     println!("SOAK_SEED={seed} SOAK_REFRESHES={refreshes}");
-    // Half of them by the six processes that live long, so that what leaks has time to show.
-    let (steady, rough) = (refreshes.div_ceil(2 * KINDS.len()), refreshes.div_ceil(2 * KINDS.len() * ROUGH));
     let mut lives = JoinSet::new();
-    let mut number = 0;
-    for case in &KINDS {
-        for (pace, refreshes) in [(Pace::Steady, steady)].into_iter().chain([(Pace::Rough, rough); ROUGH]) {
-            lives.spawn(Life::begin(seed, number, case, pace).live(refreshes));
-            number += 1;
-        }
+    for (number, (case, pace, share)) in shares().into_iter().enumerate() {
+        lives.spawn(Life::begin(seed, number, case, pace).live(refreshes.div_ceil(share)));
     }
     // One that has broken a promise does not stop the others: what they show may explain it.
     let (mut all, mut broken) = (Tally::default(), None);
@@ -98,7 +103,7 @@ async fn ten_thousand_refreshes_with_faults_and_restarts_lose_no_token_and_leave
             Err(panic) => broken = Some(panic.into_panic()),
         }
     }
-    println!("{all}in {:.0} s", began.elapsed().as_secs_f64());
+    println!("{all}\nin {:.0} s", began.elapsed().as_secs_f64());
     if let Some(panic) = broken {
         std::panic::resume_unwind(panic);
     }

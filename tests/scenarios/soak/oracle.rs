@@ -139,7 +139,9 @@ impl Oracle {
 
     /// What was sent to TikTok had to be sent.
     fn redeems(&mut self, seen: &Seen<'_>, news: &News) -> Verdict {
-        let had_to = !seen.before.waits || seen.turn.errand == Errand::Authorize;
+        // Where two people ask for a refresh, one run finishes what waits, and the other may find that done.
+        let two_ask = seen.turn.races && seen.turn.errand == Errand::Refresh;
+        let had_to = !seen.before.waits || two_ask || seen.turn.errand == Errand::Authorize;
         ensure(
             news.redeems == 0 || had_to,
             "tokens waited in the secret, and a refresh token was redeemed all the same",
@@ -169,7 +171,8 @@ impl Oracle {
         let may_end = self.loss.is_some() || lies || seen.turn.errand == Errand::Authorize;
         ensure(!is(Kind::ReauthorizationRequired.name()) || may_end, "the grant is as good as ever")?;
         ensure(!quiet || !fails || self.loss.is_some() || may_end, "nothing disturbed a run that failed")?;
-        ensure(!quiet || names.len() == 1 || well, "of two runs that nothing disturbed one has to do the work")?;
+        let is_free = quiet && !seen.before.busy;
+        ensure(!is_free || names.len() == 1 || well, "of two runs that nothing disturbed one has to do the work")?;
         let died = is("crashed");
         Ok(Endings { names, well, in_progress, died, quiet, ..Endings::default() })
     }

@@ -42,6 +42,9 @@ pub struct Turn {
 
 impl Turn {
     pub fn draw(mut dice: Dice, case: &Case, pace: Pace) -> Self {
+        if pace == Pace::Calm {
+            return Self::quiet(Errand::Refresh);
+        }
         let (dice, steady) = (&mut dice, pace == Pace::Steady);
         let by_hand = if steady { 60 } else { 10 };
         let errand = match dice.below(100) {
