@@ -25,7 +25,7 @@ use crate::{
         secrets_manager::{Body, client::new_token},
         tiktok::Renewal,
     },
-    support::{BINARY, SHORT},
+    support::{BINARY, SHORT, refresh},
 };
 
 /// How long others leave a secret to a run that began now: its invocation, and 10 s of grace.
@@ -154,7 +154,7 @@ impl Life {
         let level = if number.is_multiple_of(2) { "INFO" } else { "DEBUG" };
         let function = world.function_with(BINARY, &[("AWS_LAMBDA_LOG_LEVEL", level)]);
         let oracle = Oracle::of(case, &world);
-        let tally = Tally::of(case.name);
+        let tally = Tally::of(format!("{}, {pace:?}", case.name));
         let busy_until = Instant::now();
         let (again, has_died, turns, warm_after) = (None, false, 0, 0);
         Self {
@@ -238,7 +238,7 @@ impl Life {
             Errand::IfNeeded => json!({"action": "refresh", "if_needed": true}),
             Errand::Refresh => {
                 self.let_a_day_pass();
-                json!({"action": "refresh"})
+                refresh()
             }
             Errand::Status => json!({"action": "status"}),
         }
@@ -313,7 +313,9 @@ impl Life {
         let invocations = self.invoke(turn, &event).await;
         let journal = self.world.faults.journal();
         self.world.faults.clear();
-        let seen = Seen { turn, before, invocations: &invocations, journal: &journal, mine: self.person.mine() };
+        let by_hand = event == refresh();
+        let seen =
+            Seen { by_hand, turn, before, invocations: &invocations, journal: &journal, mine: self.person.mine() };
         let verdict = self.oracle.judge(&self.world, &seen);
         let endings = verdict.unwrap_or_else(|error| self.violated(&error, turn, &invocations));
         self.again = (!endings.well && turn.errand != Errand::Status).then_some(event);

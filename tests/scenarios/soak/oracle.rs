@@ -1,5 +1,7 @@
 //! What has to hold after every turn.
 
+use std::time::Duration;
+
 use tiktok_token_refresh::error::Kind;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
     turn::{Errand, Turn},
 };
 use crate::{
-    stand_ins::{APP_ID, APP_SECRET, Ending, Invocation, Journal, Outcome, World},
+    stand_ins::{APP_ID, APP_SECRET, Ending, Entry, Invocation, Journal, Outcome, World},
     support::{SHORT, only_result, warnings},
 };
 
@@ -22,6 +24,8 @@ const NEVER: [Kind; 5] =
 const SPOILS: [&str; 5] = ["DropAfter", "ResetAfter", "HangAfter", "TruncatedBody", "AnswerAfterApplying"];
 /// What is no fault: a person who edits, and answers that take a moment.
 const HARMLESS: [&str; 3] = ["RunBefore", "Delay", "SlowBody"];
+/// The longest that a run waits before it tries again to write what must not be lost.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// What a run says of an answer that nobody has.
 const LOST: &str = "answer to an earlier attempt was lost";
 
@@ -40,6 +44,8 @@ pub struct Seen<'a> {
     pub before: Before,
     pub invocations: &'a [Invocation],
     pub journal: &'a Journal,
+    /// Whether a refresh was asked for whatever there is.
+    pub by_hand: bool,
     /// The person's field, as they left it.
     pub mine: String,
 }
@@ -140,7 +146,7 @@ impl Oracle {
     /// What was sent to TikTok had to be sent.
     fn redeems(&mut self, seen: &Seen<'_>, news: &News) -> Verdict {
         // Where two people ask for a refresh, one run finishes what waits, and the other may find that done.
-        let two_ask = seen.turn.races && seen.turn.errand == Errand::Refresh;
+        let two_ask = seen.turn.races && seen.by_hand;
         let had_to = !seen.before.waits || two_ask || seen.turn.errand == Errand::Authorize;
         ensure(
             news.redeems == 0 || had_to,
@@ -171,7 +177,7 @@ impl Oracle {
         let may_end = self.loss.is_some() || lies || seen.turn.errand == Errand::Authorize;
         ensure(!is(Kind::ReauthorizationRequired.name()) || may_end, "the grant is as good as ever")?;
         ensure(!quiet || !fails || self.loss.is_some() || may_end, "nothing disturbed a run that failed")?;
-        let is_free = quiet && !seen.before.busy;
+        let is_free = quiet && !seen.before.busy && self.loss.is_none();
         ensure(!is_free || names.len() == 1 || well, "of two runs that nothing disturbed one has to do the work")?;
         let died = is("crashed");
         Ok(Endings { names, well, in_progress, died, quiet, ..Endings::default() })
@@ -258,7 +264,9 @@ fn why_unstored(seen: &Seen<'_>, case: &Case) -> Option<String> {
     if let Some(fault) = redeems.find_map(|entry| spoiled(entry.fault).filter(|_| entry.applied)) {
         return Some(format!("the answer did not arrive: {fault} at {}", redeem(case.flow)));
     }
-    let mut stages = seen.journal.of("PutSecretValue").filter(|entry| entry.detail.contains("AWSPENDING")).peekable();
-    let is_barred = stages.peek().is_some() && stages.all(|entry| entry.fault.is_some() && !entry.applied);
+    let mut stages = seen.journal.of("PutSecretValue").filter(|entry| entry.detail.contains("AWSPENDING"));
+    let barred = |entry: &Entry| entry.fault.is_some() && !entry.applied;
+    let last = stages.by_ref().take_while(|entry| barred(entry)).last().map(|entry| entry.at)?;
+    let is_barred = stages.next().is_none() && last + LONGEST_PAUSE > SHORT;
     is_barred.then(|| "the answer could not be written until the deadline".to_owned())
 }

@@ -24,7 +24,7 @@ const MOST_FILES: usize = 20;
 /// What a process that was never killed held.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    pub of: &'static str,
+    of: String,
     pub warm: Held,
     pub last: Held,
     pub most_files: usize,
@@ -46,7 +46,7 @@ impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { of, warm, last, most_files, refreshes } = self;
         let (from, to) = refreshes;
-        write!(f, "{of:<42} refreshes {from:>4} to {to:>5}: RSS {} to {} kB, ", warm.rss, last.rss)?;
+        write!(f, "{of:<50} refreshes {from:>4} to {to:>5}: RSS {} to {} kB, ", warm.rss, last.rss)?;
         write!(f, "of its own {} to {} kB, at most {} to {} kB, ", warm.own, last.own, warm.peak, last.peak)?;
         write!(f, "{} to {} files, at most {most_files}", warm.files, last.files)
     }
@@ -55,7 +55,7 @@ impl fmt::Display for Memory {
 /// Counts, of one secret or of all.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    name: &'static str,
+    name: String,
     pub refreshes: usize,
     pub invocations: usize,
     pub races: usize,
@@ -77,7 +77,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn of(name: &'static str) -> Self {
+    pub fn of(name: String) -> Self {
         Self { name, ..Self::default() }
     }
 
@@ -113,7 +113,13 @@ impl Tally {
             }
             None if is_warm => {
                 let refreshes = (self.refreshes, self.refreshes);
-                self.memory.push(Memory { of: self.name, warm: held, last: held, most_files: held.files, refreshes });
+                self.memory.push(Memory {
+                    of: self.name.clone(),
+                    warm: held,
+                    last: held,
+                    most_files: held.files,
+                    refreshes,
+                });
             }
             None => {}
         }

@@ -49,7 +49,8 @@ impl Trouble {
             96..98 => (When::operation(redeem(flow)), Fault::tiktok(40107, "Refresh token is invalid."), true),
             _ => (When::operation(LIST), Fault::tiktok(40105, "Access token is incorrect."), true),
         };
-        let waits = matches!(fault, Fault::Hang | Fault::HangAfter);
+        // Time is all that these cost, and it must not be all that there is.
+        let waits = matches!(fault, Fault::Hang | Fault::HangAfter | Fault::Delay(_) | Fault::SlowBody(_));
         let when = match dice.below(100) {
             _ if waits => when,
             0..75 => when,
@@ -62,7 +63,7 @@ impl Trouble {
 }
 
 fn on_the_wire(dice: &mut Dice, kills: bool) -> Fault {
-    let moment = Duration::from_millis(dice.below(500));
+    let moment = Duration::from_millis(dice.below(300));
     if kills && dice.percent(15) {
         return if dice.percent(50) { Fault::KillBefore } else { Fault::KillAfter };
     }
