@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::{
     dice::Dice,
     oracle::{Oracle, Seen},
-    process::Held,
+    process::{Held, Memory},
     tally::Tally,
     turn::{Errand, Turn},
 };
@@ -141,10 +141,10 @@ pub struct Life {
 
 impl Life {
     pub fn begin(seed: u64, number: usize, case: &'static Case, pace: Pace) -> Self {
-        let page = format!("https://www.tiktok.com/v2/auth/authorize?client_key={APP_ID}&response_type=code");
+        let consent = format!("https://www.tiktok.com/v2/auth/authorize?client_key={APP_ID}&response_type=code");
         let world = Arc::new(World::with_document(case.grant(), |document| {
             document["mine"] = json!("");
-            document["authorization_url"] = json!(page);
+            document["authorization_url"] = json!(consent);
         }));
         // The worst case: TikTok's errors repeat what it was sent.
         world.tiktok.core().echo_secrets = true;
@@ -154,7 +154,7 @@ impl Life {
         let level = if number.is_multiple_of(2) { "INFO" } else { "DEBUG" };
         let function = world.function_with(BINARY, &[("AWS_LAMBDA_LOG_LEVEL", level)]);
         let oracle = Oracle::of(case, &world);
-        let tally = Tally::of(format!("{}, {pace:?}", case.name));
+        let tally = Tally::default();
         let busy_until = Instant::now();
         let (again, has_died, turns, warm_after) = (None, false, 0, 0);
         Self {
@@ -347,9 +347,14 @@ impl Life {
     }
 
     fn note_memory(&mut self) {
-        let pid = self.function.pid().filter(|_| self.pace != Pace::Rough);
-        if let Some(pid) = pid {
-            self.tally.holds(Held::by(pid), self.tally.refreshes >= self.warm_after);
+        let Some(pid) = self.function.pid().filter(|_| self.pace != Pace::Rough) else { return };
+        let (held, refreshes) = (Held::by(pid), self.tally.refreshes);
+        match self.tally.memory.first_mut() {
+            Some(memory) => memory.note(held, refreshes),
+            None if refreshes >= self.warm_after => {
+                self.tally.memory.push(Memory::of(self.case.name, self.pace, held, refreshes));
+            }
+            None => {}
         }
     }
 

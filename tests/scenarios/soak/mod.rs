@@ -16,7 +16,8 @@ mod turn;
 use std::{env, time::Instant};
 
 use life::{Case, Life, Pace};
-use tally::{Memory, Tally};
+use process::Memory;
+use tally::Tally;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -107,5 +108,6 @@ async fn ten_thousand_refreshes_with_faults_and_restarts_lose_no_token_and_leave
     if let Some(panic) = broken {
         std::panic::resume_unwind(panic);
     }
+    println!("no refresh token was lost otherwise");
     all.memory.iter().for_each(Memory::assert_flat);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tiktok_token_refresh::error::Kind;
+use tiktok_token_refresh::{cycle::Label, error::Kind};
 
 use super::{
     life::Case,
@@ -24,6 +24,7 @@ const NEVER: [Kind; 5] =
 const SPOILS: [&str; 5] = ["DropAfter", "ResetAfter", "HangAfter", "TruncatedBody", "AnswerAfterApplying"];
 /// What is no fault: a person who edits, and answers that take a moment.
 const HARMLESS: [&str; 3] = ["RunBefore", "Delay", "SlowBody"];
+const PENDING: &str = Label::Pending.name();
 /// The longest that a run waits before it tries again to write what must not be lost.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// What a run says of an answer that nobody has.
@@ -254,19 +255,19 @@ fn sound(invocation: &Invocation, seen: &Seen<'_>, news: &News) -> Verdict {
 
 /// Why an answer of TikTok's is in no version: the reasons that nobody can do away with.
 fn why_unstored(seen: &Seen<'_>, case: &Case) -> Option<String> {
-    if let Some(killed) = seen.journal.iter().find(|entry| entry.ending == Ending::Killed) {
-        let label = ["AWSPENDING", "TIKTOK_CLAIM"].into_iter().find(|label| killed.detail.contains(label));
-        let at = format!("{} {}", killed.operation, label.unwrap_or_default());
-        return Some(format!("killed: {} at {}", killed.fault.unwrap_or_default(), at.trim_end()));
-    }
-    let mut redeems = seen.journal.of(redeem(case.flow));
-    let spoiled = |fault: Option<&'static str>| fault.filter(|fault| SPOILS.contains(fault));
-    if let Some(fault) = redeems.find_map(|entry| spoiled(entry.fault).filter(|_| entry.applied)) {
+    let redeems: Vec<_> = seen.journal.of(redeem(case.flow)).filter(|entry| entry.applied).collect();
+    let spoiled = |entry: &&Entry| entry.fault.filter(|fault| SPOILS.contains(fault));
+    if let Some(fault) = redeems.iter().find_map(spoiled) {
         return Some(format!("the answer did not arrive: {fault} at {}", redeem(case.flow)));
     }
-    let mut stages = seen.journal.of("PutSecretValue").filter(|entry| entry.detail.contains("AWSPENDING"));
-    let barred = |entry: &Entry| entry.fault.is_some() && !entry.applied;
-    let last = stages.by_ref().take_while(|entry| barred(entry)).last().map(|entry| entry.at)?;
-    let is_barred = stages.next().is_none() && last + LONGEST_PAUSE > SHORT;
-    is_barred.then(|| "the answer could not be written until the deadline".to_owned())
+    let since = &seen.journal[usize::try_from(redeems.last()?.ordinal).expect("a place in the journal") - 1..];
+    if let Some(killed) = since.iter().find(|entry| entry.ending == Ending::Killed) {
+        let label = if killed.detail.contains(PENDING) { PENDING } else { "" };
+        let at = format!("{} {label}", killed.operation);
+        return Some(format!("killed: {} at {}", killed.fault.unwrap_or_default(), at.trim_end()));
+    }
+    let stages: Vec<_> = since.iter().filter(|entry| entry.detail.contains(PENDING)).collect();
+    let barred = stages.iter().all(|entry| entry.fault.is_some() && !entry.applied);
+    let until_the_end = stages.last().is_some_and(|entry| entry.at + LONGEST_PAUSE > SHORT);
+    (barred && until_the_end).then(|| "the answer could not be written until the deadline".to_owned())
 }

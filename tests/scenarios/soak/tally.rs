@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 use super::{
     oracle::Endings,
-    process::Held,
+    process::Memory,
     turn::{Errand, Turn},
 };
 use crate::stand_ins::{Ending, Entry, Journal};
@@ -12,50 +12,9 @@ use crate::stand_ins::{Ending, Entry, Journal};
 /// The endings that renew or prove a token.
 const REFRESHES: [&str; 3] = ["refreshed", "resumed", "verified"];
 
-/// By how many kB the memory of its own of a warm process may grow: pages that the allocator had not touched yet. Seen were 20
-/// to 75 in two hundred refreshes. Were only TikTok's answer kept each time, the process that does a fifth of ten thousand
-/// would grow by a megabyte.
-const MOST_GROWTH: u64 = 256;
-/// By how many kB the peak of all that is resident may grow: those, and pages of the binary for trouble that comes late.
-const MOST_PAGES: u64 = 1024;
-/// Standard input and output, the event loop's own, and a connection for each request that may be under way at a time.
-const MOST_FILES: usize = 20;
-
-/// What a process that was never killed held.
-#[derive(Clone, Debug)]
-pub struct Memory {
-    of: String,
-    pub warm: Held,
-    pub last: Held,
-    pub most_files: usize,
-    /// How many refreshes it had done at either.
-    pub refreshes: (usize, usize),
-}
-
-impl Memory {
-    #[track_caller]
-    pub fn assert_flat(&self) {
-        let Self { warm, last, most_files, .. } = self;
-        assert!(last.own <= warm.own + MOST_GROWTH, "what the process holds of its own grows: {self}");
-        assert!(last.peak <= warm.peak + MOST_PAGES, "what is resident grows: {self}");
-        assert!(*most_files <= MOST_FILES, "files and connections are left open: {self}");
-    }
-}
-
-impl fmt::Display for Memory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { of, warm, last, most_files, refreshes } = self;
-        let (from, to) = refreshes;
-        write!(f, "{of:<50} refreshes {from:>4} to {to:>5}: RSS {} to {} kB, ", warm.rss, last.rss)?;
-        write!(f, "of its own {} to {} kB, at most {} to {} kB, ", warm.own, last.own, warm.peak, last.peak)?;
-        write!(f, "{} to {} files, at most {most_files}", warm.files, last.files)
-    }
-}
-
 /// Counts, of one secret or of all.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    name: String,
     pub refreshes: usize,
     pub invocations: usize,
     pub races: usize,
@@ -77,10 +36,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn of(name: String) -> Self {
-        Self { name, ..Self::default() }
-    }
-
     pub fn count(&mut self, turn: &Turn, endings: &Endings, journal: &Journal, was_cold: bool) {
         self.invocations += endings.names.len();
         self.races += usize::from(turn.races);
@@ -100,28 +55,6 @@ impl Tally {
         }
         if let Some(why) = &endings.window {
             *self.windows.entry(why.clone()).or_default() += 1;
-        }
-    }
-
-    /// Notes what a process holds now.
-    pub fn holds(&mut self, held: Held, is_warm: bool) {
-        match self.memory.first_mut() {
-            Some(memory) => {
-                memory.last = held;
-                memory.most_files = memory.most_files.max(held.files);
-                memory.refreshes.1 = self.refreshes;
-            }
-            None if is_warm => {
-                let refreshes = (self.refreshes, self.refreshes);
-                self.memory.push(Memory {
-                    of: self.name.clone(),
-                    warm: held,
-                    last: held,
-                    most_files: held.files,
-                    refreshes,
-                });
-            }
-            None => {}
         }
     }
 }
@@ -161,11 +94,15 @@ impl AddAssign for Tally {
             (&mut self.quiet.0, other.quiet.0),
             (&mut self.quiet.1, other.quiet.1),
         ];
-        counts.into_iter().for_each(|(mine, theirs)| *mine += theirs);
+        for (mine, theirs) in counts {
+            *mine += theirs;
+        }
         let maps =
             [(&mut self.endings, other.endings), (&mut self.faults, other.faults), (&mut self.windows, other.windows)];
         for (mine, theirs) in maps {
-            theirs.into_iter().for_each(|(name, count)| *mine.entry(name).or_default() += count);
+            for (name, count) in theirs {
+                *mine.entry(name).or_default() += count;
+            }
         }
         self.memory.extend(other.memory);
     }
@@ -194,7 +131,7 @@ impl fmt::Display for Tally {
         let windows: usize = self.windows.values().sum();
         writeln!(f, "refresh tokens lost between TikTok's answer and its write, each of them said ({windows}):")?;
         self.windows.iter().try_for_each(|(why, count)| writeln!(f, "  {count:>6} {why}"))?;
-        writeln!(f, "refresh tokens lost otherwise: 0; answers lost that cost another redeem and no token: {in_vain}")?;
+        writeln!(f, "{in_vain} answers lost that cost another redeem, and no token")?;
         write!(f, "processes that were never killed:")?;
         self.memory.iter().try_for_each(|memory| write!(f, "\n  {memory}"))
     }

@@ -106,7 +106,7 @@ impl Truth {
         (self.redeems, self.refused) = (tiktok.redeems().len(), tiktok.refused_redeems().len());
         // Stored after all by a write that was under way when its process died, or out of date.
         self.unstored.take_if(|unstored| unstored.place <= self.newest || stored.contains(&unstored.access_token));
-        self.current = current.as_ref().and_then(read).ok_or("AWSCURRENT is no document")?;
+        self.current = current.as_ref().and_then(read).ok_or("AWSCURRENT is no document, or not all of it")?;
         self.works = tiktok.is_alive(&self.current.access_token);
         let renews = |token: &String| tiktok.is_newest_refresh_token(token) && tiktok.is_alive(token);
         self.renews = self.current.refresh_token.as_ref().is_none_or(renews);
