@@ -298,6 +298,33 @@ impl Life {
     async fn run(&mut self, turn: &Turn, event: Value) -> String {
         let was_cold = self.function.pid().is_none();
         let before = self.oracle.before(Instant::now() < self.busy_until);
+        self.make_trouble(turn);
+        let invocations = self.invoke(turn, &event).await;
+        // The start of a process is not counted: the deadline is not yet set then.
+        let took = invocations.iter().map(|invocation| invocation.duration).max().unwrap_or_default();
+        let began = Instant::now().checked_sub(took).expect("it began after the machine did");
+        let journal = self.world.faults.journal();
+        self.world.faults.clear();
+        let by_hand = event == refresh();
+        let seen =
+            Seen { by_hand, turn, before, invocations: &invocations, journal: &journal, mine: self.person.mine() };
+        let verdict = self.oracle.judge(&self.world, &seen);
+        let endings = verdict.unwrap_or_else(|error| self.violated(&error, turn, &invocations));
+        self.again = (!endings.well && ![Errand::Status, Errand::Authorize].contains(&turn.errand)).then_some(event);
+        if !endings.in_progress {
+            self.busy_until = if endings.well { began } else { began + CLAIM_IS_OVER };
+        }
+        self.has_died = endings.died;
+        self.tally.count(turn, &endings, &journal, was_cold);
+        self.note_memory();
+        if endings.in_progress && !endings.well {
+            self.wait_for_the_dead().await;
+        }
+        endings.names.into_iter().next().unwrap_or_default()
+    }
+
+    /// Prepares what is going to strike, and the person who comes between two requests.
+    fn make_trouble(&self, turn: &Turn) {
         self.world.faults.reset();
         for trouble in &turn.troubles {
             self.world.faults.at(trouble.when.clone(), trouble.fault.clone());
@@ -310,29 +337,6 @@ impl Life {
             });
             self.world.faults.at(When::any().nth(1 + self.turns as u64 % 7), edit);
         }
-        let invocations = self.invoke(turn, &event).await;
-        // The start of a process is not counted: the deadline is not yet set then.
-        let took = invocations.iter().map(|invocation| invocation.duration).max().unwrap_or_default();
-        let began = Instant::now().checked_sub(took).expect("it began after the machine did");
-        let journal = self.world.faults.journal();
-        self.world.faults.clear();
-        let by_hand = event == refresh();
-        let seen =
-            Seen { by_hand, turn, before, invocations: &invocations, journal: &journal, mine: self.person.mine() };
-        let verdict = self.oracle.judge(&self.world, &seen);
-        let endings = verdict.unwrap_or_else(|error| self.violated(&error, turn, &invocations));
-        self.again = (!endings.well && turn.errand != Errand::Status).then_some(event);
-        self.again.take_if(|_| turn.errand == Errand::Authorize);
-        if !endings.in_progress {
-            self.busy_until = if endings.well { began } else { began + CLAIM_IS_OVER };
-        }
-        self.has_died = endings.died;
-        if endings.in_progress && !endings.well {
-            self.wait_for_the_dead().await;
-        }
-        self.tally.count(turn, &endings, &journal, was_cold);
-        self.note_memory();
-        endings.names.into_iter().next().unwrap_or_default()
     }
 
     async fn invoke(&self, turn: &Turn, event: &Value) -> Vec<Invocation> {
