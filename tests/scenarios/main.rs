@@ -22,6 +22,7 @@ mod publish;
 mod rotation;
 mod schemas;
 mod settings;
+mod soak;
 #[path = "../stand_ins/mod.rs"]
 mod stand_ins;
 mod support;

@@ -193,7 +193,7 @@ fn flows() -> (Vec<Flow>, bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: cargo test --test scenarios faults -- --ignored --nocapture"]
+#[ignore = "takes minutes: cargo test --test scenarios faults:: -- --ignored --nocapture"]
 #[allow(clippy::print_stdout, reason = "the table is what this test shows")]
 async fn whatever_befalls_any_request_of_any_flow_costs_no_token_and_shows_no_secret() {
     // Emulators keep neither the rules nor the history that the oracle looks at.

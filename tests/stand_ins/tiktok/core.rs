@@ -266,6 +266,11 @@ impl TikTok {
         (newest(Kind::Access).unwrap_or_default(), newest(Kind::Refresh))
     }
 
+    /// The grant of an access token, and its number in that grant: of two, the later one is the greater.
+    pub fn place_of(&self, access_token: &str) -> Option<(GrantId, u32)> {
+        self.token(access_token).filter(|token| token.kind == Kind::Access).map(|token| (token.grant, token.number))
+    }
+
     /// A token's name for journals and failure messages, which must not show the token.
     pub fn name_of(&self, token: &str) -> String {
         match self.token(token) {
