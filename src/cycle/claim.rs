@@ -34,15 +34,17 @@ pub(super) struct Claim {
     /// nothing was spent. Without it, the claim of a run that is over tells nothing about what it spent.
     #[serde(default)]
     pub answered: bool,
-    /// What TikTok said when it rejected the refresh token of the pair for good.
+    /// Why its run has no new tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rejected: Option<Box<Rejected>>,
+    pub failed: Option<Box<Failed>>,
 }
 
-/// TikTok's rejection of a refresh token, for the runs after the one that heard it: they need not ask again at once.
+/// How a redeem failed in good order, for the runs after it: they need not ask TikTok again at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Rejected {
+pub(super) struct Failed {
     pub at: Timestamp,
+    /// [`Kind::ReauthorizationRequired`] where TikTok rejected the refresh token for good.
+    pub kind: Kind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i64>,
     pub what: String,
@@ -52,10 +54,11 @@ pub(super) struct Rejected {
     pub kept: Option<String>,
 }
 
-impl Rejected {
+impl Failed {
     pub fn new(error: &Error, at: Timestamp, kept: Option<&Fingerprint>) -> Self {
         Self {
             at: whole_seconds(at),
+            kind: error.kind(),
             code: error.code(),
             what: error.what().to_owned(),
             advice: error.advice().to_owned(),
@@ -63,13 +66,24 @@ impl Rejected {
         }
     }
 
+    /// Whether TikTok rejected the refresh token for good.
+    pub fn is_rejection(&self) -> bool {
+        self.kind == Kind::ReauthorizationRequired
+    }
+
     /// The same error once more, in a run that did not ask TikTok.
     pub fn error(&self) -> Error {
-        let what = format!(
-            "{} TikTok said so at {}, and is asked again once a day, or by the event {{\"action\":\"refresh\"}}.",
-            self.what, self.at
-        );
-        let error = Error::new(Kind::ReauthorizationRequired, what).advise(self.advice.clone());
+        let (what, at) = (&self.what, self.at);
+        let what = if self.is_rejection() {
+            format!(
+                "{what} TikTok said so at {at}, and is asked again once a day, or by the event {{\"action\":\"refresh\"}}."
+            )
+        } else {
+            format!(
+                "{what} That was at {at}, after many runs had failed; TikTok is asked again once an hour, or by the event {{\"action\":\"refresh\"}}."
+            )
+        };
+        let error = Error::new(self.kind, what).advise(self.advice.clone());
         self.code.map_or_else(|| error.clone(), |code| error.clone().with_code(code))
     }
 }
@@ -117,7 +131,7 @@ pub(super) enum Claimed {
 /// When a claim ends.
 enum Ends {
     AtTheDeadline,
-    Now { answered: bool, rejected: Option<Box<Rejected>> },
+    Now { answered: bool, failed: Option<Failed> },
 }
 
 /// What an existing claim means to this run.
@@ -175,10 +189,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     /// Ends a claim of this run's, so that the next run need not wait until it expires: Lambda repeats a failed event after
     /// a minute. Not being able to costs that wait and nothing else, so nobody hears of it.
-    pub(super) async fn release(&self, held: Held, rejected: Option<Box<Rejected>>) {
+    pub(super) async fn release(&self, held: Held, failed: Option<Failed>) {
         let Held { arn, pair, n, answered } = held;
         let id = claim_id(&arn, &pair, n + 1);
-        let body = self.claim_body(&arn, &pair, n + 1, Ends::Now { answered, rejected });
+        let body = self.claim_body(&arn, &pair, n + 1, Ends::Now { answered, failed });
         let put = || self.store.put(self.secret, &id, Label::Claim, &body);
         let released = Box::pin(self.attempt(Request::write(Step::Claim), put)).await;
         tracing::info!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
@@ -190,9 +204,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             claim: Claim,
         }
         let now = self.clock.now();
-        let (expires_at, answered, rejected) = match ends {
+        let (expires_at, answered, failed) = match ends {
             Ends::AtTheDeadline => (self.run.deadline.time(), false, None),
-            Ends::Now { answered, rejected } => (now - GRACE, answered, rejected),
+            Ends::Now { answered, failed } => (now - GRACE, answered, failed.map(Box::new)),
         };
         let claim = Claim {
             n,
@@ -203,7 +217,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             expires_at,
             result_version_id: successor_id(arn, pair),
             answered,
-            rejected,
+            failed,
         };
         SecretString::from(json_text(&Body { claim }))
     }

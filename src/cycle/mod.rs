@@ -237,7 +237,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         tracing::info!(secret_id = self.secret, flow = %snapshot.current.credentials.flow, %plan, "planned");
         match plan {
             Plan::Skip(_) => Ok(Ended::Done(Outcome::fresh(&snapshot.current))),
-            Plan::CoolDown(rejected) => self.stay(&snapshot.current, &rejected).map(Ended::Done),
+            Plan::CoolDown(failed) => self.stay(&snapshot.current, &failed).map(Ended::Done),
             Plan::Resume => match snapshot.waiting() {
                 Some(staged) => self.renew(snapshot, Start::Resume(staged.clone())).await,
                 None => self.renew(snapshot, Start::Redeem).await,

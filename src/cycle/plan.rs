@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Trigger, claim::Rejected, read::Snapshot};
+use super::{
+    Trigger,
+    claim::{Claim, Failed},
+    read::Snapshot,
+};
 use crate::document::{Credentials, Flow};
 
 /// How long an access token lives that came without a lifetime: what TikTok documents for every token that is refreshed.
@@ -12,6 +16,14 @@ const DOCUMENTED_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long a top-up leaves TikTok alone that has rejected the refresh token for good: until the daily run has asked again.
 const COOL_DOWN: SignedDuration = SignedDuration::from_hours(24);
+
+/// The number of the claim from which on a pair has been tried so often that top-ups ask TikTok less often: ten times a claim
+/// and its end, counted from none. Secrets Manager takes about a hundred versions of a secret and keeps each for a day at
+/// least; with TikTok down for long, an hourly run and its two repetitions by Lambda would write 144 of them, and there would
+/// be no room for the tokens that come when it is back. This way the worst day has 20 + 2 × 24, and those of the daily run.
+const MANY_CLAIMS: u32 = 19;
+/// How long they leave TikTok alone then: so long that one of an hourly run and its repetitions asks.
+const SLOW_DOWN: SignedDuration = SignedDuration::from_mins(50);
 
 /// What a run is going to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +36,8 @@ pub(super) enum Plan {
     Renew(Due),
     /// Check the long-term token.
     Verify(Due),
-    /// Nothing, although something is due: TikTok has just rejected the refresh token.
-    CoolDown(Box<Rejected>),
+    /// Nothing, although something is due: TikTok was asked not long ago.
+    CoolDown(Box<Failed>),
 }
 
 /// Why a secret needs nothing.
@@ -52,8 +64,8 @@ pub(super) enum Due {
 /// Plans a run.
 pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> Plan {
     let credentials = &snapshot.current.credentials;
-    let rejected = snapshot.rejected().filter(|rejected| is_cooling_down(rejected, trigger, now));
-    let cool_down = rejected.map(|rejected| Plan::CoolDown(Box::new(rejected.clone())));
+    let claim = snapshot.claim_on_next().filter(|claim| is_cooling_down(claim, trigger, now));
+    let cool_down = claim.and_then(|claim| claim.failed.clone()).map(Plan::CoolDown);
     if snapshot.waiting().is_some() {
         return cool_down.unwrap_or(Plan::Resume);
     }
@@ -73,19 +85,22 @@ pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_li
 }
 
 /// Whether TikTok is not to be asked again yet.
-fn is_cooling_down(rejected: &Rejected, trigger: Trigger, now: Timestamp) -> bool {
+fn is_cooling_down(claim: &Claim, trigger: Trigger, now: Timestamp) -> bool {
+    let Some((failed, until)) = top_up_waits(claim) else { return false };
     match trigger {
         // Lambda repeats a failed event.
-        Trigger::Slot(slot) => rejected.at >= crate::document::whole_seconds(slot),
-        Trigger::IfNeeded => now < top_up_asks_again_at(rejected),
+        Trigger::Slot(slot) => failed.at >= crate::document::whole_seconds(slot),
+        Trigger::IfNeeded => now < until,
         // A person may know why it is different now.
         Trigger::Now => false,
     }
 }
 
-/// When a top-up asks TikTok once more, if nobody has done so before.
-pub(super) fn top_up_asks_again_at(rejected: &Rejected) -> Timestamp {
-    rejected.at + COOL_DOWN
+/// For what failure, and until when, a top-up leaves TikTok alone; none if it asks at once.
+pub(super) fn top_up_waits(claim: &Claim) -> Option<(&Failed, Timestamp)> {
+    let failed = claim.failed.as_deref()?;
+    let wait = if failed.is_rejection() { COOL_DOWN } else { SLOW_DOWN };
+    (failed.is_rejection() || claim.n >= MANY_CLAIMS).then(|| (failed, failed.at + wait))
 }
 
 /// Whether tokens that were staged by an earlier run, and are promoted now, are too old for what this run was asked for.
@@ -148,7 +163,10 @@ impl fmt::Display for Plan {
             Self::Resume => write!(f, "resume: a run before this one staged new tokens and did not promote them"),
             Self::Renew(due) => write!(f, "renew: {due}"),
             Self::Verify(due) => write!(f, "verify: {due}"),
-            Self::CoolDown(rejected) => write!(f, "cool down: TikTok rejected the refresh token at {}", rejected.at),
+            Self::CoolDown(failed) if failed.is_rejection() => {
+                write!(f, "cool down: TikTok rejected the refresh token at {}", failed.at)
+            }
+            Self::CoolDown(failed) => write!(f, "cool down: many runs have failed, the latest at {}", failed.at),
         }
     }
 }

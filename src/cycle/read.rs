@@ -21,9 +21,7 @@
 //!   that is finished. The run goes on with them and, at the swap, finds them current.
 
 use super::{
-    Clock, Cycle, Description, Label, Labels, Store, Stored, TikTok, Which,
-    attempts::Request,
-    claim::{Claim, Rejected},
+    Clock, Cycle, Description, Label, Labels, Store, Stored, TikTok, Which, attempts::Request, claim::Claim,
     trace::Step,
 };
 use crate::{
@@ -169,11 +167,10 @@ impl Snapshot {
         grant.filter(is_newer).or(staged)
     }
 
-    /// What TikTok said of the tokens that are to be redeemed next, to the latest run that tried.
-    pub fn rejected(&self) -> Option<&Rejected> {
+    /// The latest claim on the tokens that are to be redeemed next.
+    pub fn claim_on_next(&self) -> Option<&Claim> {
         let next = self.waiting().unwrap_or(&self.current);
-        let claim = self.claim.as_ref()?;
-        claim.rejected.as_deref().filter(|_| claim.fingerprint == next.credentials.fingerprint.as_str())
+        self.claim.as_ref().filter(|claim| claim.fingerprint == next.credentials.fingerprint.as_str())
     }
 
     /// The authorisation that has nothing to add to what is redeemed from these tokens.

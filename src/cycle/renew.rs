@@ -6,7 +6,7 @@ use super::{
     Clock, Cycle, Label, Outcome, OutcomeKind, Store, TikTok, Which,
     attempts::Request,
     check::Checked,
-    claim::{Claimed, Held, claim_id, successor_id},
+    claim::{Claimed, Failed, Held, claim_id, successor_id},
     outcome::ListNews,
     promote::Promoted,
     read::{Snapshot, Version},
@@ -194,12 +194,15 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
     }
 
-    /// Gives back the claim on a pair that TikTok rejected, where nothing more is to be said of it.
+    /// Gives back the claim under which nothing was redeemed. That TikTok rejected the pair is not noted: only who knows
+    /// whether the access token still works can say what that comes to.
     pub(super) async fn give_back(&self, rejection: Rejection) -> Error {
-        if let Some(held) = rejection.held {
-            self.release(held, None).await;
+        let Rejection { error, held } = rejection;
+        if let Some(held) = held {
+            let failed = Failed::new(&error, self.clock.now(), None);
+            self.release(held, Some(failed).filter(|failed| !failed.is_rejection())).await;
         }
-        rejection.error
+        error
     }
 
     /// Stages redeemed tokens as what `spent` was spent for and, beside that, checks them.

@@ -3,7 +3,7 @@
 use super::{
     Clock, Cycle, Outcome, OutcomeKind, Store, TikTok,
     check::Checked,
-    claim::Rejected,
+    claim::Failed,
     outcome::ListNews,
     promote::Promoted,
     read::{Snapshot, Version},
@@ -34,32 +34,29 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Err(error) => Checked::Unknown(error),
         };
         let Rejection { error: rejection, held } = rejection;
-        if let Some(held) = held {
-            let note = |kept| Some(Box::new(Rejected::new(&rejection, self.clock.now(), kept)));
-            let noted = match &checked {
-                Checked::Works(_) => note(Some(&current.fingerprint)),
-                Checked::Rejected(_) => note(None),
-                Checked::Unknown(_) => None,
-            };
-            self.release(held, noted).await;
-        }
-        let checked = match checked {
-            Checked::Rejected(_) => return Err(rejection),
+        let (error, kept) = match &checked {
+            Checked::Works(_) => (rejection, Some(&current.fingerprint)),
+            Checked::Rejected(_) => (rejection, None),
             Checked::Unknown(error) => {
                 let note = format!("{} Whether the access token still works could not be told", rejection.what());
-                return Err(error.context(note));
+                (error.clone().context(note), None)
             }
-            works @ Checked::Works(_) => works,
         };
+        if let Some(held) = held {
+            self.release(held, Some(Failed::new(&error, self.clock.now(), kept))).await;
+        }
+        if kept.is_none() {
+            return Err(error);
+        }
         let outcome = self.update_list(snapshot, checked, OutcomeKind::Kept).await?;
-        let warning = format!("{} The access token still works and was kept. {}", rejection.what(), rejection.advice());
+        let warning = format!("{} The access token still works and was kept. {}", error.what(), error.advice());
         Ok(outcome.warn(warning))
     }
 
-    /// TikTok rejected the refresh token not long ago: what the run that heard it found still stands.
-    pub(super) fn stay(&self, current: &Version, rejected: &Rejected) -> Result<Outcome, Error> {
-        let error = rejected.error();
-        let worked = rejected.kept.as_deref() == Some(current.credentials.fingerprint.as_str());
+    /// A redeem failed not long ago: what the run that tried it found still stands.
+    pub(super) fn stay(&self, current: &Version, failed: &Failed) -> Result<Outcome, Error> {
+        let error = failed.error();
+        let worked = failed.kept.as_deref() == Some(current.credentials.fingerprint.as_str());
         if !worked || current.credentials.access_token_has_expired(self.clock.now()) {
             return Err(error);
         }

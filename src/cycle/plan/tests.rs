@@ -12,6 +12,7 @@ use crate::{
         read::{Authorized, Pending, Version},
     },
     document::{Document, Fingerprint},
+    error::{Error, Kind},
 };
 
 const NOW: &str = "2026-11-22T12:00:00Z";
@@ -19,16 +20,21 @@ const MIN_LIFETIME: Duration = Duration::from_hours(12);
 
 type Rule = (fn(&Case) -> bool, &'static str);
 
-/// The rules: the first that fits is the plan. `SLOT`, `AT` and `END` stand for the times of the case.
-const RULES: [Rule; 15] = [
-    (|c| c.pending == "descendant" && c.is_cooling_down(), "cool down: TikTok rejected the refresh token at REJECTED"),
+const COOL_DOWN: &str = "cool down: TikTok rejected the refresh token at FAILED";
+const SLOW_DOWN: &str = "cool down: many runs have failed, the latest at FAILED";
+
+/// The rules: the first that fits is the plan. `SLOT`, `AT`, `END` and `FAILED` stand for the times of the case.
+const RULES: [Rule; 17] = [
+    (|c| c.pending == "descendant" && c.is_cooling_down(), COOL_DOWN),
+    (|c| c.pending == "descendant" && c.is_slowed_down(), SLOW_DOWN),
     (|c| c.pending == "descendant", "resume: a run before this one staged new tokens and did not promote them"),
     (|c| c.flow == "long_term" && c.asked == "now", "verify: asked for"),
     (|c| c.flow == "long_term" && c.asked == "if needed", "verify: a long-term token can be revoked at any time"),
     (|c| c.flow == "long_term", "verify: not known to be refreshed since the slot SLOT"),
     (|c| c.asked == "now", "renew: asked for"),
     (Case::is_fresh_for_slot, "skip: refreshed at AT, which is not before the slot SLOT"),
-    (Case::is_cooling_down, "cool down: TikTok rejected the refresh token at REJECTED"),
+    (Case::is_cooling_down, COOL_DOWN),
+    (Case::is_slowed_down, SLOW_DOWN),
     (Case::is_slot, "renew: not known to be refreshed since the slot SLOT"),
     (|c| !["none", "another pair"].contains(&c.claim), "renew: the last run did not finish"),
     (|c| !c.origin, "renew: these tokens have not been refreshed by this function"),
@@ -40,6 +46,17 @@ const RULES: [Rule; 15] = [
 
 /// The last rule, for what none of the others is for.
 const OTHERWISE: &str = "renew: TikTok gave no lifetime, and the last refresh was at AT";
+
+const CLAIMS: [&str; 8] = [
+    "none",
+    "this pair",
+    "another pair",
+    "rejected",
+    "rejected a day ago",
+    "failed nine times",
+    "failed ten times",
+    "failed ten times until 50 minutes ago",
+];
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -60,7 +77,7 @@ impl Case {
                 for pending in ["none", "done", "descendant", "superseded", "foreign"] {
                     for origin in [true, false] {
                         for lifetime in ["absent", "absent for long", "long", "short", "expired"] {
-                            for claim in ["none", "this pair", "another pair", "rejected", "rejected a day ago"] {
+                            for claim in CLAIMS {
                                 all.push(Self { flow, asked, pending, origin, lifetime, claim });
                             }
                         }
@@ -80,21 +97,32 @@ impl Case {
         self.origin && matches!(self.asked, "slot before" | "slot of the same second") && self.lifetime != "expired"
     }
 
-    /// When TikTok rejected the refresh token.
-    fn rejected(&self) -> Option<&'static str> {
+    /// When the latest redeem failed.
+    fn failed(&self) -> Option<&'static str> {
         match self.claim {
             "rejected" => Some("2026-11-21T12:00:01Z"),
             "rejected a day ago" => Some("2026-11-21T12:00:00Z"),
+            "failed nine times" | "failed ten times" => Some("2026-11-22T11:10:01Z"),
+            "failed ten times until 50 minutes ago" => Some("2026-11-22T11:10:00Z"),
             _ => None,
         }
     }
 
     /// A top-up waits for a day, a slot for one after the rejection, and a person for nothing.
     fn is_cooling_down(&self) -> bool {
+        self.claim.starts_with("rejected") && self.waits("rejected")
+    }
+
+    /// After ten failures a top-up waits for fifty minutes, a slot for one after the latest, and a person for nothing.
+    fn is_slowed_down(&self) -> bool {
+        self.claim.starts_with("failed ten times") && self.waits("failed ten times")
+    }
+
+    fn waits(&self, not_long_ago: &str) -> bool {
         match self.asked {
             "now" => false,
-            "if needed" => self.claim == "rejected",
-            _ => self.rejected().is_some_and(|at| time(at) >= time(&self.slot())),
+            "if needed" => self.claim == not_long_ago,
+            _ => self.failed().is_some_and(|at| time(at) >= time(&self.slot())),
         }
     }
 
@@ -140,12 +168,20 @@ impl Case {
         let claim = match self.claim {
             "none" => None,
             "this pair" => Some(claim(&pair)),
-            "rejected" | "rejected a day ago" => {
-                Some(Claim { rejected: self.rejected().map(rejection).map(Box::new), ..claim(&pair) })
+            "rejected" | "rejected a day ago" => Some(self.claim_that_failed(1, Kind::ReauthorizationRequired, &pair)),
+            // Each time a claim and its end, counted from none.
+            "failed nine times" => Some(self.claim_that_failed(17, Kind::TikTokUnavailable, &pair)),
+            "failed ten times" | "failed ten times until 50 minutes ago" => {
+                Some(self.claim_that_failed(19, Kind::TikTokUnavailable, &pair))
             }
             _ => Some(claim(&Fingerprint::of(None, None))),
         };
         Snapshot { arn: "arn".to_owned(), current, pending, grant: Authorized::None, claim }
+    }
+
+    fn claim_that_failed(&self, n: u32, kind: Kind, pair: &Fingerprint) -> Claim {
+        let failed = self.failed().map(|at| Failed::new(&Error::new(kind, "No."), time(at), None));
+        Claim { n, failed: failed.map(Box::new), ..claim(pair) }
     }
 
     fn rule(&self) -> usize {
@@ -156,7 +192,7 @@ impl Case {
         let sentence = RULES.get(self.rule()).map_or(OTHERWISE, |(_, sentence)| sentence);
         let sentence = sentence.replace("SLOT", &self.slot()).replace("AT", self.refreshed_at());
         let sentence = sentence.replace("END", self.end().unwrap_or_default());
-        sentence.replace("REJECTED", self.rejected().unwrap_or_default())
+        sentence.replace("FAILED", self.failed().unwrap_or_default())
     }
 }
 
@@ -188,13 +224,8 @@ fn claim(pair: &Fingerprint) -> Claim {
         expires_at: time(NOW),
         result_version_id: "result".to_owned(),
         answered: false,
-        rejected: None,
+        failed: None,
     }
-}
-
-fn rejection(at: &str) -> Rejected {
-    let (what, advice) = ("No.".to_owned(), "Do.".to_owned());
-    Rejected { at: time(at), code: Some(40107), what, advice, kept: None }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cycle::{
-        plan::top_up_asks_again_at,
+        plan::top_up_waits,
         read::{Pending, Snapshot},
     },
     document::{Credentials, Flow, MAX_BYTES, leaves_room_for_tokens},
@@ -119,23 +119,30 @@ impl Sight<'_> {
             .then(|| "The version labelled AWSPENDING is not this function's, and is left alone.".to_owned())
     }
 
-    fn rejected(&self) -> Option<String> {
-        let rejected = self.snapshot.rejected()?;
-        let (at, until) = (minute(rejected.at), minute(top_up_asks_again_at(rejected)));
-        let code = rejected.code.map(|code| format!(" (code {code})")).unwrap_or_default();
-        let access_token = if rejected.kept.as_deref() == Some(self.credentials().fingerprint.as_str()) {
+    /// Why TikTok is left alone, where it is.
+    fn cool_down(&self) -> Option<String> {
+        let (failed, until) = top_up_waits(self.snapshot.claim_on_next()?)?;
+        let (at, until) = (minute(failed.at), minute(until));
+        let when = format!(
+            "TikTok is asked again at the next slot, by a top-up not before {until}, and by {{\"action\":\"refresh\"}} at once."
+        );
+        if !failed.is_rejection() {
+            return Some(format!("Many runs have failed, the latest at {at}: {} {when}", failed.what));
+        }
+        let code = failed.code.map(|code| format!(" (code {code})")).unwrap_or_default();
+        let access_token = if failed.kept.as_deref() == Some(self.credentials().fingerprint.as_str()) {
             "the access token still worked"
         } else {
             "the access token did not work either"
         };
         Some(format!(
-            "TikTok rejected the refresh token at {at}{code}, when {access_token}: authorise the app again. TikTok is asked again at the next slot, by a top-up not before {until}, and by {{\"action\":\"refresh\"}} at once."
+            "TikTok rejected the refresh token at {at}{code}, when {access_token}: authorise the app again. {when}"
         ))
     }
 
     fn claim(&self) -> Option<String> {
-        if self.snapshot.rejected().is_some() {
-            return self.rejected();
+        if let Some(cool_down) = self.cool_down() {
+            return Some(cool_down);
         }
         let ClaimStatus { claimed_by, claimed_at, expires_at, live, .. } = self.claim?;
         let (since, until) = (minute(*claimed_at), minute(*expires_at));

@@ -1,4 +1,5 @@
-//! A refresh token that TikTok has rejected for good, on the days until a person authorises the app again.
+//! A refresh token that TikTok has rejected for good, on the days until a person authorises the app again; and a day on which
+//! nothing succeeds.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::{
         APP_ID, Fault, Flow, Function, GrantSpec, Invocation, Journal, When, World, credentials,
         secrets_manager::client::new_token,
     },
-    support::{assert_failed, only_result, outcome, refresh, scheduled, warnings},
+    support::{assert_failed, only_result, outcome, refresh, scheduled, strict, warnings},
 };
 
 const REDEEM: &str = "oauth2/refresh_token";
@@ -63,13 +64,13 @@ async fn half_dead(lifetime: Duration) -> (World, Function) {
     (world, function)
 }
 
-/// Moves the rejection that the latest claim tells of into the past.
+/// Moves the failure that the latest claim tells of into the past.
 async fn let_time_pass(world: &World, hours: i64) {
     let client = world.secrets_manager.client();
     let (_, body) = client.get(&world.secret_id, Label::Claim.name()).await.expect("a claim");
     let mut claim: Value = serde_json::from_str(&body).expect("a claim is JSON");
-    let at = &mut claim["claim"]["rejected"]["at"];
-    let then: Timestamp = at.as_str().expect("a rejection").parse().expect("a time");
+    let at = &mut claim["claim"]["failed"]["at"];
+    let then: Timestamp = at.as_str().expect("a failure").parse().expect("a time");
     *at = json!((then - SignedDuration::from_hours(hours)).to_string());
     let labels = [Label::Claim.name()];
     client.put_labelled(&world.secret_id, &new_token(), &claim.to_string(), &labels).await.expect("a claim");
@@ -195,6 +196,63 @@ async fn a_dry_run_and_the_status_tell_that_tiktok_is_left_alone_and_until_when(
     ask(&world, &function, top_up()).await;
     let said = warnings(&look_on(&world, &function, json!({"action": "status"})).await);
     assert!(said.contains("(code 40107), when the access token still worked"), "{said}");
+}
+
+/// One hour of a day on which no refresh succeeds: the top-up, and Lambda's two repetitions of it. Returns how many times
+/// TikTok was asked and how many versions were written.
+async fn hour(world: &World, function: &Function) -> (usize, usize) {
+    world.faults.reset();
+    world.faults.at(When::operation(REDEEM).always(), Fault::tiktok(40001, "No permission."));
+    for _ in 0..3 {
+        assert_failed(&function.run(top_up()).await, "TikTokMisconfigured", &["No permission."]);
+    }
+    let journal = world.faults.journal();
+    world.faults.clear();
+    (journal.count(REDEEM), journal.count("PutSecretValue"))
+}
+
+#[tokio::test]
+async fn a_day_on_which_every_run_fails_leaves_room_for_the_tokens_that_come_after_it() {
+    let Some(world) = strict(World::start()) else { return };
+    let function = world.lambda();
+    let (mut asked, mut written) = (Vec::new(), 0);
+    for _ in 0..24 {
+        let (redeems, puts) = hour(&world, &function).await;
+        asked.push(redeems);
+        written += puts;
+        let_time_pass(&world, 1).await;
+    }
+    assert_eq!(asked[..4], [3, 3, 3, 1], "at first every run asks, and after ten failures one an hour");
+    assert!(asked[4..].iter().all(|redeems| *redeems == 1), "{asked:?}");
+    assert!(written <= 70, "{written} versions, of the hundred that Secrets Manager takes");
+    assert_eq!(outcome(&function.run(top_up()).await), "refreshed");
+    world.assert_usable();
+}
+
+#[tokio::test]
+async fn after_many_failures_the_next_slot_and_a_person_are_not_kept_waiting() {
+    let world = World::start();
+    let function = world.lambda();
+    for _ in 0..4 {
+        hour(&world, &function).await;
+    }
+    let invocation = look_on(&world, &function, top_up()).await;
+    assert_failed(&invocation, "TikTokMisconfigured", &["40001", "after many runs had failed", "No permission."]);
+    let dry = function.run(json!({"action": "refresh", "if_needed": true, "dry_run": true})).await;
+    let plan = only_result(&dry)["plan"].as_str().expect("a plan").to_owned();
+    assert!(plan.starts_with("cool down: many runs have failed, the latest at "), "{plan}");
+    let said = warnings(&look_on(&world, &function, json!({"action": "status"})).await);
+    for part in ["Many runs have failed", "No permission.", "by a top-up not before"] {
+        assert!(said.contains(part), "{part:?} is missing in: {said}");
+    }
+    world.faults.reset();
+    world.faults.at(When::operation(REDEEM), Fault::tiktok(40001, "No permission."));
+    assert_failed(&function.run(refresh()).await, "TikTokMisconfigured", &["No permission."]);
+    assert_eq!(world.faults.journal().count(REDEEM), 1, "a person may know why it is different now");
+    let slot = Timestamp::now() + SignedDuration::from_hours(1);
+    let next = json!({"action": "refresh", "scheduled_time": slot.to_string()});
+    assert_eq!(outcome(&function.run(next).await), "refreshed");
+    world.assert_usable();
 }
 
 #[tokio::test]
