@@ -138,6 +138,9 @@ impl Oracle<'_> {
             if !is_dead {
                 broken.extend(self.usable(secret));
             }
+            if lost.is_none() && self.is_left_pending(secret) {
+                broken.push(format!("AWSPENDING is left on another version of {} than AWSCURRENT", secret.secret_id));
+            }
             if lost.is_none() && current != self.newest_grant(secret) {
                 broken.push(format!("{} does not hold what was authorised last", secret.secret_id));
             }
@@ -393,6 +396,14 @@ impl Oracle<'_> {
             versions.iter().filter(|version| version.labels.iter().any(|label| label == "AWSCURRENT")).count();
         broken.extend((holders != 1).then(|| format!("AWSCURRENT is on {holders} versions")));
         broken
+    }
+
+    /// Whether AWSPENDING keeps the next rotation from beginning.
+    fn is_left_pending(&self, secret: &Watched) -> bool {
+        let core = self.world.secrets_manager.core();
+        let holder = |label: Label| core.labelled(&secret.secret_id, label.name()).map(|version| version.id);
+        let pending = holder(Label::Pending);
+        pending.is_some() && pending != holder(Label::Current)
     }
 
     /// The secret holds a pair that TikTok takes now, and so do its readers.
