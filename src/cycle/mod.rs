@@ -275,7 +275,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
 
     /// Somebody else is refreshing a secret whose access token has expired: this run cannot say that it is usable.
     async fn wait_for_other_run(&self, until: Timestamp, waits: usize) -> Result<(), Error> {
-        if self.remaining() <= WAIT_FOR_OTHER_RUN || self.among_many && waits == WAITS_AMONG_MANY {
+        if self.remaining() < WAIT_FOR_OTHER_RUN + TIME_FOR_A_REFRESH || self.among_many && waits == WAITS_AMONG_MANY {
             let what = format!(
                 "The access token has expired, and another run, which has until {until}, is still refreshing it."
             );

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     document::{Change, Document, Reduction, fit},
-    error::{Error, Kind},
+    error::Error,
 };
 
 /// The wait before AWSCURRENT is looked at again when a conflict was reported and the read shows none: reads lag writes.
@@ -59,12 +59,6 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 Standing::Promoted => return Ok(Promoted::Ours { version: current, reduction }),
                 Standing::Newer => return Ok(Promoted::Theirs(current)),
                 Standing::Ancestor if current.id == base.id => {
-                    if self.remaining() < READ_LAG * 2 {
-                        return Err(Error::new(
-                            Kind::SecretsManagerUnavailable,
-                            "AWSCURRENT could not be moved to the new version.",
-                        ));
-                    }
                     self.clock.sleep(READ_LAG).await;
                     staged = Some(version);
                 }

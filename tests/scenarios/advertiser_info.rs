@@ -203,7 +203,7 @@ async fn whatever_goes_wrong_costs_one_warning_and_neither_the_refresh_nor_what_
                     warning.contains("status of 2 of 2 advertisers") && warning.contains(says),
                     "{fault:?}: {warning}"
                 );
-                assert!(!warning.contains("uthorise the app again in TikTok"), "its token works: {warning}");
+                assert!(!warning.contains("authorize_url"), "its token works: {warning}");
                 assert_eq!(result["warnings"].as_array().map(Vec::len), Some(1), "{warning}");
                 assert_eq!((&result["advertisers"], &result["advertisers_stale"]), (&json!(2), &json!(false)));
                 assert_eq!(world.current()["advertisers"], both(if known { with_facts } else { without_facts }));
@@ -296,6 +296,17 @@ async fn many_are_asked_for_a_hundred_at_a_time_one_request_after_the_other() {
         [vec![true; 100], vec![false; 100], vec![true; 50]].concat(),
         "what one refuses, the next may tell"
     );
+}
+
+#[tokio::test]
+async fn what_would_refuse_the_next_hundred_too_ends_the_look_up() {
+    for fault in [Fault::tiktok(40105, "Access token is incorrect"), Fault::answer(503, "text/html", "busy")] {
+        let world = World::with(GrantSpec { advertisers: many(150, "A"), ..GrantSpec::default() });
+        world.faults.at(When::operation(INFO), fault);
+        let invocation = asking(&world).run(refresh()).await;
+        assert_eq!(world.faults.journal().count(INFO), 1);
+        assert!(warnings(&invocation).contains("status of 150 of 150 advertisers"), "{}", warnings(&invocation));
+    }
 }
 
 #[tokio::test]

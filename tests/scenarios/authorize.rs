@@ -13,7 +13,7 @@ use crate::{
     evidence::error_message,
     stand_ins::{
         APP_ID, APP_SECRET, Fault, Flow, Function, GrantSpec, Invocation, Outcome, When, World,
-        tiktok::{Propagation, Renewal},
+        tiktok::{Advertiser, Propagation, Renewal},
     },
     support::{BINARY, SHORT, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, warnings},
 };
@@ -252,6 +252,7 @@ async fn a_link_is_good_for_one_secret_one_authorisation_and_its_time() {
     for (address, says) in [
         (genuine.split("&state").next().expect("a part").to_owned(), "no 'state'"),
         (redirect(&link, &[]), "no 'auth_code'"),
+        (redirect(&link, &[("auth_code", " ")]), "no 'auth_code'"),
         (format!("{genuine}&state={state}"), "'state' twice"),
         (format!("{genuine}&auth_code=x"), "'auth_code' twice"),
         ("localhost".to_owned(), "whole address"),
@@ -408,9 +409,65 @@ async fn a_bare_auth_code_is_taken_from_who_may_invoke_the_function_and_an_addre
     let event = json!({"action": "exchange", "auth_code": format!(" {code}\n")});
     assert_eq!(outcome(&function.run(event.clone()).await), "authorized");
     let authorised = world.current();
-    assert_eq!(outcome(&function.run(event).await), "fresh", "the same code once more finds its tokens in place");
+    assert_eq!(
+        outcome(&function.run(event.clone()).await),
+        "fresh",
+        "the same code once more finds its tokens in place"
+    );
     assert_eq!(world.current(), authorised);
     assert_eq!(world.faults.journal().count("oauth2/access_token"), 1);
+    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    let refreshed = world.current();
+    assert_eq!(outcome(&function.run(event).await), "fresh", "or those that came of them");
+    assert_eq!(world.current(), refreshed);
+    assert_eq!((world.faults.journal().count("oauth2/access_token"), world.redeemed()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_grant_that_was_authorised_before_is_authorised_again_by_a_new_link() {
+    let Some(world) = strict(unauthorised()) else { return };
+    let function = world.lambda();
+    assert_eq!(outcome(&authorise(&world, &function, GrantSpec::default()).await), "authorized");
+    world.edit(|document| document["authorized_at"] = json!("2026-01-01T00:00:00Z")).await;
+    let before = world.field("access_token");
+    assert_eq!(outcome(&authorise(&world, &function, GrantSpec::default()).await), "authorized");
+    assert_ne!(world.field("access_token"), before);
+    world.assert_usable();
+}
+
+#[tokio::test]
+async fn a_refused_auth_code_is_told_from_one_whose_answer_was_lost_however_often_it_is_sent() {
+    let refusal = Fault::tiktok(40110, "Auth_code is expired");
+    for (trouble, says, other) in [
+        (None, "does not take the auth code", "was lost"),
+        (Some(Fault::DropAfter), "was lost", "does not take the auth code"),
+    ] {
+        let world = unauthorised();
+        let function = world.lambda();
+        let link = link(&function, authorize_url()).await;
+        let address = consent(&world, &link, GrantSpec::default());
+        let at = || When::operation("oauth2/access_token");
+        if let Some(trouble) = trouble {
+            world.faults.at(at(), trouble);
+        } else {
+            world.faults.at(at().always(), refusal.clone());
+        }
+        for time in 1..=3 {
+            let invocation = function.run(exchange(&address)).await;
+            assert_failed(&invocation, "ReauthorizationRequired", &[says, "authorize_url"]);
+            assert!(!error_message(&invocation).contains(other), "{time}: {}", error_message(&invocation));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_code_for_another_app_says_whose_link_it_has_to_be() {
+    for code in [40000, 40113] {
+        let world = unauthorised();
+        world.faults.at(When::operation("oauth2/access_token"), Fault::tiktok(code, "Invalid app."));
+        let invocation = authorise(&world, &world.lambda(), GrantSpec::default()).await;
+        assert_failed(&invocation, "TikTokMisconfigured", &[&format!("code {code}"), "the link has to be that app's"]);
+    }
 }
 
 #[tokio::test]
@@ -503,15 +560,17 @@ async fn a_crash_at_any_request_of_an_exchange_costs_nothing_that_was_staged() {
 
 #[tokio::test]
 async fn an_exchange_that_crashed_after_its_tokens_were_staged_goes_on_when_it_is_sent_again() {
-    let Some(world) = strict(World::start()) else { return };
-    let function = world.lambda();
-    let link = link(&function, authorize_url()).await;
-    let address = consent(&world, &link, GrantSpec::default());
-    world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
-    function.run(exchange(&address)).await;
-    assert_eq!(outcome(&function.run(exchange(&address)).await), "resumed");
-    world.assert_usable();
-    assert_eq!(world.faults.journal().count("oauth2/access_token"), 1);
+    for spec in [GrantSpec::default(), GrantSpec::long_term()] {
+        let Some(world) = strict(World::start()) else { return };
+        let function = world.lambda();
+        let link = link(&function, authorize_url()).await;
+        let address = consent(&world, &link, spec);
+        world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+        function.run(exchange(&address)).await;
+        assert_eq!(outcome(&function.run(exchange(&address)).await), "resumed");
+        world.assert_usable();
+        assert_eq!((world.faults.journal().count("oauth2/access_token"), world.redeemed()), (1, 0));
+    }
 }
 
 #[tokio::test]
@@ -560,4 +619,29 @@ async fn advertisers_that_cannot_be_listed_yet_are_those_that_the_answer_names()
     assert_eq!(outcome(&invocation), "authorized");
     assert_eq!(world.current()["advertiser_ids"], json!(["7000000000000000001", "7000000000000000002"]));
     assert!(warnings(&invocation).contains("names"));
+}
+
+#[tokio::test]
+async fn advertisers_that_cannot_be_listed_again_keep_the_names_that_are_known() {
+    let advertisers = ["1", "2", "3"].map(|id| Advertiser::new(id, &format!("Name {id}"))).to_vec();
+    let spec = GrantSpec { advertisers, ..GrantSpec::default() };
+    let world = World::with(spec.clone());
+    let function = world.lambda();
+    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    let before = world.current();
+    world.faults.at(When::operation("oauth2/advertiser/get").always(), Fault::answer(503, "text/html", "busy"));
+    let link = link(&function, authorize_url()).await;
+    let invocation = function.invoke(exchange(&consent(&world, &link, spec)), SHORT).await;
+    assert_eq!(outcome(&invocation), "authorized");
+    assert_eq!(world.current()["advertisers"], before["advertisers"]);
+    assert_eq!(world.current()["advertiser_ids"], before["advertiser_ids"]);
+}
+
+#[tokio::test]
+async fn an_exchange_fills_the_reader_secrets_and_names_them() {
+    let (world, reader) = crate::publish::world("reader").await;
+    let invocation = authorise(&world, &world.lambda(), GrantSpec::default()).await;
+    assert_eq!(only_result(&invocation)["published"], json!([reader]));
+    let body = crate::publish::read(&world, &reader).await.expect("a value");
+    assert_eq!(body["access_token"], world.current()["access_token"]);
 }

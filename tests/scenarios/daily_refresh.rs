@@ -1,5 +1,7 @@
 //! The main job, as the schedule starts it, and what it finds on days that are not ordinary.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::{
@@ -199,4 +201,26 @@ async fn a_long_term_token_is_verified_and_nothing_is_written_when_nothing_chang
     assert_eq!(outcome(&function.run(scheduled()).await), "verified");
     let journal = world.faults.journal();
     assert_eq!((journal.count("PutSecretValue"), journal.count("UpdateSecretVersionStage")), (0, 0));
+}
+
+#[tokio::test]
+async fn what_a_dead_run_had_staged_is_promoted_as_it_is_unless_the_list_has_changed_since() {
+    for has_changed in [false, true] {
+        let Some(world) = strict(World::start()) else { return };
+        world.lambda().run(refresh()).await;
+        world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+        world.lambda().run(refresh()).await;
+        let staged = world.document("AWSPENDING").expect("the new tokens are kept");
+        if has_changed {
+            world.tiktok.core().grant_mut(world.grant).advertisers.pop();
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
+        world.faults.reset();
+        assert_eq!(outcome(&world.lambda().run(scheduled()).await), "resumed");
+        assert_eq!(world.faults.journal().count("PutSecretValue"), usize::from(has_changed));
+        let current = world.current();
+        assert_eq!(current["access_token"], staged["access_token"]);
+        assert_eq!(current["advertiser_ids"].as_array().map(Vec::len), Some(2 - usize::from(has_changed)));
+        assert_eq!(current["advertisers_fetched_at"] != staged["advertisers_fetched_at"], has_changed);
+    }
 }

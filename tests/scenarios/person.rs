@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::{
-    stand_ins::{APP_ID, Fault, GrantSpec, When, World},
+    stand_ins::{APP_ID, Fault, Flow, GrantSpec, When, World, credentials},
     support::{outcome, scheduled, strict},
 };
 
@@ -89,4 +89,20 @@ async fn a_long_term_run_keeps_what_a_person_writes_meanwhile() {
         assert_eq!(world.field("note"), "added by a person", "request {k}");
         assert_eq!(world.current()["advertisers"].as_array().map(Vec::len), Some(2), "request {k}");
     }
+}
+
+#[tokio::test]
+async fn a_rejection_of_tokens_that_a_person_has_just_replaced_is_not_the_end_of_the_run() {
+    let Some(world) = strict(World::start()) else { return };
+    world.tiktok.core().revoke(world.grant);
+    let issued = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
+    let document = credentials(Flow::Business, &issued).to_string();
+    let (client, secret_id) = (world.secrets_manager.client(), world.secret_id.clone());
+    let paste = move || {
+        let (client, secret_id, document) = (client.clone(), secret_id.clone(), document.clone());
+        async move { drop(client.put(&secret_id, &document).await.expect("a person may write")) }
+    };
+    world.faults.at(When::operation("oauth2/refresh_token"), Fault::run_before(paste));
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    world.assert_usable();
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     stand_ins::{APP_ID, APP_SECRET, Fault, GrantSpec, When, World},
-    support::{only_result, outcome, scheduled, strict},
+    support::{assert_failed, only_result, outcome, scheduled, strict},
 };
 
 const READER: &str = "reader";
@@ -140,6 +140,37 @@ async fn a_publish_that_cannot_be_does_not_keep_the_tokens_from_being_refreshed(
         assert!(["InvalidSecret", "SecretNotFound"].contains(&ending.as_str()), "{publish}: {ending}");
         world.assert_usable();
     }
+}
+
+#[tokio::test]
+async fn only_a_format_that_shows_the_apps_credentials_needs_them() {
+    for (format, ending) in
+        [("reader", "fresh"), ("singer", "fresh"), ("owox", "AccessDenied"), ("airbyte", "AccessDenied")]
+    {
+        let (world, reader) = world(format).await;
+        let (function, event, app) = (world.lambda(), scheduled(), format!("{}-app", world.secret_id));
+        function.run(event.clone()).await;
+        // From now on the app's credentials are in a secret of their own, which the function may not read.
+        world.create_secret(&app, &json!({"app_id": APP_ID, "secret": APP_SECRET}));
+        let mut document = world.current();
+        document["app_secret_id"] = json!(app);
+        document.as_object_mut().expect("an object").remove("secret");
+        world.store(&document.to_string()).await;
+        world.secrets_manager.client().put(&reader, "{}").await.expect("a person may write");
+        let denied = Fault::aws_error(400, "AccessDeniedException", "User: x is not authorized");
+        world.faults.at(When::operation("GetSecretValue").detail(&app).always(), denied);
+        assert_eq!(outcome(&function.run(event).await), ending, "{format}");
+        let is_filled = read(&world, &reader).await.expect("a value") != json!({});
+        assert_eq!(is_filled, ending == "fresh", "{format}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_secret_that_is_not_there_is_to_be_created_without_a_value() {
+    let publish = json!([{"secret_id": "tiktok/none"}]);
+    let world = World::with_document(GrantSpec::default(), |document| document["publish"] = publish);
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_failed(&invocation, "SecretNotFound", &["Create the secret 'tiktok/none', without a value"]);
 }
 
 #[tokio::test]

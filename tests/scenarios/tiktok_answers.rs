@@ -145,6 +145,15 @@ async fn advertiser_ids_are_texts_of_exact_digits_however_they_come() {
 }
 
 #[tokio::test]
+async fn an_advertiser_that_was_renamed_has_its_new_name() {
+    let (world, before) = refreshed(GrantSpec::default(), Shape::default()).await;
+    world.tiktok.core().grant_mut(world.grant).advertisers[0] = Advertiser::new("7000000000000000001", "Renamed");
+    assert_eq!(outcome(&world.lambda().run(refresh()).await), "refreshed");
+    assert_eq!(world.current()["advertisers"][0]["advertiser_name"], "Renamed");
+    assert_eq!(world.current()["advertisers"][1], before["advertisers"][1]);
+}
+
+#[tokio::test]
 async fn an_envelope_needs_no_message_no_request_id_and_no_log_id() {
     let messages = [None, Some("ok".to_owned()), Some(String::new())];
     let ids = [RequestId::Top, RequestId::InsideData, RequestId::Absent];
@@ -183,6 +192,25 @@ async fn a_success_without_an_access_token_is_none() {
         assert_eq!(world.current(), before, "{data}");
         assert_eq!(world.next_run().await, "refreshed");
     }
+}
+
+#[tokio::test]
+async fn a_code_of_tiktoks_counts_whatever_http_status_it_comes_with() {
+    let world = World::start();
+    let body = r#"{"code":40107,"message":"Refresh token is invalid.","data":{}}"#;
+    world.faults.at(When::operation(BUSINESS), Fault::answer(401, "application/json", body));
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_eq!(outcome(&invocation), "kept");
+    assert!(warnings(&invocation).contains("code 40107"), "{}", warnings(&invocation));
+}
+
+#[tokio::test]
+async fn a_code_of_success_does_not_make_up_for_an_http_status_of_failure() {
+    let world = World::start();
+    let body = r#"{"code":0,"message":"OK","data":{"access_token":"not TikTok's"}}"#;
+    world.faults.at(When::operation(BUSINESS), Fault::answer(404, "application/json", body));
+    assert_failed(&world.lambda().run(scheduled()).await, "TikTokMisconfigured", &["HTTP 404", "TIKTOK_API_URL"]);
+    assert_eq!(world.next_run().await, "refreshed");
 }
 
 #[tokio::test]
@@ -259,4 +287,20 @@ fn an_error_repeats_nothing_that_the_request_carried_in_whatever_pieces_it_comes
         let error = call.judge(answer).expect_err("a refusal").to_string();
         assert!(error.contains("code 40002 \"No ***.\" (oauth2/refresh_token, request ***)"), "{quoted:?}: {error}");
     }
+}
+
+#[test]
+fn a_lifetime_of_nothing_and_a_scope_that_would_crowd_out_the_tokens_are_none() {
+    let call = Call { endpoint: "oauth2/refresh_token", limit: 1_000, secrets: &[] };
+    let granted = |data: Value| {
+        let body = json!({"code": 0, "data": data}).to_string();
+        call.read(200, body.as_bytes()).expect("an envelope").grant().expect("tokens")
+    };
+    for scope in [Value::Null, json!("s".repeat(1_023))] {
+        let grant = granted(json!({"access_token": "a", "expires_in": 0, "refresh_expires_in": "0", "scope": scope}));
+        assert_eq!((grant.expires_in, grant.refresh_token_expires_in, grant.scope), (None, None, None));
+    }
+    let longest = json!("s".repeat(1_022));
+    let grant = granted(json!({"access_token": "a", "expires_in": 1, "scope": longest}));
+    assert_eq!((grant.expires_in, grant.scope), (Some(Duration::from_secs(1)), Some(longest.to_string())));
 }

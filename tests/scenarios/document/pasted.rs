@@ -45,3 +45,19 @@ async fn a_pasted_access_token_alone_makes_the_pair_another_one() {
     assert_eq!(outcome(&world.lambda().run(event).await), "refreshed");
     world.assert_usable();
 }
+
+#[tokio::test]
+async fn what_is_no_fingerprint_among_the_ancestors_is_not_handed_down() {
+    let Some(world) = strict(World::start()) else { return };
+    world.lambda().run(refresh()).await;
+    let ancestors = world.current()["_refresh"]["lineage"].clone();
+    let digits = ["0123456789abcdef"; 4].concat();
+    let others = [&digits[1..], &format!("{digits}0"), &digits.to_uppercase(), &digits.replace('f', "g"), "pasted"];
+    let lineage = ancestors.as_array().expect("a list").iter().cloned().chain(others.map(|other| json!(other)));
+    let lineage = lineage.collect::<Vec<_>>();
+    world.edit(|document| document["_refresh"]["lineage"] = json!(lineage)).await;
+    assert_eq!(outcome(&world.lambda().run(refresh()).await), "refreshed");
+    let handed_down = world.current()["_refresh"]["lineage"].clone();
+    assert_eq!(handed_down.as_array().map(Vec::len), Some(2), "{handed_down}");
+    assert_eq!(handed_down[0], ancestors[0]);
+}

@@ -72,6 +72,18 @@ async fn credentials_that_aws_does_not_take_are_told_from_a_missing_permission()
 }
 
 #[tokio::test]
+async fn a_request_that_secrets_manager_does_not_take_is_not_called_a_missing_secret() {
+    for exception in ["InvalidRequestException", "InvalidParameterException", "ValidationException"] {
+        let world = World::start();
+        let message = "You can't perform this operation on a managed secret.";
+        world.faults.at(When::operation("GetSecretValue").always(), Fault::aws_error(400, exception, message));
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_failed(&invocation, "InvalidConfiguration", &[exception, "a managed secret", "SECRET_ID"]);
+        assert_eq!(world.next_run().await, "refreshed");
+    }
+}
+
+#[tokio::test]
 async fn trouble_that_passes_is_outlasted_wherever_it_strikes() {
     let troubles = || {
         [
@@ -128,6 +140,63 @@ async fn staged_tokens_wait_until_they_can_be_promoted() {
     assert_failed(&invocation, "SecretsManagerUnavailable", &["UpdateSecretVersionStage"]);
     assert_eq!(world.next_run().await, "resumed");
     assert_eq!(world.redeemed(), 1);
+}
+
+#[tokio::test]
+async fn a_promotion_that_is_refused_although_nobody_was_faster_is_tried_again_until_the_deadline() {
+    let refusal = || Fault::aws_error(400, "InvalidParameterException", "The version stage is attached elsewhere.");
+    let promotion = || When::operation("UpdateSecretVersionStage");
+    let world = World::start();
+    world.faults.at(promotion(), refusal());
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    world.assert_usable();
+
+    let world = World::start();
+    world.faults.at(promotion().always(), refusal());
+    let invocation = world.lambda().invoke(scheduled(), SHORT).await;
+    assert_failed(&invocation, "DeadlineExceeded", &["the step 'promote'"]);
+    assert_eq!(world.next_run().await, "resumed");
+    assert_eq!(world.redeemed(), 1);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_called_taken_is_read_and_an_own_one_counts() {
+    let claim = || When::operation("PutSecretValue").detail("TIKTOK_CLAIM");
+    let taken = || Fault::aws_error(400, "ResourceExistsException", "A version with this token exists.");
+    let Some(world) = strict(World::start()) else { return };
+    world.faults.at(claim(), taken().after_applying());
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    world.assert_usable();
+
+    // One that cannot be read yet was written a moment ago, so its run may be at work for some seconds.
+    let Some(world) = strict(World::start()) else { return };
+    world.faults.at(claim(), taken());
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_eq!(outcome(&invocation), "in_progress");
+    let until = crate::support::warnings(&invocation);
+    let until = until.split_whitespace().find_map(|word| word.trim_end_matches('.').parse::<jiff::Timestamp>().ok());
+    assert!(until.expect("a time") > jiff::Timestamp::now(), "{until:?}");
+    assert_eq!(world.redeemed(), 0);
+}
+
+#[tokio::test]
+async fn what_tiktok_rejects_under_an_own_claim_is_called_lost_only_where_an_earlier_one_was() {
+    for was_spent_before in [false, true] {
+        let Some(world) = strict(World::start()) else { return };
+        let claim = || When::operation("PutSecretValue").detail("TIKTOK_CLAIM");
+        if was_spent_before {
+            world.faults.at(When::operation("oauth2/refresh_token"), Fault::KillBefore);
+            world.lambda().run(scheduled()).await;
+            world.let_the_claim_expire().await;
+        }
+        world.tiktok.core().revoke(world.grant);
+        let taken = Fault::aws_error(400, "ResourceExistsException", "A version with this token exists.");
+        world.faults.at(claim(), taken.after_applying());
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_failed(&invocation, "ReauthorizationRequired", &["40107"]);
+        let said = format!("{:?}", invocation.outcome);
+        assert_eq!(said.contains("earlier attempt was lost"), was_spent_before, "{said}");
+    }
 }
 
 #[tokio::test]

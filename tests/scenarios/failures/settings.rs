@@ -1,5 +1,7 @@
 //! The environment is wrong, or one of several secrets is.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -34,6 +36,19 @@ async fn a_wrong_variable_is_named_and_nothing_is_asked_of_anybody() {
         assert!(world.faults.journal().is_empty(), "{name}={value}: {}", world.faults.journal());
     }
     assert_eq!(world.next_run().await, "refreshed");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_awss_own_switch_says_to_ignore_is_not_asked() {
+    let world = World::start();
+    // In this region nobody answers.
+    let switch = |value| [("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", value), ("AWS_REGION", "nowhere-1")];
+    for on in ["true", "True"] {
+        let invocation = world.function_with(BINARY, &switch(on)).invoke(scheduled(), Duration::from_secs(3)).await;
+        assert_failed(&invocation, "SecretsManagerUnavailable", &["got no answer"]);
+    }
+    assert!(world.faults.journal().is_empty(), "{}", world.faults.journal());
+    assert_eq!(outcome(&world.function_with(BINARY, &switch("false")).run(scheduled()).await), "refreshed");
 }
 
 #[tokio::test]

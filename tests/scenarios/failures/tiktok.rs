@@ -94,7 +94,7 @@ async fn a_dead_grant_is_called_dead_as_often_as_tiktok_is_asked() {
         let invocation = world.lambda().run(refresh()).await;
         assert_failed(&invocation, "ReauthorizationRequired", &["40107"]);
         let said = format!("{:?}", invocation.outcome);
-        assert!(!said.contains("most likely with a new refresh token"), "TikTok has answered every time: {said}");
+        assert!(!said.contains("earlier attempt was lost"), "TikTok has answered every time: {said}");
         world.let_the_claim_expire().await;
     }
 }
@@ -131,6 +131,7 @@ async fn a_lost_answer_is_not_blamed_on_the_grant() {
         let invocation = world.lambda().run(scheduled()).await;
         let says = ["answer to an earlier attempt was lost", "40107", "Authorise the app again"];
         assert_failed(&invocation, "ReauthorizationRequired", &says);
+        assert_failed(&world.lambda().run(refresh()).await, "ReauthorizationRequired", &says);
 
         let world = World::with(rotating(false));
         world.faults.at(When::operation(REDEEM), fault);
@@ -216,8 +217,35 @@ async fn a_rate_limit_that_passes_is_waited_for() {
     .await;
 }
 
-fn unavailable() -> [(Fault, &'static str); 8] {
+#[tokio::test]
+async fn each_pause_is_twice_as_long_as_the_one_before_until_tiktok_answers() {
+    let world = World::start();
+    let throttle = || Fault::tiktok(40100, "Request too frequent. Please try again later.");
+    world.faults.at(When::operation(REDEEM).times(2), throttle());
+    world.faults.at(When::operation(LIST), throttle());
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    let journal = world.faults.journal();
+    let waits = |operation: &str| {
+        let at: Vec<_> = journal.of(operation).map(|entry| entry.at).collect();
+        at.windows(2).map(|pair| pair[1].saturating_sub(pair[0]).as_secs()).collect::<Vec<_>>()
+    };
+    // Each is lengthened at random, by as much again at most.
+    assert!(matches!(waits(REDEEM)[..], [2..4, 4..8]), "{journal}");
+    assert!(matches!(waits(LIST)[..], [2..4]), "{journal}");
+}
+
+#[tokio::test]
+async fn new_tokens_that_are_rejected_until_the_deadline_are_named_before_it() {
+    let world = World::start();
+    world.faults.at(When::operation(REDEEM), Fault::Delay(Duration::from_millis(7_500)));
+    world.faults.at(When::operation(LIST).always(), Fault::tiktok(40105, "Access token is incorrect"));
+    assert_failed(&world.lambda().invoke(scheduled(), SHORT).await, "NewTokenRejected", &["40105"]);
+    assert_eq!(world.next_run().await, "resumed");
+}
+
+fn unavailable() -> [(Fault, &'static str); 9] {
     [
+        (Fault::tiktok(40700, "Internal service error"), "40700"),
         (Fault::tiktok(50000, "System error"), "50000"),
         (Fault::tiktok(51010, "Service error"), "51010"),
         (Fault::tiktok(60001, "The API is under maintenance"), "60001"),
@@ -308,6 +336,20 @@ async fn an_empty_list_where_there_was_none_is_just_that() {
     assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".into(), String::new()));
     assert_eq!(only_result(&invocation)["advertisers_stale"], false);
     assert_eq!(world.current()["advertisers"], json!([]));
+}
+
+#[tokio::test]
+async fn a_code_of_which_more_is_known_than_its_kind_says_what_to_do() {
+    for (code, kind, says) in [
+        (40107, "ReauthorizationRequired", "remove 'refresh_token' from the secret or set 'flow' to \"long_term\""),
+        (40108, "TikTokMisconfigured", "the tokens seem to be of the other family"),
+        (40113, "TikTokMisconfigured", "against the app's page in TikTok's portal"),
+    ] {
+        let world = World::start();
+        world.tiktok.core().revoke(world.grant);
+        world.faults.at(When::operation(REDEEM), Fault::tiktok(code, "No."));
+        assert_failed(&world.lambda().run(scheduled()).await, kind, &[&format!("code {code}"), says]);
+    }
 }
 
 #[tokio::test]

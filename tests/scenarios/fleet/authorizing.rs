@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::fleet;
 use crate::{
-    stand_ins::{APP_ID, GrantSpec, World},
-    support::{assert_failed, only_result, scheduled},
+    page::{HOST, browser, page},
+    stand_ins::{APP_ID, GrantSpec, World, lambda::url_event},
+    support::{BINARY, assert_failed, only_result, scheduled},
 };
 
 /// What TikTok's consent page sends back for a link.
@@ -44,4 +45,23 @@ async fn a_dead_grant_of_a_fleet_names_the_command_with_its_id() {
     let id = &world.members[0].arn;
     let command = format!(r#"--payload '{{"action":"authorize_url","secret_id":"{id}"}}'"#);
     assert_failed(&world.lambda().run(scheduled()).await, "PartialFailure", &["ReauthorizationRequired", &command]);
+}
+
+#[tokio::test]
+async fn the_page_connects_what_has_the_tag_and_nothing_else() {
+    let Some(world) = fleet(2) else { return };
+    let stranger = world.tagged(&format!("{}/stranger", world.secret_id), &[("tiktok-token-refresh", "other")]);
+    let (member, function) = (world.members[1].arn.clone(), world.lambda());
+    for (id, status) in [(&member, 200), (&stranger, 400)] {
+        let before = world.document_of(id, "AWSCURRENT");
+        // The owner of the other secret has a function too, which shares the app and may make links for it.
+        let its_own = world.function_with(BINARY, &[("SECRET_TAG", ""), ("SECRET_ID", id)]);
+        let uri = format!("https://{HOST}/callback");
+        let event = json!({"action": "authorize_url", "redirect_uri": uri, "secret_id": id});
+        let back = redirected(&world, &only_result(&its_own.run(event).await));
+        let query = back.split_once('?').expect("a query").1;
+        let answer = page(&function.run(url_event(&browser(query))).await);
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert_eq!(world.document_of(id, "AWSCURRENT") != before, status == 200);
+    }
 }

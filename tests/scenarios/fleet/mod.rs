@@ -212,3 +212,27 @@ async fn the_answer_stays_small_enough_to_be_handed_on() {
     assert_eq!(response["omitted"], 400 - told);
     assert!(invocation.outcome.text().len() < 128 * 1024, "{}", invocation.outcome.text().len());
 }
+
+#[tokio::test]
+async fn secrets_with_another_tag_or_value_cost_no_request() {
+    for tag in [TAG, "tiktok-token-refresh", "brand=tiktok ads/EU @ 1+1=2"] {
+        let Some(world) = strictly(|| World::fleet(2, tag)) else { return };
+        let (key, value) = tag.split_once('=').unwrap_or((tag, "any"));
+        // More of each kind than a page takes: AWS looks for the key and for the value, and does not tie the one to the other.
+        for number in 0..240 {
+            let other = if number % 2 == 0 && key != tag { (key, "other") } else { ("other", value) };
+            world.tagged(&format!("{}/{number}", world.secret_id), &[other]);
+        }
+        assert_eq!(counts(&world.unhurried(&[]).run(scheduled()).await), json!({"refreshed": 2}), "{tag}");
+        assert_eq!(world.faults.journal().count("ListSecrets"), 1, "they would have filled a page: {tag}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_no_filter_takes_is_found_all_the_same() {
+    for tag in ["brand=", "brand=Müller & Söhne", "märke=(1)"] {
+        let Some(world) = strictly(|| World::fleet(2, tag)) else { return };
+        world.tagged(&format!("{}/other", world.secret_id), &[("brand", "other")]);
+        assert_eq!(counts(&world.unhurried(&[]).run(scheduled()).await), json!({"refreshed": 2}), "{tag}");
+    }
+}

@@ -64,6 +64,20 @@ async fn a_throttle_that_one_secret_meets_is_a_pause_for_all_of_its_app() {
 }
 
 #[tokio::test]
+async fn requests_that_are_throttled_together_are_answered_by_one_pause() {
+    let Some(world) = fleet(4) else { return };
+    let throttle = Fault::tiktok(40100, "Requests made too frequently.");
+    world.faults.at(When::operation("oauth2/refresh_token").times(4), throttle);
+    assert_eq!(counts(&world.unhurried(&[]).run(scheduled()).await), json!({"refreshed": 4}));
+    let journal = world.faults.journal();
+    let redeems: Vec<_> = journal.of("oauth2/refresh_token").collect();
+    let throttled = redeems.iter().rfind(|entry| entry.code.as_deref() == Some("40100")).expect("a throttle");
+    let next = redeems.iter().find(|entry| entry.at > throttled.at + Duration::from_secs(1)).expect("another attempt");
+    // At least three were on their way together. With a pause for each, the last one would be sixteen seconds long.
+    assert!(next.at.saturating_sub(throttled.at) < Duration::from_secs(9), "{journal}");
+}
+
+#[tokio::test]
 async fn a_pause_that_outlasts_the_run_fails_those_not_begun_without_a_write() {
     let Some(world) = fleet(30) else { return };
     world.tiktok.core().set_minute_limit(Some(Limit {

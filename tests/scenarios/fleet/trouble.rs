@@ -86,6 +86,37 @@ async fn secrets_that_get_no_answer_do_not_hold_the_others_up() {
 }
 
 #[tokio::test]
+async fn a_moment_of_trouble_is_outlasted_among_many_too_but_for_five_attempts_at_most() {
+    let Some(world) = fleet(2) else { return };
+    let function = world.unhurried(&[("MAX_CONCURRENCY", "1")]);
+    let redeem = || When::operation("oauth2/refresh_token");
+    world.faults.at(redeem().times(4), Fault::tiktok(50000, "internal error"));
+    assert_eq!(counts(&function.run(scheduled()).await), json!({"refreshed": 2}));
+    world.faults.reset();
+    world.faults.at(redeem().always(), Fault::tiktok(50000, "internal error"));
+    let invocation = function.invoke(next_slot(), Duration::from_mins(1)).await;
+    assert_failed(&invocation, "TikTokUnavailable", &["2 of 2 secrets failed"]);
+    assert_eq!(world.faults.journal().count("oauth2/refresh_token"), 2 * 5);
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_end_is_waited_for_but_not_at_the_cost_of_the_others() {
+    let Some(world) = fleet(2) else { return };
+    let first = world.members[0].secret_id.clone();
+    let alone = || world.function_with(crate::support::BINARY, &[("SECRET_TAG", ""), ("SECRET_ID", &first)]);
+    alone().run(scheduled()).await;
+    world.edit(|document| document["access_token_expires_at"] = json!("2026-01-01T00:00:00Z")).await;
+    world.faults.at(When::operation("oauth2/refresh_token"), Fault::KillBefore);
+    alone().run(next_slot()).await;
+    let one_by_one = world.unhurried(&[("MAX_CONCURRENCY", "1")]);
+    let invocation = one_by_one.invoke(next_slot(), Duration::from_mins(1)).await;
+    assert_failed(&invocation, "PartialFailure", &["1 of 2 secrets failed", "another run, which has until"]);
+    assert!(world.refreshed().contains(&world.members[1].secret_id.as_str()));
+    let patience = Duration::from_secs(10)..Duration::from_secs(16);
+    assert!(patience.contains(&invocation.duration), "five times two seconds: {:?}", invocation.duration);
+}
+
+#[tokio::test]
 async fn after_a_day_without_tiktok_all_are_refreshed_at_full_pace() {
     let Some(world) = fleet(24) else { return };
     for member in &world.members {

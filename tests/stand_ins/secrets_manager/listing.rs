@@ -101,6 +101,10 @@ fn check(filters: &[Filter]) -> Result<()> {
     if filters.len() > 10 || !filters.iter().all(is_right) {
         return Err(Error::constraint("filters", "Member must satisfy enum value set and have up to 10 values"));
     }
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || " :_@/+=.-!".contains(c);
+    if !filters.iter().flat_map(|filter| &filter.values).all(|value| value.chars().all(is_usual)) {
+        return Err(Error::constraint("filters", "Member must satisfy regular expression pattern"));
+    }
     Ok(())
 }
 
