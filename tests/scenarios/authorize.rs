@@ -599,12 +599,18 @@ async fn tokens_that_tiktok_issues_and_does_not_accept_do_not_take_the_place_of_
     let world = World::start();
     let function = world.lambda();
     let before = world.current();
-    let spec = GrantSpec { propagation: Propagation::Uses(99), ..GrantSpec::long_term() };
+    let spec = GrantSpec { propagation: Propagation::Time(HOUR), ..GrantSpec::long_term() };
     let invocation = authorise(&world, &function, spec).await;
     assert_failed(&invocation, "NewTokenRejected", &[]);
     assert_eq!(world.current(), before);
     // The old grant is not left to run out meanwhile.
     assert_eq!(outcome(&function.run(scheduled()).await), "refreshed");
+    world.assert_usable();
+    assert_eq!(world.current()["flow"], before["flow"]);
+
+    world.tiktok.core().clock.advance(HOUR);
+    assert_eq!(outcome(&function.run(json!({"action": "refresh", "if_needed": true})).await), "resumed");
+    assert_eq!(world.current()["flow"], "long_term", "the new grant counts once TikTok takes its token");
     world.assert_usable();
 }
 
