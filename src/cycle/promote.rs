@@ -90,9 +90,10 @@ fn standing(change: &Change, ours: &Version, base: &Version, current: &Version) 
     }
     let is_ancestor = match &change.tokens {
         Some(_) if *fingerprint == ours.credentials.fingerprint => return Standing::Promoted,
-        // A person has authorised the app: whatever is there gives way, unless somebody authorised it later still.
+        // A person has authorised the app: whatever is there gives way, unless somebody authorised it later still, or it is
+        // what these very tokens were redeemed for.
         Some((_, provenance)) if provenance.authorizes => {
-            current.credentials.authorized_at <= ours.credentials.authorized_at
+            current.credentials.authorized_at < ours.credentials.authorized_at
         }
         Some(_) => ours.credentials.follow(&current.credentials),
         // A list belongs to the tokens it was fetched with.

@@ -595,6 +595,29 @@ async fn an_exchange_wins_over_a_run_that_is_at_work_meanwhile() {
 }
 
 #[tokio::test]
+async fn an_exchange_that_others_have_brought_to_its_end_does_not_put_older_tokens_back() {
+    let Some(world) = strict(World::start()) else { return };
+    let function = world.lambda();
+    let link = link(&function, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    // One run promotes what the exchange has staged, and the next one refreshes it.
+    let other = Arc::new(world.lambda());
+    world.faults.at(
+        When::operation("UpdateSecretVersionStage"),
+        Fault::run_before(move || {
+            let other = other.clone();
+            async move {
+                assert_eq!(outcome(&other.run(refresh()).await), "resumed");
+                assert_eq!(outcome(&other.run(refresh()).await), "refreshed");
+            }
+        }),
+    );
+    assert_eq!(outcome(&function.run(exchange(&address)).await), "superseded");
+    world.assert_usable();
+    assert_eq!(world.redeemed(), 1);
+}
+
+#[tokio::test]
 async fn tokens_that_tiktok_issues_and_does_not_accept_do_not_take_the_place_of_working_ones() {
     let world = World::start();
     let function = world.lambda();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     stand_ins::{APP_ID, Flow, GrantSpec, Outcome, World, credentials},
-    support::{BINARY, SHORT, assert_failed, outcome, refresh, scheduled},
+    support::{BINARY, SHORT, assert_failed, outcome, refresh, scheduled, strict},
 };
 
 /// Nobody listens here.
@@ -40,7 +40,8 @@ async fn a_wrong_variable_is_named_and_nothing_is_asked_of_anybody() {
 
 #[tokio::test]
 async fn an_endpoint_that_awss_own_switch_says_to_ignore_is_not_asked() {
-    let world = World::start();
+    // An emulator may know the regions that there are.
+    let Some(world) = strict(World::start()) else { return };
     // In this region nobody answers.
     let switch = |value| [("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", value), ("AWS_REGION", "nowhere-1")];
     for on in ["true", "True"] {
