@@ -12,7 +12,7 @@ use url::Url;
 use crate::{
     evidence::error_message,
     stand_ins::{
-        APP_ID, APP_SECRET, Fault, Flow, Function, GrantSpec, Invocation, Outcome, When, World,
+        APP_ID, APP_SECRET, Fault, Flow, Function, GrantSpec, Invocation, Outcome, When, World, credentials,
         tiktok::{Advertiser, Propagation, Renewal},
     },
     support::{BINARY, SHORT, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, warnings},
@@ -592,6 +592,25 @@ async fn an_exchange_wins_over_a_run_that_is_at_work_meanwhile() {
     world.assert_usable();
     assert!(world.current()["authorized_at"].is_string());
     assert_eq!(world.redeemed(), 1, "the other run did redeem");
+}
+
+#[tokio::test]
+async fn an_exchange_wins_over_tokens_that_are_pasted_in_meanwhile() {
+    let Some(world) = strict(World::start()) else { return };
+    let function = world.lambda();
+    let link = link(&function, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    let pasted = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
+    let document = credentials(Flow::Business, &pasted).to_string();
+    let (client, secret_id) = (world.secrets_manager.client(), world.secret_id.clone());
+    let paste = move || {
+        let (client, secret_id, document) = (client.clone(), secret_id.clone(), document.clone());
+        async move { drop(client.put(&secret_id, &document).await.expect("a person may write")) }
+    };
+    world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::run_before(paste));
+    assert_eq!(outcome(&function.run(exchange(&address)).await), "authorized");
+    assert_ne!(world.field("access_token"), pasted.access_token);
+    world.assert_usable();
 }
 
 #[tokio::test]

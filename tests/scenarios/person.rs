@@ -106,3 +106,24 @@ async fn a_rejection_of_tokens_that_a_person_has_just_replaced_is_not_the_end_of
     assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
     world.assert_usable();
 }
+
+#[tokio::test]
+async fn an_edit_that_follows_a_promotion_whose_answer_was_lost_does_not_hide_it() {
+    let Some(world) = strict(World::start()) else { return };
+    let promotion = || When::operation("UpdateSecretVersionStage");
+    world.faults.at(promotion(), Fault::DropAfter);
+    let (client, secret_id) = (world.secrets_manager.client(), world.secret_id.clone());
+    let edit = move || {
+        let (client, secret_id) = (client.clone(), secret_id.clone());
+        async move {
+            let (_, body) = client.get(&secret_id, "AWSCURRENT").await.expect("AWSCURRENT is always there");
+            let mut document: Value = serde_json::from_str(&body).expect("JSON");
+            document["mine"] = json!("meanwhile");
+            client.put(&secret_id, &document.to_string()).await.expect("a person may write");
+        }
+    };
+    world.faults.at(promotion().nth(2), Fault::run_before(edit));
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    assert_eq!((world.faults.unfired(), world.current()["mine"].as_str()), (0, Some("meanwhile")));
+    world.assert_usable();
+}

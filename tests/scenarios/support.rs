@@ -54,10 +54,15 @@ impl World {
 
     /// The same for any secret.
     pub async fn let_the_claim_expire_on(&self, secret_id: &str) {
+        self.let_the_claim_end(secret_id, "2026-01-01T00:00:00Z").await;
+    }
+
+    /// Moves the end of whatever claim is there.
+    pub async fn let_the_claim_end(&self, secret_id: &str, at: &str) {
         let client = self.secrets_manager.client();
         let Some((_, body)) = client.get(secret_id, Label::Claim.name()).await else { return };
         let mut claim: Value = serde_json::from_str(&body).expect("a claim is JSON");
-        claim["claim"]["expires_at"] = json!("2026-01-01T00:00:00Z");
+        claim["claim"]["expires_at"] = json!(at);
         let (id, body, labels) = (new_token(), claim.to_string(), [Label::Claim.name()]);
         client.put_labelled(secret_id, &id, &body, &labels).await.expect("the claim of a run that is over");
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
@@ -100,4 +101,16 @@ async fn who_waits_for_another_run_in_vain_says_so_before_its_own_deadline() {
     assert_failed(&invocation, "DeadlineExceeded", &["another run, which has until", "still refreshing it"]);
     let reads = world.faults.journal().count("DescribeSecret");
     assert!((3..=5).contains(&reads), "every two seconds, until there is no time for a refresh: {reads}");
+}
+
+#[tokio::test]
+async fn a_claim_is_respected_for_ten_seconds_beyond_its_end_because_clocks_differ() {
+    for (seconds_ago, ending) in [(5, "in_progress"), (11, "refreshed")] {
+        let Some(world) = strict(World::start()) else { return };
+        world.faults.at(When::operation("oauth2/refresh_token"), Fault::KillBefore);
+        world.lambda().run(scheduled()).await;
+        let end = Timestamp::now() - SignedDuration::from_secs(seconds_ago);
+        world.let_the_claim_end(&world.secret_id, &end.to_string()).await;
+        assert_eq!(outcome(&world.lambda().run(scheduled()).await), ending, "{seconds_ago} seconds after its end");
+    }
 }

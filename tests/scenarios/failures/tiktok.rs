@@ -218,6 +218,19 @@ async fn a_rate_limit_that_passes_is_waited_for() {
 }
 
 #[tokio::test]
+async fn what_fails_for_a_moment_is_tried_again_after_ever_longer_waits() {
+    let world = World::start();
+    world.faults.at(When::operation(REDEEM).times(3), Fault::tiktok(50000, "Internal error"));
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    let journal = world.faults.journal();
+    let at: Vec<_> = journal.of(REDEEM).map(|entry| entry.at).collect();
+    assert_eq!(at.len(), 4, "{journal}");
+    for (pair, least) in at.windows(2).zip([200, 400, 800].map(Duration::from_millis)) {
+        assert!(pair[1].saturating_sub(pair[0]) >= least, "{journal}");
+    }
+}
+
+#[tokio::test]
 async fn each_pause_is_twice_as_long_as_the_one_before_until_tiktok_answers() {
     let world = World::start();
     let throttle = || Fault::tiktok(40100, "Request too frequent. Please try again later.");

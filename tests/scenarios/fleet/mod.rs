@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    stand_ins::{APP_ID, Flow, Function, GrantSpec, Invocation, World, credentials},
+    stand_ins::{APP_ID, Fault, Flow, Function, GrantSpec, Invocation, When, World, credentials},
     support::{BINARY, assert_failed, refresh, scheduled, strictly},
 };
 
@@ -71,6 +71,18 @@ async fn every_secret_with_the_tag_is_refreshed() {
     let journal = world.faults.journal();
     assert_eq!(journal.count("ListSecrets"), 3, "pages of a hundred");
     assert_eq!(journal.count("BatchGetSecretValue"), 12, "batches of twenty");
+}
+
+#[tokio::test]
+async fn a_secret_that_a_run_left_unfinished_is_brought_to_its_end_although_its_token_lasts() {
+    let Some(world) = fleet(3) else { return };
+    world.unhurried(&[]).run(scheduled()).await;
+    world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+    let one = json!({"action": "refresh", "secret_ids": [world.members[1].secret_id]});
+    world.unhurried(&[]).run(one).await;
+    let top_up = json!({"action": "refresh", "if_needed": true});
+    assert_eq!(counts(&world.unhurried(&[]).run(top_up).await), json!({"fresh": 2, "resumed": 1}));
+    assert_eq!(world.refreshed().len(), 3);
 }
 
 #[tokio::test]
