@@ -213,8 +213,9 @@ async fn what_a_dead_run_had_staged_is_promoted_as_it_is_unless_the_list_has_cha
         let staged = world.document("AWSPENDING").expect("the new tokens are kept");
         if has_changed {
             world.tiktok.core().grant_mut(world.grant).advertisers.pop();
-            tokio::time::sleep(Duration::from_millis(1_100)).await;
         }
+        // The list has its time to the second.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
         world.faults.reset();
         assert_eq!(outcome(&world.lambda().run(scheduled()).await), "resumed");
         assert_eq!(world.faults.journal().count("PutSecretValue"), usize::from(has_changed));
