@@ -148,6 +148,7 @@ async fn only_a_format_that_shows_the_apps_credentials_needs_them() {
         [("reader", "fresh"), ("singer", "fresh"), ("owox", "AccessDenied"), ("airbyte", "AccessDenied")]
     {
         let (world, reader) = world(format).await;
+        let Some(world) = strict(world) else { return };
         let (function, event, app) = (world.lambda(), scheduled(), format!("{}-app", world.secret_id));
         function.run(event.clone()).await;
         // From now on the app's credentials are in a secret of their own, which the function may not read.
