@@ -176,7 +176,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         loop {
             let id = claim_id(arn, pair, n);
             let body = self.claim_body(arn, pair, n, Ends::AtTheDeadline);
-            let put = || self.store.put(self.secret, &id, Label::Claim, &body);
+            let put = || self.store.put(self.secret, &id, &[Label::Claim], &body);
             if self.attempt(Request::claim(Step::Claim), put).await? == Put::Written {
                 return Ok(Claimed::Won { n, spent_before });
             }
@@ -193,7 +193,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let Held { arn, pair, n, answered } = held;
         let id = claim_id(&arn, &pair, n + 1);
         let body = self.claim_body(&arn, &pair, n + 1, Ends::Now { answered, failed });
-        let put = || self.store.put(self.secret, &id, Label::Claim, &body);
+        let put = || self.store.put(self.secret, &id, &[Label::Claim], &body);
         let released = Box::pin(self.attempt(Request::write(Step::Claim), put)).await;
         tracing::info!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
     }

@@ -148,13 +148,13 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
     fn look(&self, stored: &Stored, labels: &Labels, trigger: Trigger) -> Seen {
         let Ok(current) = Version::of(stored) else { return Seen::Failing };
         let now = self.clock.now();
-        let is_unfinished = !Unread::of(&current, labels).is_nothing();
+        let is_unfinished = !Unread::of(&stored.arn, &current, labels).is_nothing();
         if is_unfinished || current.credentials.access_token_has_expired(now) {
             return Seen::Failing;
         }
         let arn = stored.arn.clone();
         let (pending, grant) = (Pending::None, Authorized::None);
-        let snapshot = Snapshot { arn, current, pending, grant, claim: None };
+        let snapshot = Snapshot { arn, current, pending, staged: None, grant, claim: None };
         let credentials = &snapshot.current.credentials;
         let has_readers = || !publications(&snapshot.current.document).is_ok_and(|readers| readers.is_empty());
         match plan(&snapshot, trigger, now, self.run.min_token_lifetime) {

@@ -23,9 +23,11 @@ pub enum Label {
     Pending,
     /// What was current before.
     Previous,
-    /// The latest claim. A label of this project's own: it can neither displace a staged version nor disturb a rotation.
+    /// The latest claim and, once that is written, what was obtained under it. On the current version it says that there is
+    /// nothing else to look for. A label of this project's own: it can neither displace a staged version nor disturb a
+    /// rotation.
     Claim,
-    /// Stands in for [`Label::Pending`] while that label is on a version that is somebody else's.
+    /// Stands in for [`Label::Pending`] while that label is, or may be, on a version that is somebody else's.
     Staged,
     /// The tokens of the latest authorisation, as they were staged. A label of their own, because a run that redeems the
     /// old grant's tokens at the same time would take AWSPENDING away from them.
@@ -47,6 +49,12 @@ impl Label {
             Self::Grant => "TIKTOK_GRANT",
         }
     }
+
+    /// The label of that name; none if the cycle does not use it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|label| label.name() == name)
+    }
 }
 
 /// Which version of a secret to read. Never "the default one": emulators disagree with AWS on what that is.
@@ -61,6 +69,8 @@ pub enum Which<'a> {
 pub struct Stored {
     pub arn: String,
     pub version_id: String,
+    /// Those that were on this version at that moment, as far as the cycle uses them.
+    pub labels: Vec<Label>,
     pub body: SecretString,
 }
 
@@ -82,8 +92,7 @@ impl<Id: AsRef<str>, Names: IntoIterator<Item: AsRef<str>>> FromIterator<(Id, Na
         let mut labels = Vec::new();
         for (id, names) in versions {
             for name in names {
-                let known = Label::ALL.into_iter().find(|label| label.name() == name.as_ref());
-                labels.extend(known.map(|label| (label, id.as_ref().to_owned())));
+                labels.extend(Label::named(name.as_ref()).map(|label| (label, id.as_ref().to_owned())));
             }
         }
         Self(labels)
@@ -124,12 +133,12 @@ pub trait Store {
     /// Tells where the labels of a secret are; `None` if it does not exist.
     fn describe(&self, secret: &str) -> impl Future<Output = Result<Option<Description>, Error>>;
 
-    /// Writes a version under an id, with a label other than AWSCURRENT. Repeating it with the same body is harmless.
+    /// Writes a version under an id, and puts labels on it, but not AWSCURRENT. Repeating it with the same body is harmless.
     fn put(
         &self,
         secret: &str,
         id: &str,
-        label: Label,
+        labels: &[Label],
         body: &SecretString,
     ) -> impl Future<Output = Result<Put, Error>>;
 

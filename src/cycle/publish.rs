@@ -54,7 +54,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             }
             let arn = before.as_ref().map_or(secret, |before| before.arn.as_str());
             let id = content_id(arn, &body);
-            let put = || self.store.put(secret, &id, Label::Pending, &body);
+            let put = || self.store.put(secret, &id, &[Label::Pending], &body);
             self.attempt(Request::write(Step::Publish), put).await.map_err(|error| missing(error, secret))?;
             let Some(before) = before else {
                 // The first version of a secret is current from the start, unless somebody else's has become the first.

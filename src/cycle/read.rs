@@ -21,11 +21,12 @@
 //!   that is finished. The run goes on with them and, at the swap, finds them current.
 
 use super::{
-    Clock, Cycle, Description, Label, Labels, Store, Stored, TikTok, Which, attempts::Request, claim::Claim,
+    Clock, Cycle, Description, Label, Labels, Store, Stored, TikTok, Which, attempts::Request,
+    claim::{Claim, successor_id},
     trace::Step,
 };
 use crate::{
-    document::{App, AppSource, Credentials, Document, Provenance, TokenFields, app_of},
+    document::{App, AppSource, Credentials, Document, Fingerprint, Provenance, TokenFields, app_of},
     error::{Error, Kind},
 };
 
@@ -59,6 +60,7 @@ impl Version {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unread<'l> {
     pub pending: Option<&'l str>,
+    pub staged: Option<&'l str>,
     pub grant: Option<&'l str>,
     pub claim: Option<&'l str>,
 }
@@ -66,26 +68,30 @@ pub(super) struct Unread<'l> {
 impl<'l> Unread<'l> {
     /// What the labels leave open, seen from the current version. Of tokens that a person pasted in nothing is known, nor is
     /// it of a document that a release before this one wrote: then every version with a label is read.
-    pub fn of(current: &Version, labels: &'l Labels) -> Self {
-        let origin = current.credentials.origin.as_ref();
+    pub fn of(arn: &str, current: &Version, labels: &'l Labels) -> Self {
         let elsewhere = |label| labels.version(label).filter(|id| *id != current.id);
-        let (grant, claim) = origin.map_or((None, None), |it| (it.grant.as_deref(), it.claim.as_deref()));
+        let grant = current.credentials.origin.as_ref().and_then(|origin| origin.grant.as_deref());
+        let spent = current.credentials.lineage().last();
+        let is_settled = |id: &str| Some(id) == grant || spent.as_ref().is_some_and(|it| id == successor_id(arn, it));
         Self {
             pending: elsewhere(Label::Pending),
+            staged: elsewhere(Label::Staged).filter(|id| !is_settled(id)),
             grant: elsewhere(Label::Grant).filter(|id| Some(*id) != grant),
-            claim: labels.version(Label::Claim).filter(|id| Some(*id) != claim),
+            claim: elsewhere(Label::Claim).filter(|id| !is_settled(id)),
         }
     }
 
     /// Whether nothing waits and nothing is claimed, as far as the labels tell.
     pub fn is_nothing(&self) -> bool {
-        self.pending.or(self.grant).or(self.claim).is_none()
+        self.pending.or(self.staged).or(self.grant).or(self.claim).is_none()
     }
 }
 
 /// What the label AWSPENDING is on, seen from AWSCURRENT.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
+    /// Nobody has looked.
+    Unseen,
     None,
     /// The tokens that are current already.
     Done,
@@ -118,7 +124,7 @@ impl Pending {
     /// The label for a staged version: somebody else's pending version keeps theirs.
     pub const fn label_to_stage_under(&self) -> Label {
         match self {
-            Self::Foreign => Label::Staged,
+            Self::Foreign | Self::Unseen => Label::Staged,
             _ => Label::Pending,
         }
     }
@@ -127,6 +133,8 @@ impl Pending {
 /// What `TIKTOK_GRANT` is on, seen from AWSCURRENT: the tokens of the latest authorisation, as they were staged.
 #[derive(Clone, Debug)]
 pub(super) enum Authorized {
+    /// Nobody has looked.
+    Unseen,
     /// There is none, or it cannot be read yet.
     None,
     /// It has nothing to add: the current tokens are its own, or take its place.
@@ -151,20 +159,25 @@ pub(super) struct Snapshot {
     pub arn: String,
     pub current: Version,
     pub pending: Pending,
+    /// As [`Pending::Descendant`], under the label that stands in for AWSPENDING.
+    pub staged: Option<Version>,
     pub grant: Authorized,
-    /// The latest claim; none if it is the one under which the current tokens were redeemed.
+    /// The latest claim; none if something came of it.
     pub claim: Option<Claim>,
 }
 
 impl Snapshot {
     /// The tokens that wait to be promoted: of the newest grant, if several do.
     pub fn waiting(&self) -> Option<&Version> {
-        let staged = if let Pending::Descendant(staged) = &self.pending { Some(staged) } else { None };
-        let is_newer = |grant: &&Version| {
-            staged.is_none_or(|staged| grant.credentials.authorized_at > staged.credentials.authorized_at)
-        };
+        let pending = if let Pending::Descendant(pending) = &self.pending { Some(pending) } else { None };
         let grant = if let Authorized::Waiting(grant) = &self.grant { Some(grant) } else { None };
-        grant.filter(is_newer).or(staged)
+        let all = [pending, self.staged.as_ref(), grant].into_iter().flatten();
+        all.reduce(|one, other| if other.credentials.follow(&one.credentials) { other } else { one })
+    }
+
+    /// Whether everything beside the current version was looked at, or its labels alone, which said that there is nothing.
+    pub const fn is_whole(&self) -> bool {
+        !matches!(self.grant, Authorized::Unseen)
     }
 
     /// The latest claim on the tokens that are to be redeemed next.
@@ -173,36 +186,54 @@ impl Snapshot {
         self.claim.as_ref().filter(|claim| claim.fingerprint == next.credentials.fingerprint.as_str())
     }
 
+    /// Whether a new grant waits, and still does when tokens of that lineage are current.
+    pub fn leaves_waiting(&self, lineage: &[Fingerprint]) -> bool {
+        matches!(&self.grant, Authorized::Waiting(grant) if !lineage.contains(&grant.credentials.fingerprint))
+    }
+
     /// The authorisation that has nothing to add to what is redeemed from these tokens.
     pub fn settled_grant(&self, spent: &Credentials) -> Option<String> {
         match &self.grant {
             Authorized::Settled(id) => Some(id.clone()),
             Authorized::Waiting(grant) if !grant.credentials.follow(spent) => Some(grant.id.clone()),
-            Authorized::Waiting(_) | Authorized::None => spent.origin.as_ref()?.grant.clone(),
+            Authorized::Waiting(_) | Authorized::None | Authorized::Unseen => spent.origin.as_ref()?.grant.clone(),
         }
     }
 }
 
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
-    /// Reads what is current, what waits and what is claimed.
+    /// Reads what is current and, unless its labels say that there is nothing else, what waits and what is claimed.
     pub(super) async fn read(&self) -> Result<Snapshot, Error> {
-        self.timed(Step::Read, self.read_all()).await
+        self.timed(Step::Read, async {
+            let (arn, current, labels) = self.find().await?;
+            if current.credentials.origin.is_some() && labels.contains(&Label::Claim) {
+                let pending = if labels.contains(&Label::Pending) { Pending::Done } else { Pending::Unseen };
+                return Ok(Snapshot { arn, current, pending, staged: None, grant: Authorized::Unseen, claim: None });
+            }
+            self.look_around(arn, current).await
+        })
+        .await
     }
 
-    async fn read_all(&self) -> Result<Snapshot, Error> {
-        let (found, described) = tokio::join!(self.find(), self.describe());
-        let (arn, current) = found?;
-        self.snapshot_of(arn, current, &described?.labels).await
+    /// Reads what is current, what waits and what is claimed, wherever the labels of the current version are.
+    pub(super) async fn read_whole(&self) -> Result<Snapshot, Error> {
+        self.timed(Step::Read, async {
+            let (arn, current, _) = self.find().await?;
+            self.look_around(arn, current).await
+        })
+        .await
     }
 
-    /// The secret with that current version and these labels: reads what they leave open, all at once.
-    pub(super) async fn snapshot_of(&self, arn: String, current: Version, labels: &Labels) -> Result<Snapshot, Error> {
-        let unread = Unread::of(&current, labels);
+    /// Reads what the labels of a secret with that current version leave open, all at once.
+    pub(super) async fn look_around(&self, arn: String, current: Version) -> Result<Snapshot, Error> {
+        let labels = &self.describe().await?.labels;
+        let unread = Unread::of(&arn, &current, labels);
         if !unread.is_nothing() {
             tracing::info!(secret_id = self.secret, ?unread, "reading what may wait or be claimed");
         }
-        let (pending, grant, claim) = tokio::join!(
+        let (pending, staged, grant, claim) = tokio::join!(
             self.get_labelled(unread.pending),
+            self.get_labelled(unread.staged),
             self.get_labelled(unread.grant),
             self.get_labelled(unread.claim)
         );
@@ -214,20 +245,24 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 "the version labelled AWSPENDING is not this function's and is left alone"
             );
         }
+        let staged = match Pending::of(staged?.as_ref(), &current) {
+            Pending::Descendant(staged) => Some(staged),
+            _ => None,
+        };
         let grant = match (unread.grant, labels.version(Label::Grant)) {
             (None, Some(settled)) => Authorized::Settled(settled.to_owned()),
             _ => Authorized::of(grant?.as_ref(), &current),
         };
         let claim = claim?.as_ref().and_then(Claim::read);
-        Ok(Snapshot { arn, current, pending, grant, claim })
+        Ok(Snapshot { arn, current, pending, staged, grant, claim })
     }
 
-    /// The secret's ARN and its current version, of which the metrics are going to tell.
-    pub(super) async fn find(&self) -> Result<(String, Version), Error> {
+    /// The secret's ARN, its current version, of which the metrics are going to tell, and the labels on that.
+    pub(super) async fn find(&self) -> Result<(String, Version, Vec<Label>), Error> {
         let stored = self.get_current().await?;
         let current = Version::of(&stored)?;
         self.trace.sees(&current.credentials);
-        Ok((stored.arn, current))
+        Ok((stored.arn, current, stored.labels))
     }
 
     /// Reads the current version alone.

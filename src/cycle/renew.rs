@@ -6,7 +6,7 @@ use super::{
     Clock, Cycle, Label, Outcome, OutcomeKind, Store, TikTok, Which,
     attempts::Request,
     check::Checked,
-    claim::{Claimed, Failed, Held, claim_id, successor_id},
+    claim::{Claimed, Failed, Held, successor_id},
     outcome::ListNews,
     promote::Promoted,
     read::{Snapshot, Version},
@@ -149,15 +149,14 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Claimed::Won { n, spent_before } => (n, spent_before),
         };
         if n > 0
-            && let Some(successor) = self.successor(&snapshot.arn, pair).await?.filter(untried)
+            && let Some(left) = self.left_by_others(snapshot, pair).await?.filter(untried)
         {
-            return Ok(Redeeming::Found(successor));
+            return Ok(Redeeming::Found(left));
         }
         let error = match self.redeem(app, holder, spent_before).await {
             Ok(redeemed) => {
                 let provenance = Provenance {
                     grant: snapshot.settled_grant(&holder.credentials),
-                    claim: Some(claim_id(&snapshot.arn, pair, n)),
                     ..Provenance::after(&holder.credentials, &self.run.request_id, redeemed.asked_at)
                 };
                 let tokens = (redeemed.token_fields(holder), provenance);
@@ -221,13 +220,15 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         } else {
             (None, snapshot.pending.label_to_stage_under(), OutcomeKind::Refreshed)
         };
+        // Whoever finds the label on the current version looks for nothing else.
+        let labels = if snapshot.leaves_waiting(&tokens.1.lineage) { &[label][..] } else { &[label, Label::Claim] };
         let change = Change { tokens: Some(tokens), list: None };
         // The usual day: the list has not changed. Staged as if checked already, it can be promoted without another write.
         let expected = granted.clone().or_else(|| known_list(&current.credentials));
         let usual = Change { list: expected.map(|list| (list, at)), ..change.clone() };
         let (next, _) = fit(usual.apply(&current.document, &current.id)?)?;
         let credentials = Credentials::of(&next)?;
-        let (staged, checked) = tokio::join!(self.stage(snapshot, label, spent, next), self.check(app, &credentials));
+        let (staged, checked) = tokio::join!(self.stage(snapshot, labels, spent, next), self.check(app, &credentials));
         let staged = staged?;
         let checked = self.look_up(app, checked, &credentials).await;
         let news = ListNews::of_new_grant(&current.credentials, checked, granted);
@@ -255,6 +256,17 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             }
             Promoted::Theirs(theirs) => Outcome::superseded(&theirs),
         })
+    }
+
+    /// What those left behind who claimed a pair before.
+    async fn left_by_others(&self, snapshot: &Snapshot, pair: &Fingerprint) -> Result<Option<Version>, Error> {
+        let successor = self.successor(&snapshot.arn, pair).await?;
+        if successor.is_some() || snapshot.is_whole() {
+            return Ok(successor);
+        }
+        // They came after this run had looked at the labels of the current version alone.
+        let snapshot = self.look_around(snapshot.arn.clone(), snapshot.current.clone()).await?;
+        Ok(snapshot.waiting().cloned())
     }
 
     /// Follows what was redeemed from a pair to the end of its chain.
@@ -296,6 +308,6 @@ fn known_list(credentials: &Credentials) -> Option<Vec<Advertiser>> {
     (!credentials.advertisers.is_empty()).then(|| credentials.advertisers.clone())
 }
 
-fn can_be_renewed(version: &Version) -> bool {
+pub(super) fn can_be_renewed(version: &Version) -> bool {
     version.credentials.flow != Flow::LongTerm && version.credentials.refresh_token.is_some()
 }

@@ -352,7 +352,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     /// The secret, and the version of this rotation, if there is anything in it.
     async fn read_with(&self, token: &str) -> Result<(Snapshot, Option<Version>), Error> {
-        let (snapshot, stored) = tokio::join!(self.read(), self.get(Which::Id(token)));
+        let (snapshot, stored) = tokio::join!(self.read_whole(), self.get(Which::Id(token)));
         let version = stored?.map(|stored| Version::of(&stored)).transpose();
         let version = version.map_err(|error| error.context("The version of this rotation"))?;
         Ok((snapshot?, version))
@@ -389,7 +389,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     ) -> Result<(Version, Option<Reduction>), Error> {
         let (next, reduction) = fit(change.apply(&snapshot.current.document, &snapshot.current.id)?)?;
         let body = next.to_body();
-        let put = || self.store.put(self.secret, token, Label::Pending, &body);
+        let put = || self.store.put(self.secret, token, &[Label::Pending], &body);
         // Where another invocation of this step was faster, what that one wrote counts, and the steps after this one read it.
         let (Put::Written | Put::Taken) = self.attempt(Request::write(Step::Stage), put).await?;
         Ok((Version::new(token.to_owned(), next)?, reduction))

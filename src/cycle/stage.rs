@@ -18,11 +18,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn stage(
         &self,
         snapshot: &Snapshot,
-        label: Label,
+        labels: &[Label],
         spent: &Fingerprint,
         next: Document,
     ) -> Result<Version, Error> {
-        self.timed(Step::Stage, self.stage_under(snapshot, label, spent, next)).await.map_err(|error| {
+        self.timed(Step::Stage, self.stage_under(snapshot, labels, spent, next)).await.map_err(|error| {
             let advice = "The next run tries the old refresh token; if TikTok has retired it, authorise the app again.";
             error.context("TikTok gave new tokens that could not be stored").advise(advice)
         })
@@ -31,17 +31,17 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     async fn stage_under(
         &self,
         snapshot: &Snapshot,
-        label: Label,
+        labels: &[Label],
         spent: &Fingerprint,
         next: Document,
     ) -> Result<Version, Error> {
         let id = successor_id(&snapshot.arn, spent);
-        if self.put_stubbornly(&id, label, &next).await? == Put::Written {
+        if self.put_stubbornly(&id, labels, &next).await? == Put::Written {
             return Version::new(id, next);
         }
         // A run that was thought dead has staged an answer of its own. Both are kept.
         let id = version_id(&snapshot.arn, "next", &format!("{}\n{}", spent.as_str(), self.run.nonce));
-        match self.put_stubbornly(&id, label, &next).await? {
+        match self.put_stubbornly(&id, labels, &next).await? {
             Put::Written => Version::new(id, next),
             Put::Taken => {
                 Err(Error::new(Kind::SecretsManagerUnavailable, "Two version ids of this run's own are taken."))
@@ -49,9 +49,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
     }
 
-    async fn put_stubbornly(&self, id: &str, label: Label, next: &Document) -> Result<Put, Error> {
+    async fn put_stubbornly(&self, id: &str, labels: &[Label], next: &Document) -> Result<Put, Error> {
         let body = next.to_body();
-        self.attempt(Request::stage(Step::Stage), || self.store.put(self.secret, id, label, &body)).await
+        self.attempt(Request::stage(Step::Stage), || self.store.put(self.secret, id, labels, &body)).await
     }
 
     /// Writes a document that descends from nothing but the documents it was made of, under an id that its content gives:
@@ -59,9 +59,21 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn write(&self, snapshot: &Snapshot, document: Document) -> Result<Version, Error> {
         let body = document.to_body();
         let id = content_id(&snapshot.arn, &body);
-        let label = snapshot.pending.label_to_stage_under();
-        match self.attempt(Request::write(Step::Promote), || self.store.put(self.secret, &id, label, &body)).await? {
-            Put::Written => Version::new(id, document),
+        self.write_under(&id, snapshot.pending.label_to_stage_under(), &body).await?;
+        Version::new(id, document)
+    }
+
+    /// Writes what a version holds once more, under an id that it and who asks for it give.
+    pub(super) async fn write_copy(&self, arn: &str, of: &Version, by: &Fingerprint) -> Result<Version, Error> {
+        let id = version_id(arn, "copy", &format!("{}\n{}", of.id, by.as_str()));
+        self.write_under(&id, Label::Staged, &of.document.to_body()).await?;
+        Version::new(id, of.document.clone())
+    }
+
+    async fn write_under(&self, id: &str, label: Label, body: &SecretString) -> Result<(), Error> {
+        let labels = [label];
+        match self.attempt(Request::write(Step::Promote), || self.store.put(self.secret, id, &labels, body)).await? {
+            Put::Written => Ok(()),
             Put::Taken => Err(Error::new(
                 Kind::SecretsManagerUnavailable,
                 format!("Version {id} exists with another content than the one that its id stands for."),

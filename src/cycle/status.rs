@@ -83,7 +83,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// # Errors
     /// When the secret cannot be read or understood. What is wrong beside it is a warning.
     pub async fn status(&self) -> Result<Status, Error> {
-        let snapshot = self.read().await?;
+        let snapshot = self.read_whole().await?;
         let (readers, beside) = self.look_at_readers(&snapshot).await;
         let (current, now) = (&snapshot.current, self.clock.now());
         let credentials = &current.credentials;
@@ -112,7 +112,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             readers,
             staged: match snapshot.pending {
                 _ if snapshot.waiting().is_some() => "waiting",
-                Pending::None | Pending::Done | Pending::Descendant(_) => "none",
+                Pending::Unseen | Pending::None | Pending::Done | Pending::Descendant(_) => "none",
                 Pending::Superseded => "superseded",
                 Pending::Foreign => "foreign",
             },

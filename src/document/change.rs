@@ -52,9 +52,8 @@ pub struct Provenance {
     pub at: Timestamp,
     /// Whether a person has just authorised the app: these tokens take the place of any others.
     pub authorizes: bool,
-    /// As in [`Origin`]; so with the next.
+    /// As in [`Origin`].
     pub grant: Option<String>,
-    pub claim: Option<String>,
 }
 
 impl Provenance {
@@ -66,14 +65,14 @@ impl Provenance {
         let surplus = lineage.len().saturating_sub(MAX_LINEAGE);
         lineage.drain(..surplus);
         let grant = spent.origin.as_ref().and_then(|origin| origin.grant.clone());
-        Self { lineage, run: run.to_owned(), at, authorizes: false, grant, claim: None }
+        Self { lineage, run: run.to_owned(), at, authorizes: false, grant }
     }
 
     /// The provenance of tokens that a document holds; none of tokens that a person put there.
     #[must_use]
     pub fn of(credentials: &Credentials) -> Option<Self> {
-        let Origin { run, at, grant, claim, .. } = credentials.origin.clone()?;
-        Some(Self { lineage: credentials.lineage().collect(), run, at, authorizes: false, grant, claim })
+        let Origin { run, at, grant, .. } = credentials.origin.clone()?;
+        Some(Self { lineage: credentials.lineage().collect(), run, at, authorizes: false, grant })
     }
 }
 
@@ -114,7 +113,6 @@ impl Change {
                 run: provenance.run.clone(),
                 at: whole_seconds(provenance.at),
                 grant: provenance.grant.clone(),
-                claim: provenance.claim.clone(),
             };
             document.set_value(field::ORIGIN, &origin);
         }

@@ -106,9 +106,6 @@ pub struct Origin {
     /// The version of an authorisation that has nothing to add to these tokens: they are its own, or take its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
-    /// The claim under which these tokens were redeemed, by its version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim: Option<String>,
 }
 
 /// The typed view of a document: what the cycle needs to know of it.

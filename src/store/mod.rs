@@ -104,7 +104,8 @@ impl Store for SecretsManager {
             Error::new(Kind::InvalidSecret, format!("The secret '{secret}' is binary."))
                 .advise("Store the JSON object as text.")
         })?;
-        Ok(Some(Stored { arn, version_id, body }))
+        let labels = known(output.version_stages);
+        Ok(Some(Stored { arn, version_id, labels, body }))
     }
 
     async fn describe(&self, secret: &str) -> Result<Option<Description>, Error> {
@@ -123,13 +124,13 @@ impl Store for SecretsManager {
         Ok(Some(Description { arn, labels, tags }))
     }
 
-    async fn put(&self, secret: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {
+    async fn put(&self, secret: &str, id: &str, labels: &[Label], body: &SecretString) -> Result<Put, Error> {
         let request = self
             .client
             .put_secret_value()
             .secret_id(secret)
             .client_request_token(id)
-            .version_stages(label.name())
+            .set_version_stages(Some(labels.iter().map(|label| label.name().to_owned()).collect()))
             .secret_string(body.expose_secret());
         match Box::pin(request.send()).await {
             Ok(_) => Ok(Put::Written),
@@ -145,6 +146,11 @@ impl Store for SecretsManager {
     async fn move_pending(&self, secret: &str, to: &str, from: &str) -> Result<Moved, Error> {
         self.move_label(secret, Label::Pending, to, from).await
     }
+}
+
+/// The labels of a version that the cycle uses.
+fn known(names: Option<Vec<String>>) -> Vec<Label> {
+    names.into_iter().flatten().filter_map(|name| Label::named(&name)).collect()
 }
 
 impl Directory for SecretsManager {
@@ -165,7 +171,8 @@ impl Directory for SecretsManager {
         let request = self.client.batch_get_secret_value().set_secret_id_list(Some(ids));
         let output = Box::pin(request.send()).await.map_err(|error| Call::ReadMany.failed("*", &error))?;
         let stored = |value: SecretValueEntry| {
-            Some(Stored { arn: value.arn?, version_id: value.version_id?, body: value.secret_string?.into() })
+            let labels = known(value.version_stages);
+            Some(Stored { arn: value.arn?, version_id: value.version_id?, labels, body: value.secret_string?.into() })
         };
         Ok(output.secret_values.into_iter().flatten().filter_map(stored).collect())
     }

@@ -4,12 +4,12 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{State, link::last_redirect_uri, redirect::Redirect};
 use crate::{
     cycle::{
-        Clock, Cycle, Outcome, Store, TikTok,
+        Clock, Cycle, Moved, Outcome, Store, TikTok,
         attempts::Request,
-        claim::{Claimed, Held, claim_id, successor_id},
+        claim::{Claimed, Held, successor_id},
         read::{Snapshot, Version},
         redeem::Redeemed,
-        renew::{Ended, Start},
+        renew::{Ended, Start, can_be_renewed},
         trace::Step,
     },
     document::{App, Credentials, Fingerprint, Flow, Provenance, leaves_room_for_tokens},
@@ -79,7 +79,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// When the consent does not belong to this secret, TikTok does not take the code, or the tokens are not known to be
     /// current afterwards.
     pub async fn exchange(&self, consent: &Consent) -> Result<Outcome, Error> {
-        let snapshot = self.read().await?;
+        let mut snapshot = self.read().await?;
         let current = &snapshot.current;
         leaves_room_for_tokens(&current.document)?;
         let app = self.app(current).await?;
@@ -87,16 +87,21 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let times = (self.clock.now(), current.credentials.authorized_at);
             state.verify((self.secret, &snapshot.arn), &app, times)?;
         }
-        let outcome = match self.claim_and_exchange(&snapshot, &app, consent).await? {
+        let outcome = match self.claim_and_exchange(&mut snapshot, &app, consent).await? {
             Exchanged::Now(outcome) => outcome,
             Exchanged::Before(version) => self.take_up(&snapshot, &app, version).await?,
-            Exchanged::InProgress { until } => return Ok(Outcome::in_progress(current, until)),
+            Exchanged::InProgress { until } => return Ok(Outcome::in_progress(&snapshot.current, until)),
         };
         let published = self.publish(&snapshot).await?;
         Ok(Outcome { published, ..outcome })
     }
 
-    async fn claim_and_exchange(&self, snapshot: &Snapshot, app: &App, consent: &Consent) -> Result<Exchanged, Error> {
+    async fn claim_and_exchange(
+        &self,
+        snapshot: &mut Snapshot,
+        app: &App,
+        consent: &Consent,
+    ) -> Result<Exchanged, Error> {
         let code = Fingerprint::of_auth_code(&consent.auth_code);
         let redirect_uri = match &consent.redirect_uri {
             Some(uri) => uri.clone(),
@@ -113,23 +118,51 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         {
             return Ok(Exchanged::Before(version));
         }
+        let held = Held { arn: snapshot.arn.clone(), pair: code.clone(), n, answered: !spent_before };
+        let replaced = self.claim_what_is_replaced(snapshot, &code).await?;
         let family = family_of(snapshot.current.credentials.flow);
         let redeemed = self.exchange_at_tiktok(family, app, &consent.auth_code, &redirect_uri).await;
         if let Err(error) = &redeemed {
-            let answered = !error.lost_answer() && !spent_before;
-            let held = Held { arn: snapshot.arn.clone(), pair: code.clone(), n, answered };
-            self.release(held, None).await;
+            if let Some(replaced) = replaced {
+                self.release(replaced, None).await;
+            }
+            self.release(Held { answered: held.answered && !error.lost_answer(), ..held }, None).await;
         }
         let redeemed = redeemed.map_err(|error| explained(error, spent_before))?;
         let before = &snapshot.current;
         let provenance = Provenance {
             authorizes: true,
             grant: Some(successor_id(&snapshot.arn, &code)),
-            claim: Some(claim_id(&snapshot.arn, &code, n)),
             ..Provenance::after(&before.credentials, &self.run.request_id, redeemed.asked_at)
         };
         let tokens = redeemed.new_grant_fields(before, family, &redirect_uri);
         self.stage_and_finish(snapshot, app, &code, (tokens, provenance), &redeemed).await.map(Exchanged::Now)
+    }
+
+    /// Keeps refreshes of the tokens that are going to be replaced from promoting theirs unawares.
+    ///
+    /// Their tokens take the label `TIKTOK_CLAIM` away from the new grant's, and if this run dies before it has promoted
+    /// those, nobody looks for them. So no refresh begins while this run has the claim on the same tokens. If somebody else
+    /// has it, AWSCURRENT is moved to a copy: a compare-and-swap from the version that they have read fails, and what they
+    /// write over the copy does not have the label.
+    async fn claim_what_is_replaced(&self, snapshot: &mut Snapshot, code: &Fingerprint) -> Result<Option<Held>, Error> {
+        loop {
+            let Snapshot { arn, current, claim, .. } = &*snapshot;
+            if !can_be_renewed(current) {
+                return Ok(None);
+            }
+            let pair = current.credentials.fingerprint.clone();
+            if let Claimed::Won { n, spent_before } = self.claim(arn, &pair, claim.as_ref()).await? {
+                return Ok(Some(Held { arn: arn.clone(), pair, n, answered: !spent_before }));
+            }
+            let copy = self.write_copy(arn, current, code).await?;
+            let swap = || self.store.promote(self.secret, &copy.id, &current.id);
+            if self.attempt(Request::write(Step::Promote), swap).await? == Moved::Moved {
+                snapshot.current = copy;
+                return Ok(None);
+            }
+            snapshot.current = self.read_current().await?;
+        }
     }
 
     async fn exchange_at_tiktok(

@@ -47,7 +47,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// # Errors
     /// When the secret cannot be read, or an address in it or in the request cannot be used.
     pub async fn authorize_url(&self, request: &LinkRequest, api: &Url) -> Result<Link, Error> {
-        let (arn, current) = self.timed(Step::Read, self.find()).await?;
+        let (arn, current, _) = self.timed(Step::Read, self.find()).await?;
         let app = self.app(&current).await?;
         let redirect_uri = match &request.redirect_uri {
             Some(uri) => checked_redirect_uri(uri, Kind::InvalidEvent)?,

@@ -176,7 +176,7 @@ impl Case {
             }
             _ => Some(claim(&Fingerprint::of(None, None))),
         };
-        Snapshot { arn: "arn".to_owned(), current, pending, grant: Authorized::None, claim }
+        Snapshot { arn: "arn".to_owned(), current, pending, staged: None, grant: Authorized::None, claim }
     }
 
     fn claim_that_failed(&self, n: u32, kind: Kind, pair: &Fingerprint) -> Claim {
@@ -260,7 +260,7 @@ fn a_lifetime_is_long_enough_to_the_second() {
     ] {
         let current = version("business", true, "2026-11-22T03:00:02Z", Some(end));
         let snapshot =
-            Snapshot { arn: "arn".to_owned(), current, pending: Pending::None, grant: Authorized::None, claim: None };
+            Snapshot { arn: "arn".to_owned(), current, pending: Pending::None, staged: None, grant: Authorized::None, claim: None };
         let plan = plan(&snapshot, Trigger::IfNeeded, time(NOW), MIN_LIFETIME);
         assert_eq!(plan.to_string(), format!("{expected} {end}"));
     }

@@ -508,7 +508,8 @@ fn an_authorisation_in_every_interleaving_with_a_run_counts_and_no_crash_costs_i
     for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
         told(name, &explore(&authorising(spec.clone())));
         told(name, &explore(&Scenario { crashes: 1, ..authorising(spec.clone()) }));
-        told("refreshed before", &explore(&authorising_over(refreshed_before(spec.clone()), spec)));
+        let refreshed_before = authorising_over(refreshed_before(spec.clone()), spec);
+        told("refreshed before", &explore(&Scenario { crashes: 1, ..refreshed_before }));
     }
 }
 

@@ -144,6 +144,7 @@ impl Store for Port {
         Ok(value.map(|value| Stored {
             arn: value.arn,
             version_id: value.version_id,
+            labels: value.labels.iter().filter_map(|name| Label::named(name)).collect(),
             body: SecretString::from(value.body.as_str().unwrap_or_default()),
         }))
     }
@@ -157,21 +158,22 @@ impl Store for Port {
         Ok(described.map(|(arn, labels)| Description { arn, labels: labels.into_iter().collect(), tags: Vec::new() }))
     }
 
-    async fn put(&self, _: &str, id: &str, label: Label, body: &SecretString) -> Result<Put, Error> {
+    async fn put(&self, _: &str, id: &str, labels: &[Label], body: &SecretString) -> Result<Put, Error> {
         let (run, text) = (self.run, body.expose_secret().to_owned());
         self.world(|world| world.note_offered(&text));
+        let names: Vec<_> = labels.iter().map(|label| label.name()).collect();
+        let name = format!("put {} {id}", names.join(" "));
         let put = move |world: &mut World| {
-            let answer =
-                world.secrets.put_secret_value(SECRET, id, Body::String(text.as_str().into()), &[label.name()]);
+            let answer = world.secrets.put_secret_value(SECRET, id, Body::String(text.as_str().into()), &names);
             if answer.is_ok() {
                 world.note_staged(&text);
-                if label == Label::Claim {
+                if labels == [Label::Claim] {
                     world.note_claimed(run, &text);
                 }
             }
             answer.map(|_| ()).map_err(|error| error.exception)
         };
-        match self.request(format!("put {} {id}", label.name()), put).await {
+        match self.request(name, put).await {
             Ok(()) => Ok(Put::Written),
             Err(Exception::ResourceExists) => Ok(Put::Taken),
             Err(other) => Err(unexpected(other)),
@@ -310,6 +312,6 @@ struct Told(Option<crate::stand_ins::secrets_manager::SecretValue>);
 
 impl Hash for Told {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.as_ref().map(|value| (&value.version_id, &value.body)).hash(state);
+        self.0.as_ref().map(|value| (&value.version_id, &value.labels, &value.body)).hash(state);
     }
 }
