@@ -21,7 +21,8 @@
 //!   that is finished. The run goes on with them and, at the swap, finds them current.
 
 use super::{
-    Clock, Cycle, Description, Label, Labels, Store, Stored, TikTok, Which, attempts::Request,
+    Clock, Cycle, Description, Label, Labels, Store, Stored, TikTok, Which,
+    attempts::Request,
     claim::{Claim, successor_id},
     trace::Step,
 };

@@ -8,7 +8,7 @@ use tiktok_token_refresh::document::MAX_BYTES;
 use crate::{
     evidence::metrics,
     stand_ins::{APP_SECRET, Fault, Flow, Function, GrantSpec, When, World, tiktok::Advertiser},
-    support::{BINARY, SHORT, only_result, outcome, refresh, scheduled, side_by_side, warnings},
+    support::{BINARY, SHORT, STAGE, only_result, outcome, refresh, scheduled, side_by_side, warnings},
 };
 
 const INFO: &str = "advertiser/info";
@@ -88,13 +88,13 @@ async fn a_reader_secret_passes_them_on() {
 #[tokio::test]
 async fn they_are_asked_for_when_the_tokens_are_staged_and_written_with_the_list() {
     let world = World::start();
-    world.faults.at(When::operation("PutSecretValue").detail("AWSPENDING"), Fault::Delay(Duration::from_millis(500)));
+    world.faults.at(When::operation("PutSecretValue").detail(STAGE), Fault::Delay(Duration::from_millis(500)));
     asking(&world).run(refresh()).await;
     let journal = world.faults.journal();
     let operations = journal.operations();
     let place = |operation: &str| operations.iter().position(|it| *it == operation).expect("it was asked for");
     let info = &journal[place(INFO)];
-    let staged = journal.of("PutSecretValue").find(|put| put.detail.contains("AWSPENDING")).expect("staged");
+    let staged = journal.of("PutSecretValue").find(|put| put.detail.contains(STAGE)).expect("staged");
     assert!(staged.at + Duration::from_millis(500) <= info.at, "{journal}");
     assert!(place(INFO) < place("UpdateSecretVersionStage"), "{journal}");
     assert_eq!(journal.count("UpdateSecretVersionStage"), 1, "{journal}");

@@ -6,7 +6,7 @@ use tiktok_token_refresh::cycle::Deadline;
 
 use crate::{
     stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal},
-    support::{SHORT, assert_failed, only_result, outcome, scheduled, side_by_side, warnings},
+    support::{CLAIM, SHORT, STAGE, assert_failed, only_result, outcome, scheduled, side_by_side, warnings},
 };
 
 const REDEEM: &str = "oauth2/refresh_token";
@@ -72,8 +72,8 @@ async fn a_secrets_manager_that_does_not_answer_is_named_before_the_deadline() {
     let requests = [
         ("GetSecretValue", "AWSCURRENT", BRIEF, 0),
         ("DescribeSecret", "", BRIEF, 0),
-        ("PutSecretValue", "TIKTOK_CLAIM", SHORT, 0),
-        ("PutSecretValue", "AWSPENDING", SHORT, 1),
+        ("PutSecretValue", CLAIM, SHORT, 0),
+        ("PutSecretValue", STAGE, SHORT, 1),
         ("UpdateSecretVersionStage", "", SHORT, 1),
     ];
     let cases = requests.into_iter().flat_map(|request| endless().map(|fault| (request, fault)));
@@ -108,8 +108,7 @@ async fn a_flood_of_bytes_costs_one_more_attempt_and_a_few_megabytes_of_memory()
     let calm = World::start();
     let normal = calm.lambda().run(scheduled()).await.peak_rss_kb.expect("the process lives");
     // A list may be long, so that much of it is read before it is too much.
-    let cases =
-        [(REDEEM, "", 4), (LIST, "", 12), ("GetSecretValue", "AWSCURRENT", 4), ("PutSecretValue", "AWSPENDING", 4)];
+    let cases = [(REDEEM, "", 4), (LIST, "", 12), ("GetSecretValue", "AWSCURRENT", 4), ("PutSecretValue", STAGE, 4)];
     for (operation, part, megabytes) in cases {
         let world = World::start();
         world.faults.at(When::operation(operation).detail(part), Fault::HugeBody(GIBIBYTE));

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     stand_ins::{Fault, Flow, GrantSpec, Journal, Outcome, When, World, tiktok::Renewal},
-    support::{outcome, scheduled, strict},
+    support::{STAGE, outcome, scheduled, strict},
 };
 
 /// The shortest invocation in which a refresh token may still be spent: TikTok's timeout of 10 s, 5 s for the write of its
@@ -93,12 +93,15 @@ impl Crash {
 }
 
 fn is_staged(journal: &Journal) -> bool {
-    journal.of("PutSecretValue").any(|entry| entry.applied && entry.detail.contains("AWSPENDING"))
+    journal.of("PutSecretValue").any(|entry| entry.applied && entry.detail.contains(STAGE))
 }
 
 /// The label that a request was about; the rest of its detail is ids.
 fn label(detail: &str) -> &str {
-    ["AWSCURRENT", "AWSPENDING", "TIKTOK_CLAIM"].into_iter().find(|label| detail.contains(label)).unwrap_or_default()
+    ["AWSCURRENT", "AWSPENDING", "TIKTOK_STAGED", "TIKTOK_CLAIM"]
+        .into_iter()
+        .find(|label| detail.contains(label))
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

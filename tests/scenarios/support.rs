@@ -15,6 +15,10 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_tiktok-token-refresh");
 /// second long wait: what goes on for ever ends after two seconds.
 pub const SHORT: Duration = Duration::from_secs(17);
 
+/// What the requests have in their detail that write a claim, and those that stage tokens as what came of one.
+pub const CLAIM: &str = " TIKTOK_CLAIM";
+pub const STAGE: &str = "+TIKTOK_CLAIM";
+
 /// The event of the daily schedule, delivered late: whatever a scenario refreshes is refreshed after its slot.
 pub fn scheduled() -> Value {
     let slot = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
@@ -57,14 +61,22 @@ impl World {
         self.let_the_claim_end(secret_id, "2026-01-01T00:00:00Z").await;
     }
 
-    /// Moves the end of whatever claim is there.
+    /// Moves the end of the claims that are there, in front of an emulator that of the latest one.
     pub async fn let_the_claim_end(&self, secret_id: &str, at: &str) {
+        let ended = |body: &str| {
+            let mut claim: Value = serde_json::from_str(body).ok()?;
+            claim.get_mut("claim")?["expires_at"] = json!(at);
+            Some(claim.to_string())
+        };
+        if self.secrets_manager.is_strict() {
+            return self.secrets_manager.core().rewrite(secret_id, ended);
+        }
         let client = self.secrets_manager.client();
-        let Some((_, body)) = client.get(secret_id, Label::Claim.name()).await else { return };
-        let mut claim: Value = serde_json::from_str(&body).expect("a claim is JSON");
-        claim["claim"]["expires_at"] = json!(at);
-        let (id, body, labels) = (new_token(), claim.to_string(), [Label::Claim.name()]);
-        client.put_labelled(secret_id, &id, &body, &labels).await.expect("the claim of a run that is over");
+        let latest = client.get(secret_id, Label::Claim.name()).await;
+        if let Some(body) = latest.and_then(|(_, body)| ended(&body)) {
+            let (id, labels) = (new_token(), [Label::Claim.name()]);
+            client.put_labelled(secret_id, &id, &body, &labels).await.expect("the claim of a run that is over");
+        }
     }
 
     /// The next run, after the trouble is over. It has to end well; returns how.

@@ -12,7 +12,7 @@ use crate::{
         renew::{Ended, Start, can_be_renewed},
         trace::Step,
     },
-    document::{App, Credentials, Fingerprint, Flow, Provenance, leaves_room_for_tokens},
+    document::{App, Credentials, Fingerprint, Flow, Provenance, TokenFields, leaves_room_for_tokens},
     error::{Error, Kind},
 };
 
@@ -119,24 +119,44 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             return Ok(Exchanged::Before(version));
         }
         let held = Held { arn: snapshot.arn.clone(), pair: code.clone(), n, answered: !spent_before };
-        let replaced = self.claim_what_is_replaced(snapshot, &code).await?;
-        let family = family_of(snapshot.current.credentials.flow);
-        let redeemed = self.exchange_at_tiktok(family, app, &consent.auth_code, &redirect_uri).await;
-        if let Err(error) = &redeemed {
-            if let Some(replaced) = replaced {
-                self.release(replaced, None).await;
+        let replaced = match self.claim_what_is_replaced(snapshot, &code).await {
+            Ok(replaced) => replaced,
+            Err(error) => {
+                self.release(held, None).await;
+                return Err(error);
             }
-            self.release(Held { answered: held.answered && !error.lost_answer(), ..held }, None).await;
+        };
+        let family = family_of(snapshot.current.credentials.flow);
+        let exchanged = match self.exchange_at_tiktok(family, app, &consent.auth_code, &redirect_uri).await {
+            Ok(redeemed) => {
+                let tokens = redeemed.new_grant_fields(&snapshot.current, family, &redirect_uri);
+                self.stage_new_grant(snapshot, app, &code, tokens, &redeemed).await
+            }
+            Err(error) => {
+                self.release(Held { answered: held.answered && !error.lost_answer(), ..held }, None).await;
+                Err(explained(error, spent_before))
+            }
+        };
+        if let (Err(_), Some(replaced)) = (&exchanged, replaced) {
+            self.release(replaced, None).await;
         }
-        let redeemed = redeemed.map_err(|error| explained(error, spent_before))?;
-        let before = &snapshot.current;
+        exchanged.map(Exchanged::Now)
+    }
+
+    async fn stage_new_grant(
+        &self,
+        snapshot: &Snapshot,
+        app: &App,
+        code: &Fingerprint,
+        tokens: TokenFields,
+        redeemed: &Redeemed,
+    ) -> Result<Outcome, Error> {
         let provenance = Provenance {
             authorizes: true,
-            grant: Some(successor_id(&snapshot.arn, &code)),
-            ..Provenance::after(&before.credentials, &self.run.request_id, redeemed.asked_at)
+            grant: Some(successor_id(&snapshot.arn, code)),
+            ..Provenance::after(&snapshot.current.credentials, &self.run.request_id, redeemed.asked_at)
         };
-        let tokens = redeemed.new_grant_fields(before, family, &redirect_uri);
-        self.stage_and_finish(snapshot, app, &code, (tokens, provenance), &redeemed).await.map(Exchanged::Now)
+        self.stage_and_finish(snapshot, app, code, (tokens, provenance), redeemed).await
     }
 
     /// Keeps refreshes of the tokens that are going to be replaced from promoting theirs unawares.

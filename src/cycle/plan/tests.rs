@@ -259,8 +259,14 @@ fn a_lifetime_is_long_enough_to_the_second() {
         ("2026-11-23T00:00:00Z", "skip: the access token lives until"),
     ] {
         let current = version("business", true, "2026-11-22T03:00:02Z", Some(end));
-        let snapshot =
-            Snapshot { arn: "arn".to_owned(), current, pending: Pending::None, staged: None, grant: Authorized::None, claim: None };
+        let snapshot = Snapshot {
+            arn: "arn".to_owned(),
+            current,
+            pending: Pending::None,
+            staged: None,
+            grant: Authorized::None,
+            claim: None,
+        };
         let plan = plan(&snapshot, Trigger::IfNeeded, time(NOW), MIN_LIFETIME);
         assert_eq!(plan.to_string(), format!("{expected} {end}"));
     }

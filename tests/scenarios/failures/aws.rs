@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     stand_ins::{Fault, GrantSpec, When, World, secrets_manager::Denial, tiktok::Renewal},
-    support::{SHORT, assert_failed, outcome, scheduled, side_by_side, strict},
+    support::{CLAIM, SHORT, STAGE, assert_failed, outcome, scheduled, side_by_side, strict},
 };
 
 /// Enough for a run that does not come to redeeming, and for one that goes on with staged tokens.
@@ -14,8 +14,8 @@ const VERY_SHORT: Duration = Duration::from_secs(3);
 const REQUESTS: [(&str, &str); 5] = [
     ("GetSecretValue", "AWSCURRENT"),
     ("DescribeSecret", ""),
-    ("PutSecretValue", "TIKTOK_CLAIM"),
-    ("PutSecretValue", "AWSPENDING"),
+    ("PutSecretValue", CLAIM),
+    ("PutSecretValue", STAGE),
     ("UpdateSecretVersionStage", ""),
 ];
 
@@ -116,7 +116,7 @@ async fn trouble_that_stays_ends_as_an_error_before_the_deadline_and_spends_noth
     let cases = [
         ("GetSecretValue", "AWSCURRENT", VERY_SHORT),
         ("DescribeSecret", "", VERY_SHORT),
-        ("PutSecretValue", "TIKTOK_CLAIM", SHORT),
+        ("PutSecretValue", CLAIM, SHORT),
     ];
     side_by_side(cases.map(|(operation, part, limit)| async move {
         let world = World::start();
@@ -161,7 +161,7 @@ async fn a_promotion_that_is_refused_although_nobody_was_faster_is_tried_again_u
 
 #[tokio::test]
 async fn a_claim_that_is_called_taken_is_read_and_an_own_one_counts() {
-    let claim = || When::operation("PutSecretValue").detail("TIKTOK_CLAIM");
+    let claim = || When::operation("PutSecretValue").detail(CLAIM);
     let taken = || Fault::aws_error(400, "ResourceExistsException", "A version with this token exists.");
     let Some(world) = strict(World::start()) else { return };
     world.faults.at(claim(), taken().after_applying());
@@ -183,7 +183,7 @@ async fn a_claim_that_is_called_taken_is_read_and_an_own_one_counts() {
 async fn what_tiktok_rejects_under_an_own_claim_is_called_lost_only_where_an_earlier_one_was() {
     for was_spent_before in [false, true] {
         let Some(world) = strict(World::start()) else { return };
-        let claim = || When::operation("PutSecretValue").detail("TIKTOK_CLAIM");
+        let claim = || When::operation("PutSecretValue").detail(CLAIM);
         if was_spent_before {
             world.faults.at(When::operation("oauth2/refresh_token"), Fault::KillBefore);
             world.lambda().run(scheduled()).await;
@@ -202,7 +202,7 @@ async fn what_tiktok_rejects_under_an_own_claim_is_called_lost_only_where_an_ear
 #[tokio::test]
 async fn a_refusal_to_store_new_tokens_is_not_believed_as_long_as_there_is_time() {
     let world = World::start();
-    world.faults.at(When::operation("PutSecretValue").detail("AWSPENDING").times(3), denied());
+    world.faults.at(When::operation("PutSecretValue").detail(STAGE).times(3), denied());
     assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
     world.assert_usable();
     assert_eq!((world.redeemed(), world.faults.unfired()), (1, 0));
@@ -213,7 +213,7 @@ async fn new_tokens_that_cannot_be_stored_until_the_deadline_are_an_error_that_s
     let cases = [(denied(), "AccessDenied"), (internal_error(), "SecretsManagerUnavailable")];
     side_by_side(cases.map(|(trouble, kind)| async move {
         let world = World::with(GrantSpec { renewal: Renewal::SameRefreshToken, ..GrantSpec::default() });
-        world.faults.at(When::operation("PutSecretValue").detail("AWSPENDING").always(), trouble);
+        world.faults.at(When::operation("PutSecretValue").detail(STAGE).always(), trouble);
         let invocation = world.lambda().invoke(scheduled(), SHORT).await;
         let says =
             ["new tokens that could not be stored", "PutSecretValue", "The next run tries the old refresh token"];

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{TAG, counts, fleet};
 use crate::{
     stand_ins::{APP_ID, Fault, GrantSpec, Limit, When, World},
-    support::{BINARY, SHORT, assert_failed, outcome, refresh, scheduled, strictly},
+    support::{BINARY, CLAIM, SHORT, assert_failed, outcome, refresh, scheduled, strictly},
 };
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_pause_that_outlasts_the_run_fails_those_not_begun_without_a_write() {
     let journal = world.faults.journal();
     let begun =
         journal.of("oauth2/refresh_token").map(|entry| &entry.detail).collect::<std::collections::BTreeSet<_>>();
-    let claimed = journal.of("PutSecretValue").filter(|entry| entry.detail.contains("TIKTOK_CLAIM"));
+    let claimed = journal.of("PutSecretValue").filter(|entry| entry.detail.contains(CLAIM));
     let claimed: std::collections::BTreeSet<_> = claimed.filter_map(|entry| entry.detail.split(' ').next()).collect();
     // Those that were on their way when the pause began had written theirs.
     assert!(claimed.len() <= begun.len() + 8 && claimed.len() < 20, "{} of {}\n{journal}", claimed.len(), begun.len());

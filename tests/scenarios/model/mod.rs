@@ -425,6 +425,8 @@ fn a_write_that_arrives_after_its_run_was_given_up_is_not_passed_over() {
 #[test]
 fn a_write_that_arrives_late_breaks_no_promise_of_an_authorisation_or_a_rotation_either() {
     told("authorisation", &explore(&with_a_late_write(authorising(rotating()))));
+    let refreshed_before = authorising_over(refreshed_before(rotating()), rotating());
+    told("refreshed before", &explore(&with_a_late_write(refreshed_before)));
     for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
         told(name, &explore(&with_a_late_write(Scenario { together: 1, ..rotation(spec) })));
     }

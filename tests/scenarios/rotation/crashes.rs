@@ -5,7 +5,7 @@ use tiktok_token_refresh::cycle::RotationStep;
 use super::{Rotation, every_kind_of_grant};
 use crate::{
     stand_ins::{Fault, GrantSpec, Outcome, When, World, tiktok::Renewal},
-    support::{assert_failed, outcome, scheduled, strict},
+    support::{STAGE, assert_failed, outcome, scheduled, strict},
 };
 
 /// Who comes after a step that died.
@@ -51,7 +51,7 @@ impl Case {
             .faults
             .journal()
             .of("PutSecretValue")
-            .filter(|put| put.applied && put.detail.contains("AWSPENDING") && !put.detail.contains(&rotation.token))
+            .filter(|put| put.applied && put.detail.contains(STAGE) && !put.detail.contains(&rotation.token))
             .count();
         let rotates = matches!(self.spec.renewal, Renewal::Rotating { .. });
         if rotates && self.step == RotationStep::CreateSecret && !world.tiktok.core().refused_redeems().is_empty() {

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use super::dice::Dice;
-use crate::stand_ins::{Fault, Flow, When};
+use crate::{
+    stand_ins::{Fault, Flow, When},
+    support::{CLAIM, STAGE},
+};
 
 /// Where answers go astray: the labels tell the writes apart.
 const AWS: [(&str, &str); 5] = [
     ("GetSecretValue", "AWSCURRENT"),
     ("DescribeSecret", ""),
-    ("PutSecretValue", "TIKTOK_CLAIM"),
-    ("PutSecretValue", "AWSPENDING"),
+    ("PutSecretValue", CLAIM),
+    ("PutSecretValue", STAGE),
     ("UpdateSecretVersionStage", ""),
 ];
 const LIST: &str = "oauth2/advertiser/get";

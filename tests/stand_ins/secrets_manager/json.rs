@@ -42,7 +42,8 @@ pub(super) fn act(sm: &mut SecretsManager, action: &str, input: &Value) -> Resul
     }
 }
 
-/// What the fault plan's `detail` matches: the names of the secrets as they were asked for, then labels and version ids.
+/// What the fault plan's `detail` matches: the names of the secrets as they were asked for, then labels, those of one write
+/// with a plus between them, and version ids.
 pub(super) fn detail(input: &Value) -> String {
     let text = |member: &str| input.get(member).and_then(Value::as_str);
     let id = text("SecretId").or(text("Name")).unwrap_or_default();
@@ -50,7 +51,7 @@ pub(super) fn detail(input: &Value) -> String {
     let name = |id: &str| id.rsplit_once(":secret:").map_or(id, |(_, name)| name).to_owned();
     let mut parts: Vec<String> = iter::once(id).chain(listed).map(name).collect();
     let labels = input.get("VersionStages").and_then(Value::as_array).into_iter().flatten();
-    parts.extend(labels.filter_map(Value::as_str).map(str::to_owned));
+    parts.push(labels.filter_map(Value::as_str).collect::<Vec<_>>().join("+"));
     parts.extend(["VersionStage", "VersionId", "ClientRequestToken"].into_iter().filter_map(text).map(str::to_owned));
     parts.extend(text("MoveToVersionId").map(|to| format!("to {to}")));
     parts.extend(text("RemoveFromVersionId").map(|from| format!("from {from}")));

@@ -94,6 +94,10 @@ impl Contents {
         self.versions.iter_mut().find(|version| version.id == id)
     }
 
+    pub fn versions_mut(&mut self) -> impl Iterator<Item = &mut Stored> {
+        self.versions.iter_mut()
+    }
+
     pub fn holder(&self, label: &str) -> Option<&str> {
         self.labels.get(label).map(String::as_str)
     }
