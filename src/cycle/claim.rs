@@ -167,7 +167,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     async fn claim_from(&self, arn: &str, pair: &Fingerprint, seen: Option<&Claim>) -> Result<Claimed, Error> {
         let (mut n, mut spent_before) = (0, false);
         if let Some(claim) = seen.filter(|claim| claim.fingerprint == pair.as_str()) {
-            match self.judge(claim).await? {
+            match self.judge(arn, pair, claim).await? {
                 Verdict::Settled(claimed) => return Ok(claimed),
                 Verdict::Over { answered } => (n, spent_before) = (claim.n + 1, !answered),
             }
@@ -176,11 +176,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         loop {
             let id = claim_id(arn, pair, n);
             let body = self.claim_body(arn, pair, n, Ends::AtTheDeadline);
-            let put = || self.store.put(self.secret, &id, &[Label::Claim], &body);
-            if self.attempt(Request::claim(Step::Claim), put).await? == Put::Written {
+            if self.put(Request::claim(Step::Claim), &id, &[Label::Claim], &body).await? == Put::Written {
                 return Ok(Claimed::Won { n, spent_before });
             }
-            match self.judge_version(&id).await? {
+            match self.judge_version(arn, pair, &id).await? {
                 Verdict::Settled(claimed) => return Ok(claimed),
                 Verdict::Over { answered } => (n, spent_before) = (n + 1, !answered),
             }
@@ -193,8 +192,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let Held { arn, pair, n, answered } = held;
         let id = claim_id(&arn, &pair, n + 1);
         let body = self.claim_body(&arn, &pair, n + 1, Ends::Now { answered, failed });
-        let put = || self.store.put(self.secret, &id, &[Label::Claim], &body);
-        let released = Box::pin(self.attempt(Request::write(Step::Claim), put)).await;
+        let released = Box::pin(self.put(Request::write(Step::Claim), &id, &[Label::Claim], &body)).await;
         tracing::info!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
     }
 
@@ -222,16 +220,16 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         SecretString::from(json_text(&Body { claim }))
     }
 
-    async fn judge_version(&self, id: &str) -> Result<Verdict, Error> {
+    async fn judge_version(&self, arn: &str, pair: &Fingerprint, id: &str) -> Result<Verdict, Error> {
         let stored = self.get(Which::Id(id)).await?;
         match stored.as_ref().and_then(Claim::read) {
-            Some(claim) => self.judge(&claim).await,
+            Some(claim) => self.judge(arn, pair, &claim).await,
             // Taken a moment ago, and reads lag behind writes: whoever it is has just begun.
             None => Ok(Verdict::Settled(self.in_progress(self.clock.now() + GRACE))),
         }
     }
 
-    async fn judge(&self, claim: &Claim) -> Result<Verdict, Error> {
+    async fn judge(&self, arn: &str, pair: &Fingerprint, claim: &Claim) -> Result<Verdict, Error> {
         // Not one that this run has given back: somebody else may have taken the next.
         if claim.nonce == self.run.nonce && claim.is_live(self.clock.now()) {
             return Ok(Verdict::Settled(Claimed::Won { n: claim.n, spent_before: claim.n > 0 }));
@@ -239,7 +237,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         if let Some(result) = self.read_version(&claim.result_version_id).await? {
             return Ok(Verdict::Settled(Claimed::Finished(result)));
         }
-        Ok(if claim.is_live(self.clock.now()) {
+        // One that was given back is followed by its end, which the label shows unless another claim has taken it away.
+        let end = claim_id(arn, pair, claim.n + 1);
+        Ok(if claim.is_live(self.clock.now()) && self.get(Which::Id(&end)).await?.is_none() {
             Verdict::Settled(self.in_progress(claim.expires_at))
         } else {
             Verdict::Over { answered: claim.answered }

@@ -28,6 +28,7 @@ mod read;
 mod redeem;
 mod renew;
 mod rotation;
+mod secret;
 mod stage;
 mod status;
 mod trace;

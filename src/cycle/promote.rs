@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use super::{
     Clock, Cycle, Moved, Store, TikTok,
-    attempts::Request,
     read::{Snapshot, Version},
     trace::Step,
 };
@@ -50,8 +49,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 Some(staged) if same_content(&staged, &next) => staged,
                 _ => self.write(snapshot, next).await?,
             };
-            let swap = || self.store.promote(self.secret, &version.id, &base.id);
-            if self.attempt(Request::write(Step::Promote), swap).await? == Moved::Moved {
+            if self.swap(Step::Promote, self.secret, &version.id, &base.id).await? == Moved::Moved {
                 return Ok(Promoted::Ours { version, reduction });
             }
             let current = self.read_current().await?;

@@ -54,8 +54,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             }
             let arn = before.as_ref().map_or(secret, |before| before.arn.as_str());
             let id = content_id(arn, &body);
-            let put = || self.store.put(secret, &id, &[Label::Pending], &body);
-            self.attempt(Request::write(Step::Publish), put).await.map_err(|error| missing(error, secret))?;
+            let put = self.put_into(Request::write(Step::Publish), secret, &id, &[Label::Pending], &body);
+            put.await.map_err(|error| missing(error, secret))?;
             let Some(before) = before else {
                 // The first version of a secret is current from the start, unless somebody else's has become the first.
                 match self.read_reader(snapshot, secret).await? {
@@ -63,16 +63,14 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                     Some(_) | None => return Ok(true),
                 }
             };
-            let swap = || self.store.promote(secret, &id, &before.version_id);
-            if self.attempt(Request::write(Step::Publish), swap).await? == Moved::Moved {
+            if self.swap(Step::Publish, secret, &id, &before.version_id).await? == Moved::Moved {
                 return Ok(true);
             }
         }
     }
 
     async fn read_reader(&self, snapshot: &Snapshot, secret: &str) -> Result<Option<Stored>, Error> {
-        let read = || self.store.get(secret, Which::Label(Label::Current));
-        let stored = self.attempt(Request::read(Step::Publish), read).await?;
+        let stored = self.get_from(Step::Publish, secret, Which::Label(Label::Current)).await?;
         if stored.as_ref().is_some_and(|stored| stored.arn == snapshot.arn) {
             return Err(is_itself());
         }

@@ -294,18 +294,13 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         Ok(stored.and_then(|stored| Version::of(&stored).ok()))
     }
 
-    pub(super) async fn get(&self, which: Which<'_>) -> Result<Option<Stored>, Error> {
-        self.attempt(Request::read(Step::Read), || self.store.get(self.secret, which)).await
-    }
-
     /// The app's credentials, wherever they are.
     pub(super) async fn app(&self, version: &Version) -> Result<App, Error> {
         let id = match &version.credentials.app {
             AppSource::Inline(app) => return Ok(app.clone()),
             AppSource::Secret(id) => id,
         };
-        let read = || self.store.get(id, Which::Label(Label::Current));
-        let stored = self.attempt(Request::read(Step::Read), read).await;
+        let stored = self.get_from(Step::Read, id, Which::Label(Label::Current)).await;
         let named = |error: Error| error.context(format_args!("The secret '{id}' that 'app_secret_id' names"));
         let stored = stored.map_err(named)?.ok_or_else(|| no_value(id))?;
         Document::parse(&stored.body).and_then(|document| app_of(&document)).map_err(named)

@@ -389,9 +389,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     ) -> Result<(Version, Option<Reduction>), Error> {
         let (next, reduction) = fit(change.apply(&snapshot.current.document, &snapshot.current.id)?)?;
         let body = next.to_body();
-        let put = || self.store.put(self.secret, token, &[Label::Pending], &body);
+        let put = self.put(Request::write(Step::Stage), token, &[Label::Pending], &body);
         // Where another invocation of this step was faster, what that one wrote counts, and the steps after this one read it.
-        let (Put::Written | Put::Taken) = self.attempt(Request::write(Step::Stage), put).await?;
+        let (Put::Written | Put::Taken) = put.await?;
         Ok((Version::new(token.to_owned(), next)?, reduction))
     }
 

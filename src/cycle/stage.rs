@@ -51,7 +51,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     async fn put_stubbornly(&self, id: &str, labels: &[Label], next: &Document) -> Result<Put, Error> {
         let body = next.to_body();
-        self.attempt(Request::stage(Step::Stage), || self.store.put(self.secret, id, labels, &body)).await
+        self.put(Request::stage(Step::Stage), id, labels, &body).await
     }
 
     /// Writes a document that descends from nothing but the documents it was made of, under an id that its content gives:
@@ -71,8 +71,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     async fn write_under(&self, id: &str, label: Label, body: &SecretString) -> Result<(), Error> {
-        let labels = [label];
-        match self.attempt(Request::write(Step::Promote), || self.store.put(self.secret, id, &labels, body)).await? {
+        match self.put(Request::write(Step::Promote), id, &[label], body).await? {
             Put::Written => Ok(()),
             Put::Taken => Err(Error::new(
                 Kind::SecretsManagerUnavailable,

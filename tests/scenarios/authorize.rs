@@ -15,7 +15,10 @@ use crate::{
         APP_ID, APP_SECRET, Fault, Flow, Function, GrantSpec, Invocation, Outcome, When, World, credentials,
         tiktok::{Advertiser, Propagation, Renewal},
     },
-    support::{BINARY, SHORT, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, warnings},
+    support::{
+        BINARY, CLAIM, SHORT, STAGE, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict,
+        warnings,
+    },
 };
 
 const REDIRECT_URI: &str = "https://localhost:8080";
@@ -192,17 +195,21 @@ async fn a_new_grant_leaves_nothing_of_the_old_one_behind() {
 }
 
 #[tokio::test]
-async fn a_link_costs_one_read_and_an_authorisation_that_is_over_none_on_the_days_after_it() {
+async fn a_link_costs_one_read_and_an_authorisation_that_is_over_one_look_at_the_labels() {
     let world = unauthorised();
     let function = world.lambda();
     link(&function, authorize_url()).await;
     assert_eq!(world.faults.journal().operations(), ["GetSecretValue"]);
     assert_eq!(outcome(&authorise(&world, &function, GrantSpec::default()).await), "authorized");
-    for day in 1..=3 {
+    for (day, looks) in [(1, 1), (2, 0), (3, 0)] {
         world.faults.reset();
         assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
         let journal = world.faults.journal();
-        assert_eq!((journal.count("GetSecretValue"), journal.count("DescribeSecret")), (1, 0), "day {day}\n{journal}");
+        assert_eq!(
+            (journal.count("GetSecretValue"), journal.count("DescribeSecret")),
+            (1, looks),
+            "day {day}\n{journal}"
+        );
     }
 }
 
@@ -574,24 +581,88 @@ async fn an_exchange_that_crashed_after_its_tokens_were_staged_goes_on_when_it_i
 }
 
 #[tokio::test]
-async fn an_exchange_wins_over_a_run_that_is_at_work_meanwhile() {
+async fn a_run_that_comes_while_an_exchange_is_at_work_leaves_the_old_tokens_to_it() {
     let Some(world) = strict(World::start()) else { return };
     let function = world.lambda();
     let link = link(&function, authorize_url()).await;
     let address = consent(&world, &link, GrantSpec::default());
-    // A run refreshes the old tokens after TikTok has given the new ones.
-    let (other, event) = (Arc::new(world.lambda()), scheduled());
-    world.faults.at(
-        When::operation("PutSecretValue").detail(Label::Grant.name()),
-        Fault::run_before(move || {
-            let (other, event) = (other.clone(), event.clone());
-            async move { drop(other.run(event).await) }
-        }),
-    );
+    // After TikTok has given the new tokens.
+    let before_the_stage = When::operation("PutSecretValue").detail(Label::Grant.name());
+    let other = Arc::new(world.lambda());
+    let run = move || {
+        let other = other.clone();
+        async move { assert_eq!(outcome(&other.run(scheduled()).await), "in_progress") }
+    };
+    world.faults.at(before_the_stage, Fault::run_before(run));
     assert_eq!(outcome(&function.run(exchange(&address)).await), "authorized");
     world.assert_usable();
     assert!(world.current()["authorized_at"].is_string());
-    assert_eq!(world.redeemed(), 1, "the other run did redeem");
+    assert_eq!(world.redeemed(), 0);
+}
+
+/// A world whose secret was refreshed before, so that the labels on it say that there is nothing to look for.
+async fn settled() -> Option<(World, Function)> {
+    let world = strict(World::start())?;
+    let function = world.lambda();
+    for _ in 0..2 {
+        assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    }
+    assert_eq!(world.redeemed(), 2);
+    Some((world, function))
+}
+
+#[tokio::test]
+async fn an_exchange_wins_over_a_run_that_is_at_work_meanwhile() {
+    let Some((world, function)) = settled().await else { return };
+    let other = Arc::new(world.lambda());
+    let link = link(&other, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    let authorise = move || {
+        let (other, address) = (other.clone(), address.clone());
+        async move { assert_eq!(outcome(&other.run(exchange(&address)).await), "authorized") }
+    };
+    world.faults.at(When::operation("PutSecretValue").detail(STAGE), Fault::run_before(authorise));
+    assert_eq!(outcome(&function.run(refresh()).await), "superseded");
+    world.assert_usable();
+    assert!(world.current()["authorized_at"].is_string());
+    assert_eq!(world.redeemed(), 3, "the other run did redeem");
+}
+
+#[tokio::test]
+async fn an_exchange_that_dies_beside_a_run_is_brought_to_its_end_by_the_next_one() {
+    // The run has read the secret, has claimed its tokens, or has spent them when the exchange begins.
+    for (moment, ending) in [(CLAIM, "resumed"), ("oauth2/refresh_token", "refreshed"), (STAGE, "refreshed")] {
+        let Some((world, function)) = settled().await else { return };
+        // Made last, it is the one that is killed.
+        let dies = Arc::new(world.lambda());
+        let link = link(&dies, authorize_url()).await;
+        let address = consent(&world, &link, GrantSpec::default());
+        let when = if moment.contains("TIKTOK") {
+            When::operation("PutSecretValue").detail(moment)
+        } else {
+            When::operation(moment)
+        };
+        let world = Arc::new(world);
+        let beside = world.clone();
+        let authorise = move || {
+            let (world, dies, address) = (beside.clone(), dies.clone(), address.clone());
+            async move {
+                let promotes = if moment == CLAIM { 1 } else { 2 };
+                world.faults.at(When::operation("UpdateSecretVersionStage").nth(promotes), Fault::KillBefore);
+                let killed = dies.run(exchange(&address)).await;
+                assert!(matches!(killed.outcome, Outcome::Crashed(_)), "{moment}");
+                world.let_the_claim_expire().await;
+            }
+        };
+        world.faults.at(when, Fault::run_before(authorise));
+        assert_eq!(outcome(&function.run(refresh()).await), ending, "{moment}");
+        // The slot is served; that a new grant waits is what the labels have to tell.
+        let next = outcome(&function.run(scheduled()).await);
+        assert_eq!(next, if ending == "resumed" { "fresh" } else { "resumed" }, "{moment}");
+        assert!(world.current()["authorized_at"].is_string(), "{moment}: the new grant counts");
+        world.assert_usable();
+        assert_eq!(world.redeemed(), 2 + usize::from(ending == "refreshed"), "{moment}");
+    }
 }
 
 #[tokio::test]

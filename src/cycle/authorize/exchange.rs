@@ -127,18 +127,19 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             }
         };
         let family = family_of(snapshot.current.credentials.flow);
-        let exchanged = match self.exchange_at_tiktok(family, app, &consent.auth_code, &redirect_uri).await {
+        let redeemed = self.exchange_at_tiktok(family, app, &consent.auth_code, &redirect_uri).await;
+        let exchanged = match &redeemed {
             Ok(redeemed) => {
                 let tokens = redeemed.new_grant_fields(&snapshot.current, family, &redirect_uri);
-                self.stage_new_grant(snapshot, app, &code, tokens, &redeemed).await
+                self.stage_new_grant(snapshot, app, &code, tokens, redeemed).await
             }
-            Err(error) => {
-                self.release(Held { answered: held.answered && !error.lost_answer(), ..held }, None).await;
-                Err(explained(error, spent_before))
-            }
+            Err(error) => Err(explained(error.clone(), spent_before)),
         };
         if let (Err(_), Some(replaced)) = (&exchanged, replaced) {
             self.release(replaced, None).await;
+        }
+        if let Err(error) = &redeemed {
+            self.release(Held { answered: held.answered && !error.lost_answer(), ..held }, None).await;
         }
         exchanged.map(Exchanged::Now)
     }
@@ -176,8 +177,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 return Ok(Some(Held { arn: arn.clone(), pair, n, answered: !spent_before }));
             }
             let copy = self.write_copy(arn, current, code).await?;
-            let swap = || self.store.promote(self.secret, &copy.id, &current.id);
-            if self.attempt(Request::write(Step::Promote), swap).await? == Moved::Moved {
+            if self.swap(Step::Promote, self.secret, &copy.id, &current.id).await? == Moved::Moved {
                 snapshot.current = copy;
                 return Ok(None);
             }
