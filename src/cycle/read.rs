@@ -1,19 +1,30 @@
 //! Reading a secret: what is current, and beside it what waits and what is claimed.
 //!
-//! Most days there is nothing beside it, and where the labels are is enough to know. So AWSCURRENT is read while
-//! `DescribeSecret` tells where the labels are, and only a version that may have something to say is read after that.
+//! Most days there is nothing beside it, and the answer that brings the current version says so: it names the labels on it.
+//! Tokens are staged with `TIKTOK_CLAIM`, the label of the claim that they were redeemed under, and every claim and every
+//! stage after that takes it away again. While it is on the version that is current, that version is all there is to read.
+//! Otherwise `DescribeSecret` tells where the labels are, and each version that may have something to say is read.
 //!
-//! # Why the order of the two does not matter
+//! # Why the label can be believed
 //!
-//! Either answer may be older than the other: a run works on the secret between the two, or one of them lags behind a write.
+//! - It comes to a version when that is staged, by the run that holds the claim on the tokens that were spent for it, and the
+//!   version becomes current by compare-and-swap from the one that this run had read. What others wrote in between is one of
+//!   these: a claim on other tokens, which are not current then; somebody's version that is current, which makes the swap
+//!   fail, and what is rebased is written without the label; or a new grant.
+//! - A new grant could lose the label to a refresh that had looked before it was there. So an exchange claims the tokens that
+//!   it is going to replace, too, and moves AWSCURRENT to a copy where somebody else has done so already.
+//! - Who has seen the label, and does not win the first claim on these tokens, is late, and looks around after all.
+//! - Who has looked around, and redeems although a new grant waits, because TikTok does not take its token yet, leaves the
+//!   label where it is.
+//! - A write that arrives when its run is over takes the label with it.
 //!
-//! - A version never changes. So a version that was read by the id that `DescribeSecret` told is what its label would have
-//!   yielded at that moment, and what comes of it is what came of reading all labels at once, some of them late. (The one
-//!   version that is filled later is a rotation's. Empty, it is none; filled, it is staged tokens like any other.)
+//! # What a look around may miss
+//!
+//! - A version never changes. So one that is read by the id that `DescribeSecret` told is what its label would have yielded
+//!   at that moment. (The one version that is filled later is a rotation's. Empty, it is none; filled, it is staged tokens
+//!   like any other.)
 //! - A label is passed over because of what the **current** document says of the version that it is on, or because it is on
-//!   that document's own version. Both stay true for ever, whenever the label was seen there: the claim that a document
-//!   names was on the pair that was spent for its tokens, not on them, and the authorisation that it names has nothing to
-//!   add to them. See [`Unread`].
+//!   that document's own version. Both stay true for ever, whenever the label was seen there. See [`Unread`].
 //! - A label that has moved meanwhile goes unseen. That is to read a moment too early, as every run may: a claim is won by
 //!   writing it, never by seeing none, and AWSCURRENT moves by compare-and-swap from the version that was read. What
 //!   was staged under a claim is found by whoever meets that claim.

@@ -370,7 +370,7 @@ impl Oracle<'_> {
     fn overwritten(&self) -> Vec<String> {
         let journal = self.world.faults.journal();
         let puts = journal.of("PutSecretValue");
-        let blind = puts.filter(|put| put.label().is_none_or(|label| label == Label::Current.name()));
+        let blind = puts.filter(|put| put.label().is_none_or(|labels| labels.contains(Label::Current.name())));
         blind.map(|put| format!("request {} overwrites AWSCURRENT", put.ordinal)).collect()
     }
 
@@ -384,7 +384,7 @@ impl Oracle<'_> {
                     "AWSCURRENT" | "AWSPREVIOUS" | "TIKTOK_STAGED" | "TIKTOK_GRANT" => {
                         !is_claim && version.body.is_some()
                     }
-                    "TIKTOK_CLAIM" => is_claim,
+                    "TIKTOK_CLAIM" => is_claim || body(version).get("_refresh").is_some(),
                     // Empty, it is a rotation's.
                     "AWSPENDING" => !is_claim,
                     _ => false,
