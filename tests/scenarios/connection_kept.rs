@@ -74,7 +74,7 @@ async fn a_connection_that_was_opened_ahead_and_not_needed_ends_with_its_invocat
     assert_eq!(outcome(&function.run(scheduled()).await), "fresh");
     let ended = async {
         while line.ended.load(Ordering::SeqCst) == 0 {
-            sleep(Duration::from_millis(1)).await
+            sleep(Duration::from_millis(1)).await;
         }
     };
     timeout(TOO_LONG, ended).await.expect("nothing is left when the process waits for its next event");
