@@ -309,13 +309,15 @@ impl Call<'_> {
 
     /// A text of TikTok's without what the request carried, and not longer than a line.
     fn without_secrets(self, text: &str) -> String {
-        let spellings = self.secrets.iter().flat_map(|secret| spellings(secret)).map(|secret| printable(&secret));
-        // Ids are mostly shorter than any secret, and to look for one takes more than to compare lengths.
-        let hide = |text: Zeroizing<String>, secret: Zeroizing<String>| {
-            if secret.len() > text.len() { text } else { text.replace(secret.as_str(), "***").into() }
-        };
         // What cannot be printed goes first: it must not stand between the halves of a secret.
-        let text = spellings.filter(|secret| !secret.is_empty()).fold(printable(text), hide);
+        let text = printable(text);
+        // Ids are mostly shorter than any secret, which no spelling makes shorter: to spell it takes more than to compare.
+        let length = text.len();
+        let secrets = self.secrets.iter().filter(|secret| printable(secret).len() <= length);
+        let spellings = secrets.flat_map(|secret| spellings(secret)).map(|secret| printable(&secret));
+        let hide =
+            |text: Zeroizing<String>, secret: Zeroizing<String>| Zeroizing::new(text.replace(secret.as_str(), "***"));
+        let text = spellings.filter(|secret| !secret.is_empty()).fold(text, hide);
         text.chars().take(200).collect()
     }
 }
