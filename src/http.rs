@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-pub use ahead::Ahead;
+pub use ahead::{Ahead, MAX_AGE};
 use ahead::{Connecting, Role, Waiting};
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
@@ -64,13 +64,15 @@ impl Http {
         self.builder().build()
     }
 
-    /// The same, with a connection that can be opened ahead.
+    /// The same, with a connection that can be opened ahead, and without trust in one that was idle for longer than
+    /// [`MAX_AGE`].
     ///
     /// # Errors
     /// As [`Http::client`].
     pub fn client_ahead(&self) -> Result<(reqwest::Client, Ahead), reqwest::Error> {
         let waiting = Waiting::default();
-        let client = self.builder().connector_layer(Connecting::new(Role::Take, waiting.clone())).build()?;
+        let take = Connecting::new(Role::Take, waiting.clone());
+        let client = self.builder().pool_idle_timeout(MAX_AGE).connector_layer(take).build()?;
         Ok((client, Ahead::new(self.clone(), waiting)))
     }
 

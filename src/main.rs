@@ -1,5 +1,7 @@
 //! The Lambda function: settings, clients, runtime. No logic.
 
+use std::cell::Cell;
+
 use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
@@ -25,6 +27,8 @@ struct Function {
     settings: Settings,
     store: SecretsManager,
     http: Http,
+    /// What an invocation leaves to one that directly follows it: TikTok's client, and its connection.
+    tiktok: Cell<Option<BusinessApi>>,
 }
 
 impl Function {
@@ -32,18 +36,22 @@ impl Function {
         let settings = Settings::from_env()?;
         let http = Http::new();
         let store = SecretsManager::connect(&http).await?;
-        Ok(Self { settings, store, http })
+        Ok(Self { settings, store, http, tiktok: Cell::default() })
     }
 
     async fn handle(&self, event: Value, context: &Context) -> Result<Response, Error> {
         let (run, tiktok) = self.begin(context)?;
         // On the heap once, instead of moved about with all that it may come to.
-        Box::pin(self.handler(&run, &tiktok).handle(event)).await
+        let response = Box::pin(self.handler(&run, &tiktok).handle(event)).await;
+        self.end(tiktok);
+        response
     }
 
     async fn connect(&self, consent: Consent, context: &Context) -> Result<Connected, Error> {
         let (run, tiktok) = self.begin(context)?;
-        Box::pin(self.handler(&run, &tiktok).connect(consent)).await
+        let connected = Box::pin(self.handler(&run, &tiktok).connect(consent)).await;
+        self.end(tiktok);
+        connected
     }
 
     fn begin(&self, context: &Context) -> Result<(Run, BusinessApi), Error> {
@@ -52,7 +60,14 @@ impl Function {
         let pace = Pace::new(self.settings.tiktok_requests_per_second, self.settings.secrets_manager_writes_per_second);
         let run = Run::begin(context.request_id.clone(), deadline, min_token_lifetime, advertiser_info, pace)
             .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
-        Ok((run, BusinessApi::connect(&self.http, &self.settings.tiktok_api_url)?))
+        let tiktok = self.tiktok.take().filter(BusinessApi::is_trusted);
+        let tiktok = tiktok.map_or_else(|| BusinessApi::connect(&self.http, &self.settings.tiktok_api_url), Ok)?;
+        Ok((run, tiktok))
+    }
+
+    /// Nothing that was begun and not needed outlives an invocation: a client that was not used is dropped.
+    fn end(&self, tiktok: BusinessApi) {
+        self.tiktok.set(Some(tiktok).filter(BusinessApi::is_trusted));
     }
 
     fn handler<'a>(

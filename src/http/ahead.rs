@@ -11,7 +11,10 @@ use std::{
     future::{Future, poll_fn},
     mem,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -23,9 +26,9 @@ use tower_service::Service;
 
 use super::Http;
 
-/// An unused connection that is older than this is not trusted: a server that waits in vain for a first request may have
-/// closed it, and what is sent then looks like a request whose answer was lost. Servers wait ten seconds and more.
-const MAX_AGE: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer than this is not trusted: a server that waits in vain for a request may have closed
+/// it, and what is sent then looks like a request whose answer was lost. Servers wait ten seconds and more.
+pub const MAX_AGE: Duration = Duration::from_secs(5);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -42,8 +45,12 @@ impl Ahead {
         Self { http, waiting, attempt: OnceLock::new() }
     }
 
-    /// Begins to connect to the server of that URL, once. If it fails, the first request connects by itself.
+    /// Begins to connect to the server of that URL, once, unless the client has connected by itself. If it fails, the first
+    /// request connects by itself.
     pub fn open(&self, url: &str) {
+        if self.connections() > 0 {
+            return;
+        }
         self.attempt.get_or_init(|| {
             let keep = Connecting::new(Role::Keep, self.waiting.clone());
             let request = self.http.builder().connector_layer(keep).build().map(|client| client.get(url).send());
@@ -56,6 +63,11 @@ impl Ahead {
             .abort_handle()
         });
     }
+
+    /// How many connections the client has asked for: those that failed, and one that was there already, are counted too.
+    pub fn connections(&self) -> usize {
+        self.waiting.0.asked_for.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Ahead {
@@ -66,9 +78,17 @@ impl Drop for Ahead {
     }
 }
 
-/// The connection that waits for its first request. The lock is held while it is being opened.
+/// What the client and the attempt share.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<Option<Kept>>>);
+pub(super) struct Waiting(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// The connection that waits for its first request. The lock is held while it is being opened.
+    kept: Mutex<Option<Kept>>,
+    /// How often the client asked for a connection.
+    asked_for: AtomicUsize,
+}
 
 struct Kept {
     opened: Instant,
@@ -134,7 +154,7 @@ where
         let mut connector = mem::replace(&mut self.connector, clone);
         let (role, waiting) = (self.role, self.waiting.clone());
         Box::pin(async move {
-            let mut kept = waiting.0.lock().await;
+            let mut kept = waiting.0.kept.lock().await;
             match role {
                 Role::Keep => {
                     let connection = connector.call(target).await?;
@@ -142,6 +162,7 @@ where
                     Err("kept for the first request".into())
                 }
                 Role::Take => {
+                    waiting.0.asked_for.fetch_add(1, Ordering::Relaxed);
                     let young = kept.take().filter(|kept| kept.opened.elapsed() < MAX_AGE);
                     drop(kept);
                     let connection = young.and_then(|kept| kept.connection.downcast::<S::Response>().ok());

@@ -7,7 +7,11 @@
 mod answer;
 mod codes;
 
-use std::{fmt, time::Instant};
+use std::{
+    cell::Cell,
+    fmt,
+    time::{Instant, SystemTime},
+};
 
 pub use answer::Answer;
 use reqwest::{Client, RequestBuilder, header::HeaderMap};
@@ -19,7 +23,7 @@ use crate::{
     cycle::{Grant, TikTok},
     document::{Advertiser, App, Flow, json_text},
     error::{Error, Kind},
-    http::{Ahead, BodyError, Http, read_bounded},
+    http::{Ahead, BodyError, Http, MAX_AGE, read_bounded},
 };
 
 /// An answer with tokens has one or two kilobytes.
@@ -36,11 +40,12 @@ pub struct BusinessApi {
     client: Client,
     ahead: Ahead,
     base: Url,
+    /// When the last request was answered, unless it was not.
+    answered: Cell<Option<SystemTime>>,
 }
 
 impl BusinessApi {
-    /// A client with connections of its own, to be used for one invocation: a connection that idled in a frozen sandbox may
-    /// be half closed, and a request that carries a single-use token must not be the one to find out.
+    /// A client with connections of its own.
     ///
     /// # Errors
     /// `InvalidConfiguration` when no HTTP client can be built.
@@ -48,18 +53,30 @@ impl BusinessApi {
         let client = http.client_ahead();
         let (client, ahead) =
             client.map_err(|_| Error::new(Kind::InvalidConfiguration, "The HTTP client could not be set up."))?;
-        Ok(Self { client, ahead, base: base.clone() })
+        Ok(Self { client, ahead, base: base.clone(), answered: Cell::new(None) })
+    }
+
+    /// Whether another invocation may use it: a connection that idled in a frozen sandbox may be half closed, and a request
+    /// that carries a single-use token must not be the one to find out.
+    ///
+    /// So it has one connection, over which TikTok answered a moment ago. Of several, nobody knows which was idle for how
+    /// long: only the wall clock certainly goes on in a frozen sandbox, and the client goes by another.
+    pub fn is_trusted(&self) -> bool {
+        let idle = self.answered.get().map(|answered| answered.elapsed());
+        self.ahead.connections() == 1 && idle.is_some_and(|idle| idle.is_ok_and(|idle| idle < MAX_AGE))
     }
 
     /// Sends a request once and reads its answer.
     async fn send(&self, request: RequestBuilder, call: Call<'_>) -> Result<Answer, Error> {
         let started = Instant::now();
+        self.answered.set(None);
         let sent = request.send().await.map_err(|error| call.not_answered(&error));
         let response =
             sent.inspect_err(|error| tracing::warn!(endpoint = call.endpoint, error = error.what(), "TikTok"))?;
         let status = response.status();
         let log_id = header(response.headers(), "x-tt-logid").map(|id| call.without_secrets(&id));
         let body = read_bounded(response, call.limit).await.map_err(|error| call.not_read(&error));
+        self.answered.set(body.is_ok().then(SystemTime::now));
         let answer = body.and_then(|body| call.read(status.as_u16(), &body));
         let request_id = answer.as_ref().ok().and_then(|answer| call.request_id(answer));
         tracing::info!(
@@ -292,13 +309,15 @@ impl Call<'_> {
 
     /// A text of TikTok's without what the request carried, and not longer than a line.
     fn without_secrets(self, text: &str) -> String {
-        let spellings = self.secrets.iter().flat_map(|secret| spellings(secret)).map(|secret| printable(&secret));
-        // Ids are mostly shorter than any secret, and to look for one takes more than to compare lengths.
-        let hide = |text: Zeroizing<String>, secret: Zeroizing<String>| {
-            if secret.len() > text.len() { text } else { text.replace(secret.as_str(), "***").into() }
-        };
         // What cannot be printed goes first: it must not stand between the halves of a secret.
-        let text = spellings.filter(|secret| !secret.is_empty()).fold(printable(text), hide);
+        let text = printable(text);
+        // Ids are mostly shorter than any secret, which no spelling makes shorter: to spell it takes more than to compare.
+        let length = text.len();
+        let secrets = self.secrets.iter().filter(|secret| printable(secret).len() <= length);
+        let spellings = secrets.flat_map(|secret| spellings(secret)).map(|secret| printable(&secret));
+        let hide =
+            |text: Zeroizing<String>, secret: Zeroizing<String>| Zeroizing::new(text.replace(secret.as_str(), "***"));
+        let text = spellings.filter(|secret| !secret.is_empty()).fold(text, hide);
         text.chars().take(200).collect()
     }
 }

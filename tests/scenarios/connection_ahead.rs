@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Holds every read of the secret back until so many connections were opened.
-fn reads_wait_for(world: &World, opened: &Arc<AtomicU64>, number: u64) {
+pub fn reads_wait_for(world: &World, opened: &Arc<AtomicU64>, number: u64) {
     let opened = Arc::clone(opened);
     let wait = move || {
         let opened = Arc::clone(&opened);
