@@ -107,7 +107,8 @@ pub(super) enum Pending {
     None,
     /// The tokens that are current already.
     Done,
-    /// Tokens that take the place of the current ones: a run died before it promoted them.
+    /// Tokens that were made of the current ones: a run died before it promoted them. That its grant is newer does not count:
+    /// the label may have been forgotten on a version for long, and a new grant has a label of its own.
     Descendant(Version),
     /// Tokens of this function's that descend from others than the current ones: somebody's newer ones took their place.
     Superseded,
@@ -124,7 +125,7 @@ impl Pending {
         let Ok(version) = Version::of(stored) else { return Self::Foreign };
         if version.credentials.fingerprint == current.credentials.fingerprint {
             Self::Done
-        } else if version.credentials.follow(&current.credentials) {
+        } else if version.credentials.descends_from(&current.credentials.fingerprint) {
             Self::Descendant(version)
         } else if version.credentials.origin.is_some() {
             Self::Superseded

@@ -215,18 +215,24 @@ async fn a_link_costs_one_read_and_an_authorisation_that_is_over_one_look_at_the
 
 #[tokio::test]
 async fn tokens_that_a_person_pastes_in_after_an_authorisation_stay_whatever_is_refreshed_after_them() {
-    let Some(world) = strict(unauthorised()) else { return };
-    let function = world.lambda();
-    authorise(&world, &function, GrantSpec::default()).await;
-    let pasted = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
-    let mut document = world.current();
-    document["access_token"] = json!(pasted.access_token);
-    document["refresh_token"] = json!(pasted.refresh_token);
-    world.store(&document.to_string()).await;
-    for _ in 0..3 {
-        assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
-        let (_, newest) = world.tiktok.core().newest(pasted.grant);
-        assert_eq!(newest, Some(world.field("refresh_token")), "the tokens are of the grant that was pasted in");
+    // The labels are where the exchange has left them, or where a refresh has, or another one that had no need to look.
+    for refreshes_before in 0..3 {
+        let Some(world) = strict(unauthorised()) else { return };
+        let function = world.lambda();
+        authorise(&world, &function, GrantSpec::default()).await;
+        for _ in 0..refreshes_before {
+            assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+        }
+        let pasted = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
+        let mut document = world.current();
+        document["access_token"] = json!(pasted.access_token);
+        document["refresh_token"] = json!(pasted.refresh_token);
+        world.store(&document.to_string()).await;
+        for _ in 0..3 {
+            assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+            let (_, newest) = world.tiktok.core().newest(pasted.grant);
+            assert_eq!(newest, Some(world.field("refresh_token")), "the tokens are of the grant that was pasted in");
+        }
     }
 }
 
