@@ -228,10 +228,14 @@ async fn tokens_that_a_person_pastes_in_after_an_authorisation_stay_whatever_is_
         document["access_token"] = json!(pasted.access_token);
         document["refresh_token"] = json!(pasted.refresh_token);
         world.store(&document.to_string()).await;
-        for _ in 0..3 {
+        for number in 0..3 {
             assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
             let (_, newest) = world.tiktok.core().newest(pasted.grant);
             assert_eq!(newest, Some(world.field("refresh_token")), "the tokens are of the grant that was pasted in");
+            // What a person has written makes the next run look around.
+            let mut document = world.current();
+            document["note"] = json!(number);
+            world.store(&document.to_string()).await;
         }
     }
 }
