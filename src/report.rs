@@ -241,7 +241,7 @@ impl Tally {
 /// the secret that needs attention first, and the line itself, which names the secret, is found in the logs.
 #[must_use]
 pub fn metrics(namespace: &str, function: &str, ending: &Ending<Outcome>, trace: &Trace, now: Timestamp) -> String {
-    let mut metrics = Metrics(Vec::with_capacity(MOST_METRICS));
+    let mut metrics = Metrics::default();
     // A dry run leaves no metrics, and so is not counted.
     for kind in OutcomeKind::ALL.into_iter().filter(|kind| *kind != OutcomeKind::DryRun) {
         let is_it = ending.result.as_ref().is_ok_and(|outcome| outcome.outcome == kind);
@@ -303,9 +303,6 @@ impl Measured {
         }
     }
 }
-
-/// More than the line of one secret has: its room is taken at once.
-const MOST_METRICS: usize = 32;
 
 /// Each name once. Written as a map, it is the values of the line.
 #[derive(Default)]

@@ -148,7 +148,8 @@ fn rotation_beside_runs(port: Port) -> Task {
         for (invocation, step) in [RotationStep::CreateSecret, RotationStep::FinishSecret].into_iter().enumerate() {
             // Enough to redeem, and to look once more whether another run is done.
             let run = invocation_of(&port, invocation, Duration::from_secs(18));
-            let (rotated, _) = Cycle::rotate(&port, &port, &port, &run, SECRET, step, ROTATION).await;
+            let rotate = Cycle::rotate(&port, &port, &port, &run, SECRET, step, ROTATION);
+            let (rotated, _) = Box::pin(rotate).await;
             ending = match &rotated {
                 Ok(rotated) => format!("{} {:?}", step.name(), rotated.outcome),
                 Err(error) => error.kind().name().to_owned(),
