@@ -24,7 +24,7 @@ use std::{env, error::Error, fs, path::Path, time::Duration};
 use authority::Authority;
 use contestants::Places;
 use lambda::Processor;
-use measure::{Conditions, Instructions};
+use measure::{Conditions, Instructions, Setting};
 use plot::Panel;
 use results::{Results, Table, Target, ms};
 use serde_json::{Value, json};
@@ -56,15 +56,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rounds = arguments.iter().skip_while(|argument| *argument != "--rounds").nth(1);
     let rounds = rounds.map_or(Ok(11), |text| text.parse::<usize>())?;
     let (authority, places) = (Authority::new()?, Places::find()?);
+    let function = places.function(&authority)?;
+    let setting = Setting { authority: &authority, function: &function };
     if has("--counts") {
-        return guard(&authority, &places, has("--accept"));
+        return guard(setting, &places, has("--accept"));
     }
     let none = || CONDITIONS.iter().map(|_| Vec::new()).collect();
     let results = |contestant| Results { contestant, samples: none(), instructions: None };
     if has("--window") {
-        return window(results(places.function(&authority)?), &authority, rounds);
+        return window(results(function.clone()), setting, rounds);
     }
-    let mut all = vec![places.function(&authority)?];
+    let mut all = vec![function.clone()];
     all.extend(places.floors(&authority)?);
     if !has("--quick") {
         all.extend([places.python(&authority)?, places.node(&authority)?]);
@@ -72,11 +74,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut all: Vec<Results> = all.into_iter().map(results).collect();
     for round in 1..=rounds {
         println!("round {round} of {rounds}");
-        run_round(&mut all, &authority)?;
+        run_round(&mut all, setting)?;
     }
     for results in &mut all {
         println!("counting the instructions of {}", results.contestant.name);
-        results.instructions = measure::instructions(&results.contestant, &authority, &places).ok();
+        results.instructions = measure::instructions(&results.contestant, setting, &places).ok();
     }
     let round_trips =
         [network::round_trip(CONDITIONS[AT_20].round_trip)?, network::round_trip(CONDITIONS[AT_80].round_trip)?];
@@ -91,11 +93,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Every contestant once under every condition, side by side: what slows the machine for a minute slows all of them.
-fn run_round(all: &mut [Results], authority: &Authority) -> Result<(), Box<dyn Error>> {
+fn run_round(all: &mut [Results], setting: Setting<'_>) -> Result<(), Box<dyn Error>> {
     for (index, conditions) in CONDITIONS.iter().enumerate() {
         for results in &mut *all {
             if results.contestant.works || index == NEAR {
-                let sample = measure::sample(&results.contestant, authority, *conditions);
+                let sample = measure::sample(&results.contestant, setting, *conditions);
                 let sample = sample.map_err(|error| format!("{}: {error}", results.contestant.name))?;
                 results.samples[index].push(sample);
             }
@@ -105,10 +107,10 @@ fn run_round(all: &mut [Results], authority: &Authority) -> Result<(), Box<dyn E
 }
 
 /// How long a crash would cost a refresh token.
-fn window(function: Results, authority: &Authority, rounds: usize) -> Result<(), Box<dyn Error>> {
+fn window(function: Results, setting: Setting<'_>, rounds: usize) -> Result<(), Box<dyn Error>> {
     let mut all = [function];
     for _ in 0..rounds {
-        run_round(&mut all, authority)?;
+        run_round(&mut all, setting)?;
     }
     let mut table = Table::new(&all);
     for (index, Conditions { name, .. }) in CONDITIONS.iter().enumerate() {
@@ -212,12 +214,11 @@ fn panels(all: &[Results]) -> [Panel; 2] {
 }
 
 /// Counts, and compares with what was accepted last.
-fn guard(authority: &Authority, places: &Places, accept: bool) -> Result<(), Box<dyn Error>> {
-    let function = places.function(authority)?;
+fn guard(setting: Setting<'_>, places: &Places, accept: bool) -> Result<(), Box<dyn Error>> {
     // Which of several handshakes comes first differs between runs; the median of three does not.
     let mut counted = Vec::new();
     for _ in 0..3 {
-        counted.push(measure::instructions(&function, authority, places)?);
+        counted.push(measure::instructions(setting.function, setting, places)?);
     }
     let median = |of: fn(&Instructions) -> u64| {
         let mut values: Vec<u64> = counted.iter().map(of).collect();

@@ -43,6 +43,14 @@ pub struct Instructions {
     pub warm: u64,
 }
 
+/// What all starts have in common.
+#[derive(Clone, Copy)]
+pub struct Setting<'s> {
+    pub authority: &'s Authority,
+    /// Has refreshed the secret the day before.
+    pub function: &'s Contestant,
+}
+
 /// Stand-ins behind TLS, with a secret as it is on the usual day: refreshed before, the advertisers known.
 struct Stage {
     world: World,
@@ -51,24 +59,24 @@ struct Stage {
 }
 
 impl Stage {
-    fn set(authority: &Authority, round_trip: Duration) -> Result<Self, Box<dyn Error>> {
+    fn set(Setting { authority, function }: Setting<'_>, round_trip: Duration) -> Result<Self, Box<dyn Error>> {
         let spec = GrantSpec::default();
         let world = World::with_document(spec.clone(), |document| add_advertisers(document, &spec));
+        let plain =
+            [world.secrets_manager.address(), world.tiktok.address()].map(|address| format!("http://{address}"));
+        Sandbox::start(&bootstrap(function, &world, &plain))?.invoke(EVENT, Processor::Whole)?;
+        if world.tiktok.core().redeems().len() != 1 {
+            return Err("the secret was not refreshed the day before".into());
+        }
+        world.faults.reset();
         let secrets_manager = Front::start(world.secrets_manager.address(), authority.server(), round_trip)?;
         let tiktok = Front::start(world.tiktok.address(), authority.server(), round_trip)?;
         Ok(Self { world, secrets_manager, tiktok })
     }
 
     fn bootstrap(&self, contestant: &Contestant) -> Bootstrap {
-        let mut bootstrap = contestant.bootstrap.clone();
-        let (aws, tiktok) = (self.secrets_manager.port(), self.tiktok.port());
-        let variables = [
-            ("SECRET_ID", self.world.secret_id.clone()),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", format!("https://localhost:{aws}")),
-            ("TIKTOK_API_URL", format!("https://localhost:{tiktok}/open_api/v1.3/")),
-        ];
-        bootstrap.variables.extend(variables.map(|(name, value)| (name.to_owned(), value)));
-        bootstrap
+        let ports = [self.secrets_manager.port(), self.tiktok.port()];
+        bootstrap(contestant, &self.world, &ports.map(|port| format!("https://localhost:{port}")))
     }
 
     fn connections(&self) -> u64 {
@@ -76,22 +84,28 @@ impl Stage {
     }
 }
 
+fn bootstrap(contestant: &Contestant, world: &World, [aws, tiktok]: &[String; 2]) -> Bootstrap {
+    let mut bootstrap = contestant.bootstrap.clone();
+    let variables = [
+        ("SECRET_ID", world.secret_id.clone()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.clone()),
+        ("TIKTOK_API_URL", format!("{tiktok}/open_api/v1.3/")),
+    ];
+    bootstrap.variables.extend(variables.map(|(name, value)| (name.to_owned(), value)));
+    bootstrap
+}
+
 /// Starts a contestant cold and invokes it twice.
-pub fn sample(
-    contestant: &Contestant,
-    authority: &Authority,
-    conditions: Conditions,
-) -> Result<Sample, Box<dyn Error>> {
-    let stage = Stage::set(authority, conditions.round_trip)?;
-    stage.world.faults.reset();
+pub fn sample(contestant: &Contestant, setting: Setting<'_>, conditions: Conditions) -> Result<Sample, Box<dyn Error>> {
+    let stage = Stage::set(setting, conditions.round_trip)?;
     let mut sandbox = Sandbox::start(&stage.bootstrap(contestant))?;
     let first = sandbox.invoke(EVENT, conditions.processor)?;
     let (journal, connections) = (stage.world.faults.journal(), stage.connections());
     let (requests, window) = (journal.len() as u64, window(&journal));
     let warm = sandbox.invoke(EVENT, conditions.processor)?;
     let redeems = stage.world.tiktok.core().redeems().len();
-    if contestant.works && redeems != 2 {
-        return Err(format!("{} redeemed {redeems} times in two invocations", contestant.name).into());
+    if contestant.works && redeems != 3 {
+        return Err(format!("{} did not redeem in each of two invocations", contestant.name).into());
     }
     Ok(Sample { init: sandbox.init, first, warm, peak_rss_kb: sandbox.peak_rss_kb()?, requests, connections, window })
 }
@@ -107,12 +121,12 @@ fn window(journal: &Journal) -> Duration {
 /// Counts instructions, under valgrind.
 pub fn instructions(
     contestant: &Contestant,
-    authority: &Authority,
+    setting: Setting<'_>,
     places: &Places,
 ) -> Result<Instructions, Box<dyn Error>> {
     let mut total = [0; 3];
     for (invocations, total) in total.iter_mut().enumerate() {
-        *total = count(contestant, authority, places, invocations)?;
+        *total = count(contestant, setting, places, invocations)?;
     }
     let [init, first, warm] = total;
     Ok(Instructions { init, first: first.saturating_sub(init), warm: warm.saturating_sub(first) })
@@ -121,13 +135,13 @@ pub fn instructions(
 /// The instructions from the start of a process to the end of so many invocations.
 fn count(
     contestant: &Contestant,
-    authority: &Authority,
+    setting: Setting<'_>,
     places: &Places,
     invocations: usize,
 ) -> Result<u64, Box<dyn Error>> {
     let log = places.work.join("cachegrind.log");
     let _ = fs::remove_file(&log);
-    let stage = Stage::set(authority, Duration::ZERO)?;
+    let stage = Stage::set(setting, Duration::ZERO)?;
     let mut bootstrap = stage.bootstrap(contestant);
     let valgrind = [
         "/usr/bin/env".to_owned(),
