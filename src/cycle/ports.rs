@@ -32,10 +32,13 @@ pub enum Label {
     /// The tokens of the latest authorisation, as they were staged. A label of their own, because a run that redeems the
     /// old grant's tokens at the same time would take AWSPENDING away from them.
     Grant,
+    /// A copy that is to be current: a label has to be on what is written, and every other one means something.
+    Copy,
 }
 
 impl Label {
-    const ALL: [Self; 6] = [Self::Current, Self::Pending, Self::Previous, Self::Claim, Self::Staged, Self::Grant];
+    const ALL: [Self; 7] =
+        [Self::Current, Self::Pending, Self::Previous, Self::Claim, Self::Staged, Self::Grant, Self::Copy];
 
     /// The label as Secrets Manager knows it.
     #[must_use]
@@ -47,6 +50,7 @@ impl Label {
             Self::Claim => "TIKTOK_CLAIM",
             Self::Staged => "TIKTOK_STAGED",
             Self::Grant => "TIKTOK_GRANT",
+            Self::Copy => "TIKTOK_COPY",
         }
     }
 

@@ -66,7 +66,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Writes what a version holds once more, under an id that it and who asks for it give.
     pub(super) async fn write_copy(&self, arn: &str, of: &Version, by: &Fingerprint) -> Result<Version, Error> {
         let id = version_id(arn, "copy", &format!("{}\n{}", of.id, by.as_str()));
-        self.write_under(&id, Label::Staged, &of.document.to_body()).await?;
+        self.write_under(&id, Label::Copy, &of.document.to_body()).await?;
         Version::new(id, of.document.clone())
     }
 

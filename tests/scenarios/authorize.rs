@@ -676,6 +676,24 @@ async fn an_exchange_that_dies_beside_a_run_is_brought_to_its_end_by_the_next_on
 }
 
 #[tokio::test]
+async fn a_refused_auth_code_leaves_tokens_that_wait_where_the_next_run_finds_them() {
+    let Some((world, function)) = settled().await else { return };
+    world.faults.at(When::operation("PutSecretValue").detail(STAGE), Fault::KillAfter);
+    let killed = function.run(refresh()).await;
+    assert!(matches!(killed.outcome, Outcome::Crashed(_)));
+    world.let_the_claim_expire().await;
+    let link = link(&function, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    world.faults.at(When::operation("oauth2/access_token"), Fault::tiktok(40110, "Auth_code is expired"));
+    assert_failed(&function.run(exchange(&address)).await, "ReauthorizationRequired", &["auth code"]);
+    // Nothing is due; that tokens wait is what the labels have to tell.
+    let top_up = function.run(json!({"action": "refresh", "if_needed": true})).await;
+    assert_eq!(outcome(&top_up), "resumed");
+    world.assert_usable();
+    assert_eq!(world.redeemed(), 3);
+}
+
+#[tokio::test]
 async fn an_exchange_wins_over_tokens_that_are_pasted_in_meanwhile() {
     let Some(world) = strict(World::start()) else { return };
     let function = world.lambda();

@@ -381,7 +381,7 @@ impl Oracle<'_> {
             for label in &version.labels {
                 let is_claim = body(version).get("claim").is_some();
                 let fits = match label.as_str() {
-                    "AWSCURRENT" | "AWSPREVIOUS" | "TIKTOK_STAGED" | "TIKTOK_GRANT" => {
+                    "AWSCURRENT" | "AWSPREVIOUS" | "TIKTOK_STAGED" | "TIKTOK_GRANT" | "TIKTOK_COPY" => {
                         !is_claim && version.body.is_some()
                     }
                     "TIKTOK_CLAIM" => is_claim || body(version).get("_refresh").is_some(),
