@@ -15,21 +15,22 @@ use tiktok_token_refresh::{
     },
     error::Error,
 };
-use tiktok_token_refresh_fuzz::{assert_error_hides, assert_hidden, assert_text_hides, plant, planted_somewhere};
+use tiktok_token_refresh_fuzz::Plant;
 
 /// What is no secret in a document, and shown where it helps.
 const SHOWN: [&str; 6] =
     [field::APP_ID, field::APP_SECRET_ID, field::ADVERTISERS, field::ADVERTISER_IDS, field::PUBLISH, field::ORIGIN];
 
 fuzz_target!(|body: &str| -> Corpus {
-    if let Err(error) = parse(&planted_somewhere(body)) {
-        assert_error_hides(&error);
+    let plant = Plant::of(body);
+    if let Err(error) = parse(&plant.somewhere(body)) {
+        plant.is_hidden_by_error(&error);
     }
     let Ok(document) = parse(body) else { return Corpus::Keep };
     every_field_is_kept(body, &document);
-    errors_quote_no_value(&document);
-    secrets_are_hidden(&document);
-    refresh_tokens_are_not_published(&document);
+    errors_quote_no_value(&document, &plant);
+    secrets_are_hidden(&document, &plant);
+    refresh_tokens_are_not_published(&document, &plant);
     a_change_changes_its_own_fields_alone(&document);
     Corpus::Keep
 });
@@ -53,8 +54,8 @@ fn text_of<'a>((name, value): (&'a String, &'a &RawValue)) -> (&'a str, &'a str)
 }
 
 /// Whatever field a secret was pasted into.
-fn errors_quote_no_value(document: &Document) {
-    let document = planted(document, |_| true);
+fn errors_quote_no_value(document: &Document, plant: &Plant) {
+    let document = planted(document, plant, |_| true);
     let credentials = Credentials::of(&document);
     let errors = [
         credentials.as_ref().err().cloned(),
@@ -64,24 +65,24 @@ fn errors_quote_no_value(document: &Document) {
         leaves_room_for_tokens(&document).err(),
         fit(document.clone()).err(),
     ];
-    errors.iter().flatten().for_each(assert_error_hides);
-    assert_hidden(&document);
+    errors.iter().flatten().for_each(|error| plant.is_hidden_by_error(error));
+    plant.is_hidden(&document);
 }
 
-fn secrets_are_hidden(document: &Document) {
-    let document = planted(document, |name| !SHOWN.contains(&name));
-    assert_hidden(&Credentials::of(&document));
-    assert_hidden(&app_of(&document));
-    assert_hidden(&TokenFields::of_new_grant(&document));
+fn secrets_are_hidden(document: &Document, plant: &Plant) {
+    let document = planted(document, plant, |name| !SHOWN.contains(&name));
+    plant.is_hidden(&Credentials::of(&document));
+    plant.is_hidden(&app_of(&document));
+    plant.is_hidden(&TokenFields::of_new_grant(&document));
 }
 
-fn refresh_tokens_are_not_published(document: &Document) {
-    let document = planted(document, |name| name == field::REFRESH_TOKEN);
+fn refresh_tokens_are_not_published(document: &Document, plant: &Plant) {
+    let document = planted(document, plant, |name| name == field::REFRESH_TOKEN);
     let (Ok(credentials), Ok(publications)) = (Credentials::of(&document), publications(&document)) else { return };
     let app = app_of(&document).ok();
     for publication in &publications {
         let body = project(publication, &document, &credentials, app.as_ref());
-        assert_text_hides(body.expose_secret());
+        plant.is_not_in(body.expose_secret());
         serde_json::from_str::<Value>(body.expose_secret()).expect("a reader secret is JSON");
     }
 }
@@ -117,14 +118,14 @@ fn others(document: &Document) -> String {
 }
 
 /// The document with a secret in every text of some fields.
-fn planted(document: &Document, wanted: impl Fn(&str) -> bool) -> Document {
+fn planted(document: &Document, plant: &Plant, wanted: impl Fn(&str) -> bool) -> Document {
     let mut document = document.clone();
     let body = document.to_body();
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(body.expose_secret()).expect("an object");
     for (name, json) in fields.into_iter().filter(|(name, _)| wanted(name)) {
         // What serde_json cannot hold, such as a number beyond all floats, is no text.
         let Ok(mut value) = serde_json::from_str::<Value>(json.get()) else { continue };
-        plant(&mut value);
+        plant.into_texts(&mut value);
         document.set_value(&name, &value);
     }
     document

@@ -8,15 +8,16 @@ use tiktok_token_refresh::{
     error::Kind,
     event::{Event, Refresh, Rotation},
 };
-use tiktok_token_refresh_fuzz::{assert_error_hides, assert_hidden, plant_fields};
+use tiktok_token_refresh_fuzz::Plant;
 
 /// What a person misspells, and an error therefore quotes.
 const QUOTED: [&str; 3] = ["action", "Step", "scheduled_time"];
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let Ok(event) = serde_json::from_slice::<Value>(data) else { return Corpus::Reject };
-    errors_quote_no_value(&event);
-    auth_codes_are_hidden(&event);
+    let plant = Plant::of(data);
+    errors_quote_no_value(&event, &plant);
+    auth_codes_are_hidden(&event, &plant);
     match Event::parse(event.clone()) {
         Ok(parsed) => {
             is_sane(&parsed);
@@ -27,25 +28,25 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     Corpus::Keep
 });
 
-fn errors_quote_no_value(event: &Value) {
+fn errors_quote_no_value(event: &Value, plant: &Plant) {
     let mut event = event.clone();
-    plant_fields(&mut event, |name| !QUOTED.contains(&name));
+    plant.into_fields(&mut event, |name| !QUOTED.contains(&name));
     if let Err(error) = Event::parse(event) {
-        assert_error_hides(&error);
+        plant.is_hidden_by_error(&error);
     }
 }
 
-fn auth_codes_are_hidden(event: &Value) {
+fn auth_codes_are_hidden(event: &Value, plant: &Plant) {
     let mut planted = event.clone();
-    plant_fields(&mut planted, |name| ["redirect_url", "auth_code"].contains(&name));
+    plant.into_fields(&mut planted, |name| ["redirect_url", "auth_code"].contains(&name));
     let parsed = Event::parse(planted);
     assert_eq!(parsed.is_ok(), Event::parse(event.clone()).is_ok(), "what a code says makes no difference");
-    assert_hidden(&parsed);
+    plant.is_hidden(&parsed);
     if let Ok(Event::Exchange { brought, .. }) = parsed {
         let consent = brought.consent();
-        assert_hidden(&consent);
+        plant.is_hidden(&consent);
         if let Err(error) = consent {
-            assert_error_hides(&error);
+            plant.is_hidden_by_error(&error);
         }
     }
 }

@@ -11,22 +11,23 @@ use tiktok_token_refresh::{
     cycle::{Consent, State},
     error::{Error, Kind},
 };
-use tiktok_token_refresh_fuzz::{SECRET, assert_error_hides, assert_hidden, planted_somewhere};
+use tiktok_token_refresh_fuzz::Plant;
 use url::form_urlencoded::byte_serialize;
 
 fuzz_target!(|text: &str| {
-    address(text);
-    auth_code(text);
-    state(text);
+    let plant = Plant::of(text);
+    address(text, &plant);
+    auth_code(text, &plant);
+    state(text, &plant);
 });
 
-fn address(text: &str) {
+fn address(text: &str, plant: &Plant) {
     let consent = redirected(text);
     if let Ok(consent) = &consent {
         assert!(consent.state().is_some(), "a redirect is nothing without its state");
     }
-    if let Err(error) = redirected(&planted_somewhere(text)) {
-        refuses(&error);
+    if let Err(error) = redirected(&plant.somewhere(text)) {
+        refuses(&error, plant);
     }
     // The page is given the query alone, as HTTP carries it: in characters that can be seen. An address that was copied may
     // have line breaks in it, which are taken out.
@@ -36,18 +37,18 @@ fn address(text: &str) {
     }
 }
 
-fn auth_code(text: &str) {
+fn auth_code(text: &str, plant: &Plant) {
     let bare = |code: &str| Consent::bare(&SecretString::from(code), None);
     assert_eq!(bare(text).is_err(), text.trim().is_empty() || text.contains("://"));
-    let consent = bare(&planted_somewhere(text));
-    assert_hidden(&consent);
+    let consent = bare(&plant.somewhere(text));
+    plant.is_hidden(&consent);
     if let Err(error) = consent {
-        refuses(&error);
+        refuses(&error, plant);
     }
 }
 
 /// The text as what a state says, with a signature of the right length.
-fn state(said: &str) {
+fn state(said: &str, plant: &Plant) {
     let text = format!("{}.{}", BASE64.encode(said), BASE64.encode([7; 32]));
     let Ok(state) = State::parse(&text) else { return };
     let says: Value = serde_json::from_str(said).expect("what was understood is JSON");
@@ -58,19 +59,19 @@ fn state(said: &str) {
         let timely = state.is_timely(now);
         assert_eq!(timely.is_ok(), now.as_second() < expires_at);
         if let Err(error) = timely {
-            refuses(&error);
+            refuses(&error, plant);
         }
     }
-    let code: String = byte_serialize(format!("{said}{SECRET}").as_bytes()).collect();
+    let code: String = byte_serialize(format!("{said}{}", plant.text()).as_bytes()).collect();
     let consent = redirected(&format!("https://a.b/?auth_code={code}&state={text}")).expect("a code and a state");
-    assert_hidden(&consent);
+    plant.is_hidden(&consent);
 }
 
 fn redirected(address: &str) -> Result<Consent, Error> {
     Consent::redirected(&SecretString::from(address))
 }
 
-fn refuses(error: &Error) {
+fn refuses(error: &Error, plant: &Plant) {
     assert_eq!(error.kind(), Kind::InvalidEvent);
-    assert_error_hides(error);
+    plant.is_hidden_by_error(error);
 }

@@ -13,7 +13,7 @@ use tiktok_token_refresh::{
     error::{Error, Kind},
     tiktok::{Answer, Call},
 };
-use tiktok_token_refresh_fuzz::{assert_error_hides, assert_hidden, plant_fields};
+use tiktok_token_refresh_fuzz::Plant;
 
 /// What the request carried. The dictionary has them too, as they are and as JSON and a query spell them. None ends in
 /// a quotation mark: an answer may quote a text up to its last character, and an error puts marks around what it quotes.
@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         Err(error) => is_fit_to_be_read(status, &error),
     }
     if let Ok(answer) = serde_json::from_slice::<Value>(body) {
-        tokens_of_the_answer_are_hidden(status, &answer);
+        tokens_of_the_answer_are_hidden(status, &answer, &Plant::of(data));
     }
     Corpus::Keep
 });
@@ -76,19 +76,19 @@ fn is_usable(grant: &Grant) {
 }
 
 /// A token in the answer, be it in the wrong place, is shown neither by what is understood nor by an error.
-fn tokens_of_the_answer_are_hidden(status: u16, answer: &Value) {
+fn tokens_of_the_answer_are_hidden(status: u16, answer: &Value, plant: &Plant) {
     let is_token = |name: &str| ["access_token", "refresh_token"].contains(&name);
     let mut planted = answer.clone();
-    plant_fields(&mut planted, is_token);
+    plant.into_fields(&mut planted, is_token);
     if let Some(data) = planted.get_mut("data") {
-        plant_fields(data, is_token);
+        plant.into_fields(data, is_token);
     }
     match understood(status, planted.to_string().as_bytes()) {
         Ok(answer) => {
-            assert_hidden(&answer);
-            assert_hidden(&answer.grant());
-            assert_hidden(&answer.advertisers());
+            plant.is_hidden(&answer);
+            plant.is_hidden(&answer.grant());
+            plant.is_hidden(&answer.advertisers());
         }
-        Err(error) => assert_error_hides(&error),
+        Err(error) => plant.is_hidden_by_error(&error),
     }
 }
