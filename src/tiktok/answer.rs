@@ -55,7 +55,7 @@ impl Answer {
             refresh_token: token("refresh_token"),
             expires_in: lifetime(&["expires_in", "expires"]),
             refresh_token_expires_in: lifetime(&["refresh_token_expires_in", "refresh_expires_in", "refresh_expires"]),
-            scope: fields.json("scope").filter(|scope| *scope != "null" && scope.len() <= MAX_SCOPE).map(str::to_owned),
+            scope: fields.scope().map(str::to_owned),
             open_id: fields.text("open_id").as_ref().map(shown),
             advertiser_ids: fields.ids("advertiser_ids"),
         })
@@ -140,6 +140,16 @@ impl Fields {
         let whole = number.split_once('.').map_or(number, |(whole, _)| whole);
         let seconds: u64 = whole.parse().ok()?;
         (seconds > 0).then(|| Duration::from_secs(seconds.min(MAX_LIFETIME_SECONDS)))
+    }
+
+    /// The permissions as TikTok wrote them, if it is in a form that the secret's readers expect: a text, or a list of
+    /// texts and whole numbers.
+    fn scope(&self) -> Option<&str> {
+        let scope = self.json("scope").filter(|scope| scope.len() <= MAX_SCOPE)?;
+        let is_text = |json: &str| serde_json::from_str::<String>(json).is_ok();
+        let is_entry = |entry: &&RawValue| entry.get().parse::<u64>().is_ok() || is_text(entry.get());
+        let is_list = || serde_json::from_str::<Vec<&RawValue>>(scope).is_ok_and(|list| list.iter().all(is_entry));
+        (is_text(scope) || is_list()).then_some(scope)
     }
 
     fn id(&self, name: &str) -> Option<String> {

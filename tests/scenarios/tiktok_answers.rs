@@ -304,3 +304,19 @@ fn a_lifetime_of_nothing_and_a_scope_that_would_crowd_out_the_tokens_are_none() 
     let grant = granted(json!({"access_token": "a", "expires_in": 1, "scope": longest}));
     assert_eq!((grant.expires_in, grant.scope), (Some(Duration::from_secs(1)), Some(longest.to_string())));
 }
+
+#[test]
+fn a_scope_that_readers_of_the_secret_would_not_understand_is_none() {
+    let call = Call { endpoint: "oauth2/refresh_token", limit: 1_000, secrets: &[] };
+    let kept = |scope: &str| {
+        let body = format!(r#"{{"code": 0, "data": {{"access_token": "a", "scope": {scope}}}}}"#);
+        call.read(200, body.as_bytes()).expect("an envelope").grant().expect("tokens").scope
+    };
+    for scope in [r#""""#, r#""ads.read,\u00e4""#, "[]", r#"[4, "ads.read", 18446744073709551615]"#] {
+        assert_eq!(kept(scope).as_deref(), Some(scope));
+    }
+    let odd = ["true", "4", r#"{"4": true}"#, "[[4]]", "[null]", "[-4]", "[4.5]", "[18446744073709551616]"];
+    for scope in odd.into_iter().chain(["[1e400]", r#""\ud800""#, r#"["\ud800"]"#]) {
+        assert_eq!(kept(scope), None, "{scope}");
+    }
+}
