@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Lambda's longest timeout.
-const LONGEST: Duration = Duration::from_mins(15);
+pub const LONGEST: Duration = Duration::from_mins(15);
 
 /// How long a case takes, so that one can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

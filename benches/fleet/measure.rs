@@ -5,14 +5,16 @@ use std::{
     error::Error,
     fmt,
     path::Path,
+    thread,
     time::Duration,
 };
 
+use jiff::Timestamp;
 use nix::{time::clock_getcpuclockid, unistd::Pid};
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{Case, Limits},
+    cases::{Case, LONGEST, Limits},
     stand_ins::{
         APP_ID, Fault, Function, FunctionConfig, GrantSpec, Invocation, Limit, Outcome, Service, When, World,
         add_advertisers,
@@ -81,23 +83,18 @@ impl fmt::Display for Sample {
 
 /// Sets a fleet up, lets the function refresh it in a process of its own, and once more.
 pub fn sample(bootstrap: &Path, case: &Case) -> Result<Sample, Box<dyn Error>> {
-    let spec = GrantSpec::default();
-    let world = World::fleet_with_documents(case.secrets, TAG, 1, &spec, |document| add_advertisers(document, &spec));
-    let before: Vec<String> = tokens(&world);
+    let world = refreshed_before(bootstrap, case)?;
+    let before = tokens(&world);
     prepare(&world, case);
-    let mut variables = world.function_env();
-    if case.limits == Limits::Lifted {
-        let lifted = ["TIKTOK_REQUESTS_PER_SECOND", "SECRETS_MANAGER_WRITES_PER_SECOND"];
-        variables.extend(lifted.map(|name| (name.to_owned(), "1000000".to_owned())));
-    }
-    let function = Function::start(FunctionConfig::new(bootstrap, variables));
-    let first = pass(&world, &function, case, Duration::ZERO)?;
+    let function = start(bootstrap, &world, case.limits);
+    let slot = next_second();
+    let first = pass(&world, &function, case, slot, Duration::ZERO)?;
     let last_refresh = world.faults.journal().of(PROMOTE).filter(|entry| entry.applied).map(|entry| entry.at).max();
     let refreshed = refreshed(&world, &before);
     if refreshed + case.poisoned < case.secrets && first.wall + Duration::from_secs(30) < case.timeout {
         return Err(format!("{refreshed} were refreshed, and there was time for more: {}", first.ending).into());
     }
-    let again = (refreshed == case.secrets).then(|| pass(&world, &function, case, first.cpu)).transpose()?;
+    let again = (refreshed == case.secrets).then(|| pass(&world, &function, case, slot, first.cpu)).transpose()?;
     let (tiktok, aws) = (world.tiktok.core(), world.secrets_manager.core());
     let (tiktok, aws) = (tiktok.rate_of(APP_ID), aws.write_rate());
     Ok(Sample {
@@ -108,6 +105,39 @@ pub fn sample(bootstrap: &Path, case: &Case) -> Result<Sample, Box<dyn Error>> {
         most: [tiktok.greatest, aws.greatest],
         refused: tiktok.refused + aws.refused,
     })
+}
+
+/// A fleet as it is on the usual day: the function has refreshed it before, and the advertisers are known.
+fn refreshed_before(bootstrap: &Path, case: &Case) -> Result<World, Box<dyn Error>> {
+    let usual = Case { limits: Limits::Lifted, timeout: LONGEST, poisoned: 0, ..*case };
+    let spec = GrantSpec::default();
+    let world = World::fleet_with_documents(case.secrets, TAG, 1, &spec, |document| add_advertisers(document, &spec));
+    let before = tokens(&world);
+    let function = start(bootstrap, &world, usual.limits);
+    pass(&world, &function, &usual, next_second(), Duration::ZERO)?;
+    if refreshed(&world, &before) < case.secrets {
+        return Err("the fleet was not refreshed the day before".into());
+    }
+    world.tiktok.core().count_anew();
+    world.secrets_manager.core().count_anew();
+    Ok(world)
+}
+
+fn start(bootstrap: &Path, world: &World, limits: Limits) -> Function {
+    let mut variables = world.function_env();
+    if limits == Limits::Lifted {
+        let lifted = ["TIKTOK_REQUESTS_PER_SECOND", "SECRETS_MANAGER_WRITES_PER_SECOND"];
+        variables.extend(lifted.map(|name| (name.to_owned(), "1000000".to_owned())));
+    }
+    Function::start(FunctionConfig::new(bootstrap, variables))
+}
+
+/// Waits for the next whole second, which is what secrets tell the time in: whatever was refreshed before it is due.
+fn next_second() -> Timestamp {
+    let now = Timestamp::now();
+    let next = Timestamp::from_second(now.as_second() + 1).expect("a time");
+    thread::sleep(Duration::try_from(next.duration_since(now)).unwrap_or_default());
+    next
 }
 
 /// Poisons what is to be poisoned, and lets the services be as the case wants them.
@@ -136,9 +166,14 @@ fn prepare(world: &World, case: &Case) {
     }
 }
 
-fn pass(world: &World, function: &Function, case: &Case, used: Duration) -> Result<Pass, Box<dyn Error>> {
+fn pass(
+    world: &World,
+    function: &Function,
+    case: &Case,
+    slot: Timestamp,
+    used: Duration,
+) -> Result<Pass, Box<dyn Error>> {
     world.faults.reset();
-    let slot = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
     let event = json!({"action": "refresh", "scheduled_time": slot.to_string()});
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let Invocation { outcome, logs, duration, peak_rss_kb, .. } =

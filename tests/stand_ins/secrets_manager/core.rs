@@ -286,6 +286,11 @@ impl SecretsManager {
         &self.write_rate
     }
 
+    /// Counts them from here on.
+    pub fn count_anew(&mut self) {
+        self.write_rate = Rate::default();
+    }
+
     /// From now on `ListSecrets` shows what there is now, as AWS's list may for five minutes. Called again, it shows what
     /// there is then.
     pub fn freeze_list(&mut self) {

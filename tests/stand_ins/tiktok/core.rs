@@ -168,6 +168,11 @@ impl TikTok {
         &app.rate
     }
 
+    /// Counts every app's requests from here on.
+    pub fn count_anew(&mut self) {
+        self.apps.iter_mut().for_each(|app| app.rate = Rate::default());
+    }
+
     /// A person consents, and the first tokens are handed out without an auth code.
     pub fn authorize(&mut self, app_id: &str, spec: GrantSpec) -> Issued {
         let tokens = self.consent(app_id.to_owned(), spec);
