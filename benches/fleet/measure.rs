@@ -21,7 +21,6 @@ use crate::{
     },
 };
 
-const REFRESHED_AT: &str = "refreshed_at";
 const TAG: &str = "fleet=ads";
 const REDEEM: &str = "oauth2/refresh_token";
 const LIST: &str = "oauth2/advertiser/get";
@@ -138,7 +137,7 @@ fn a_day_passes(world: &World) {
     let at = Timestamp::now() - SignedDuration::from_hours(24);
     let aged = |body: &str| {
         let mut document: Value = serde_json::from_str(body).ok()?;
-        *document.get_mut(REFRESHED_AT)? = at.strftime("%FT%TZ").to_string().into();
+        *document.get_mut("refreshed_at")? = at.strftime("%FT%TZ").to_string().into();
         Some(document.to_string())
     };
     for member in &world.members {
