@@ -5,9 +5,6 @@
 
 #![allow(clippy::print_stdout, reason = "the links are for whoever reads them")]
 
-#[path = "../tests/stand_ins/mod.rs"]
-mod stand_ins;
-
 use std::{
     io::{BufRead, stdin},
     process::ExitCode,

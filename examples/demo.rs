@@ -6,9 +6,6 @@
 
 #![allow(clippy::print_stdout, reason = "showing is what a demonstration is for")]
 
-#[path = "../tests/stand_ins/mod.rs"]
-mod stand_ins;
-
 use std::{env, io::IsTerminal, process::ExitCode};
 
 use serde_json::{Value, json};

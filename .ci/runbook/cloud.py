@@ -33,7 +33,7 @@ TRANSPORT = ("DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy")
 @contextmanager
 def world(target):
     """Both stand-ins and the emulator, which has the function's package."""
-    with stand_ins([str(target / "debug/examples/stand_ins")]) as variables, emulator.cloud() as cloud:
+    with stand_ins([str(target / "debug/stand-ins")]) as variables, emulator.cloud() as cloud:
         yield World(cloud, variables, target)
 
 

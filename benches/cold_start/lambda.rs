@@ -22,9 +22,8 @@ use nix::{
     time::{ClockId, clock_getcpuclockid},
     unistd::Pid,
 };
+use stand_ins::wire::{Answer, Cut, Handler, Payload, Server};
 use tokio::sync::oneshot;
-
-use crate::stand_ins::wire::{Answer, Cut, Handler, Payload, Server};
 
 /// Longer than anything takes, valgrind included.
 const PATIENCE: Duration = Duration::from_mins(5);

@@ -16,8 +16,6 @@ mod measure;
 mod network;
 mod plot;
 mod results;
-#[path = "../../tests/stand_ins/mod.rs"]
-mod stand_ins;
 
 use std::{env, error::Error, fs, path::Path, time::Duration};
 

@@ -2,12 +2,13 @@
 
 use std::{error::Error, fs, time::Duration};
 
+use stand_ins::{GrantSpec, Journal, World, add_advertisers};
+
 use crate::{
     authority::Authority,
     contestants::{Contestant, Places},
     lambda::{Bootstrap, Cost, Processor, Sandbox},
     network::Front,
-    stand_ins::{GrantSpec, Journal, World, add_advertisers},
 };
 
 const EVENT: &str = r#"{"action":"refresh"}"#;

@@ -13,9 +13,8 @@ use std::{
 };
 
 use rustls::ServerConfig;
+use stand_ins::{background::Background, wire};
 use tokio_rustls::TlsAcceptor;
-
-use crate::stand_ins::{background::Background, wire};
 
 /// A stand-in behind TLS and a line. It ends when it is dropped.
 pub struct Front {

@@ -10,8 +10,6 @@ mod bootstrap;
 mod cases;
 mod measure;
 mod plot;
-#[path = "../../tests/stand_ins/mod.rs"]
-mod stand_ins;
 mod table;
 
 use std::{env, error::Error, fs, path::Path};

@@ -11,15 +11,13 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use nix::{time::clock_getcpuclockid, unistd::Pid};
 use serde_json::{Value, json};
-
-use crate::{
-    cases::{Case, LONGEST, Limits},
-    stand_ins::{
-        APP_ID, Fault, Function, FunctionConfig, GrantSpec, Invocation, Limit, Outcome, Service, When, World,
-        add_advertisers,
-        secrets_manager::{AWSCURRENT, Body},
-    },
+use stand_ins::{
+    APP_ID, Fault, Function, FunctionConfig, GrantSpec, Invocation, Limit, Outcome, Service, When, World,
+    add_advertisers,
+    secrets_manager::{AWSCURRENT, Body},
 };
+
+use crate::cases::{Case, LONGEST, Limits};
 
 const TAG: &str = "fleet=ads";
 const REDEEM: &str = "oauth2/refresh_token";

@@ -183,8 +183,8 @@ def await_health(url, running):
 @contextmanager
 def tiktok():
     """The project's stand-in for TikTok; yields its address and a credentials document that it knows the tokens of."""
-    run(["cargo", "build", "--locked", "--quiet", "--example", "stand_ins"], "the stand-ins did not build", cwd=PROJECT)
-    target = WORK.parent / "debug" / "examples" / "stand_ins"
+    run(["cargo", "build", "--locked", "--quiet", "--package", "stand-ins"], "the stand-ins did not build", cwd=PROJECT)
+    target = WORK.parent / "debug" / "stand-ins"
     with process([target], stdout=subprocess.PIPE, text=True, env=offline()) as running:
         variables = {}
         for line in running.stdout:

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stand_ins::{APP_SECRET, Fault, Flow, Function, GrantSpec, When, World, tiktok::Advertiser};
 use tiktok_token_refresh::document::MAX_BYTES;
 
 use crate::{
     evidence::metrics,
-    stand_ins::{APP_SECRET, Fault, Flow, Function, GrantSpec, When, World, tiktok::Advertiser},
-    support::{BINARY, SHORT, STAGE, only_result, outcome, refresh, scheduled, side_by_side, warnings},
+    support::{BINARY, SHORT, STAGE, Scenario, only_result, outcome, refresh, scheduled, side_by_side, warnings},
 };
 
 const INFO: &str = "advertiser/info";

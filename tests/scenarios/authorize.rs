@@ -6,18 +6,18 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use stand_ins::{
+    APP_ID, APP_SECRET, Fault, Flow, Function, GrantSpec, Invocation, Outcome, When, World, credentials,
+    tiktok::{Advertiser, Propagation, Renewal},
+};
 use tiktok_token_refresh::cycle::Label;
 use url::Url;
 
 use crate::{
     evidence::error_message,
-    stand_ins::{
-        APP_ID, APP_SECRET, Fault, Flow, Function, GrantSpec, Invocation, Outcome, When, World, credentials,
-        tiktok::{Advertiser, Propagation, Renewal},
-    },
     support::{
-        BINARY, CLAIM, SHORT, STAGE, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict,
-        warnings,
+        BINARY, CLAIM, SHORT, STAGE, Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side,
+        strict, warnings,
     },
 };
 

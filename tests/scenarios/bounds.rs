@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal};
 use tiktok_token_refresh::cycle::Deadline;
 
-use crate::{
-    stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal},
-    support::{CLAIM, SHORT, STAGE, assert_failed, only_result, outcome, scheduled, side_by_side, warnings},
+use crate::support::{
+    CLAIM, SHORT, STAGE, Scenario, assert_failed, only_result, outcome, scheduled, side_by_side, warnings,
 };
 
 const REDEEM: &str = "oauth2/refresh_token";

@@ -9,12 +9,10 @@ use std::{
 };
 
 use serde_json::json;
+use stand_ins::{Fault, When, World, wire::listen};
 use tokio::{io::copy_bidirectional, net::TcpStream, time::sleep};
 
-use crate::{
-    stand_ins::{Fault, When, World, wire::listen},
-    support::{BINARY, outcome, refresh, scheduled},
-};
+use crate::support::{BINARY, Scenario, outcome, refresh, scheduled};
 
 /// Holds every read of the secret back until so many connections were opened.
 pub fn reads_wait_for(world: &World, opened: &Arc<AtomicU64>, number: u64) {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde_json::json;
+use stand_ins::{Fault, Function, Invocation, When, World, wire::listen};
 use tokio::{
     io::copy_bidirectional,
     net::TcpStream,
@@ -19,8 +20,7 @@ use tokio::{
 
 use crate::{
     connection_ahead::reads_wait_for,
-    stand_ins::{Fault, Function, Invocation, When, World, wire::listen},
-    support::{BINARY, outcome, refresh, scheduled},
+    support::{BINARY, Scenario, outcome, refresh, scheduled},
 };
 
 /// Longer than a connection is trusted. The clocks that it goes by are the real ones, so this is really waited for.

@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use stand_ins::{Fault, Flow, GrantSpec, Journal, Outcome, When, World, tiktok::Renewal};
 
-use crate::{
-    stand_ins::{Fault, Flow, GrantSpec, Journal, Outcome, When, World, tiktok::Renewal},
-    support::{STAGE, outcome, scheduled, strict},
-};
+use crate::support::{STAGE, Scenario, outcome, scheduled, strict};
 
 /// The shortest invocation in which a refresh token may still be spent: TikTok's timeout of 10 s, 5 s for the write of its
 /// answer, and the time that comes before.

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
+use stand_ins::{Fault, GrantSpec, Service, When, World, secrets_manager::client::new_token, tiktok::Advertiser};
 
-use crate::{
-    stand_ins::{Fault, GrantSpec, Service, When, World, secrets_manager::client::new_token, tiktok::Advertiser},
-    support::{STAGE, only_result, outcome, refresh, scheduled, strict},
-};
+use crate::support::{STAGE, Scenario, only_result, outcome, refresh, scheduled, strict};
 
 #[tokio::test]
 async fn a_scheduled_run_leaves_a_working_token_and_the_advertisers() {

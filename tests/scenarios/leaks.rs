@@ -9,15 +9,15 @@ use std::{
 use bytes::Bytes;
 use hyper::Request;
 use serde_json::{Value, json};
+use stand_ins::{
+    Entry, Fault, Flow, Function, GrantSpec, Invocation, Outcome, Service, TikTok, When, World, credentials,
+    lambda::url_event, tiktok::Propagation, wire::Answer,
+};
 use url::form_urlencoded::byte_serialize;
 
 use crate::{
     page::{HOST, browser, from_browser, redirect},
-    stand_ins::{
-        Entry, Fault, Flow, Function, GrantSpec, Invocation, Outcome, Service, TikTok, When, World, credentials,
-        lambda::url_event, tiktok::Propagation, wire::Answer,
-    },
-    support::{BINARY, SHORT, refresh, side_by_side},
+    support::{BINARY, SHORT, Scenario, refresh, side_by_side},
 };
 
 /// An app whose secret looks different in a URL and in JSON. Both of its ends can be recognised.

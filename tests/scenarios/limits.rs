@@ -4,15 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-
-use crate::{
-    stand_ins::{
-        APP_ID, APP_SECRET, GrantSpec, Limit, SecretsManager, World,
-        secrets_manager::{Caller, Exception, client::new_token},
-        wire::send,
-    },
-    support::strictly,
+use stand_ins::{
+    APP_ID, APP_SECRET, GrantSpec, Limit, SecretsManager, World,
+    secrets_manager::{Caller, Exception, client::new_token},
+    wire::send,
 };
+
+use crate::support::strictly;
 
 const TAG: &str = "fleet=ads";
 

@@ -24,8 +24,6 @@ mod rotation;
 mod schemas;
 mod settings;
 mod soak;
-#[path = "../stand_ins/mod.rs"]
-mod stand_ins;
 mod support;
 mod telemetry;
 mod tiktok_answers;

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use stand_ins::{APP_ID, Fault, Flow, GrantSpec, When, World, credentials};
 
-use crate::{
-    stand_ins::{APP_ID, Fault, Flow, GrantSpec, When, World, credentials},
-    support::{outcome, scheduled, strict},
-};
+use crate::support::{Scenario, outcome, scheduled, strict};
 
 /// The requests of an undisturbed run, and a few more that a rebase adds.
 const REQUESTS: u64 = 12;

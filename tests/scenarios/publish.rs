@@ -1,11 +1,9 @@
 //! Reader secrets: what downstream jobs are given, and when.
 
 use serde_json::{Value, json};
+use stand_ins::{APP_ID, APP_SECRET, Fault, GrantSpec, When, World};
 
-use crate::{
-    stand_ins::{APP_ID, APP_SECRET, Fault, GrantSpec, When, World},
-    support::{assert_failed, only_result, outcome, scheduled, strict},
-};
+use crate::support::{Scenario, assert_failed, only_result, outcome, scheduled, strict};
 
 const READER: &str = "reader";
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jsonschema::Validator;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
+use stand_ins::{APP_ID, Fault, Flow, GrantSpec, Outcome, When, World, secrets_manager::client::new_token};
 use tiktok_token_refresh::{
     cycle::{OutcomeKind, RotationStep, StepOutcome},
     document::{Credentials, Document},
@@ -15,8 +16,7 @@ use tiktok_token_refresh::{
 use crate::{
     events::{examples, mistakes},
     evidence::error_message,
-    stand_ins::{APP_ID, Fault, Flow, GrantSpec, Outcome, When, World, secrets_manager::client::new_token},
-    support::{BINARY, outcome, refresh, scheduled},
+    support::{BINARY, Scenario, outcome, refresh, scheduled},
 };
 
 const CREDENTIALS: &str = include_str!("../../src/document/credentials.schema.json");

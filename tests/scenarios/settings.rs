@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use serde_json::json;
+use stand_ins::{Outcome, World, wire::listen};
 use tiktok_token_refresh::{
     cycle::Tag,
     error::Error,
@@ -12,7 +13,6 @@ use tokio::{io::AsyncReadExt, net::TcpListener};
 
 use crate::{
     evidence::error_message,
-    stand_ins::{Outcome, World, wire::listen},
     support::{BINARY, SHORT, outcome, refresh},
 };
 

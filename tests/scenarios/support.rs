@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use stand_ins::{Function, Invocation, Outcome, World, secrets_manager::client::new_token};
 use tiktok_token_refresh::cycle::Label;
-
-use crate::stand_ins::{Function, Invocation, Outcome, World, secrets_manager::client::new_token};
 
 /// The function as it is deployed.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_tiktok-token-refresh");
@@ -30,39 +29,38 @@ pub fn refresh() -> Value {
     json!({"action": "refresh"})
 }
 
-impl World {
+/// What scenarios do in a world: they run the function, and let time pass.
+pub trait Scenario {
     /// The function in this world.
-    pub fn lambda(&self) -> Function {
+    fn lambda(&self) -> Function;
+
+    /// Lets the time pass that others give to the run that holds the latest claim.
+    async fn let_the_claim_expire(&self);
+
+    /// The same for any secret.
+    async fn let_the_claim_expire_on(&self, secret_id: &str);
+
+    /// Moves the end of the claims that are there, in front of an emulator that of the latest one.
+    async fn let_the_claim_end(&self, secret_id: &str, at: &str);
+
+    /// The next run, after the trouble is over. It has to end well; returns how.
+    async fn next_run(&self) -> String;
+}
+
+impl Scenario for World {
+    fn lambda(&self) -> Function {
         self.function(BINARY)
     }
 
-    /// What a downstream job reads.
-    pub fn current(&self) -> Value {
-        self.document(Label::Current.name()).expect("AWSCURRENT is always there")
-    }
-
-    /// A text field of what a downstream job reads.
-    pub fn field(&self, name: &str) -> String {
-        self.current()[name].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// A person stores this as the value of the secret.
-    pub async fn store(&self, body: &str) {
-        self.secrets_manager.client().put(&self.secret_id, body).await.expect("a person may write");
-    }
-
-    /// Lets the time pass that others give to the run that holds the latest claim.
-    pub async fn let_the_claim_expire(&self) {
+    async fn let_the_claim_expire(&self) {
         self.let_the_claim_expire_on(&self.secret_id).await;
     }
 
-    /// The same for any secret.
-    pub async fn let_the_claim_expire_on(&self, secret_id: &str) {
+    async fn let_the_claim_expire_on(&self, secret_id: &str) {
         self.let_the_claim_end(secret_id, "2026-01-01T00:00:00Z").await;
     }
 
-    /// Moves the end of the claims that are there, in front of an emulator that of the latest one.
-    pub async fn let_the_claim_end(&self, secret_id: &str, at: &str) {
+    async fn let_the_claim_end(&self, secret_id: &str, at: &str) {
         let ended = |body: &str| {
             let mut claim: Value = serde_json::from_str(body).ok()?;
             claim.get_mut("claim")?["expires_at"] = json!(at);
@@ -79,31 +77,13 @@ impl World {
         }
     }
 
-    /// The next run, after the trouble is over. It has to end well; returns how.
-    pub async fn next_run(&self) -> String {
+    async fn next_run(&self) -> String {
         self.faults.clear();
         self.let_the_claim_expire().await;
         let ending = outcome(&self.lambda().run(refresh()).await);
         assert!(["refreshed", "resumed", "verified"].contains(&ending.as_str()), "the next run ended as {ending}");
         self.assert_usable();
         ending
-    }
-
-    /// How many refresh tokens were spent.
-    pub fn redeemed(&self) -> usize {
-        self.tiktok.core().redeems().len()
-    }
-
-    /// What every scenario that ends well has to end with.
-    #[track_caller]
-    pub fn assert_usable(&self) {
-        let (access_token, refresh_token) = (self.field("access_token"), self.field("refresh_token"));
-        let tiktok = self.tiktok.core();
-        assert!(tiktok.is_alive(&access_token), "the access token in the secret works");
-        assert!(
-            refresh_token.is_empty() || tiktok.is_newest_refresh_token(&refresh_token),
-            "the refresh token is the newest"
-        );
     }
 }
 

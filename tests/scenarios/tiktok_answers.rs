@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use stand_ins::{
+    Fault, Flow, GrantSpec, When, World,
+    tiktok::{Advertiser, RefreshTokenField, Renewal, RequestId, Shape},
+};
 use tiktok_token_refresh::tiktok::Call;
 
-use crate::{
-    stand_ins::{
-        Fault, Flow, GrantSpec, When, World,
-        tiktok::{Advertiser, RefreshTokenField, Renewal, RequestId, Shape},
-    },
-    support::{assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, warnings},
+use crate::support::{
+    Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, warnings,
 };
 
 const BUSINESS: &str = "oauth2/refresh_token";
@@ -59,7 +59,7 @@ async fn the_usual_answer_fills_every_field() {
     assert!(
         is_in(&document["refreshed_at"], Duration::ZERO) && is_in(&document["advertisers_fetched_at"], Duration::ZERO)
     );
-    assert_eq!(document["app_id"], crate::stand_ins::APP_ID);
+    assert_eq!(document["app_id"], stand_ins::APP_ID);
     assert_eq!(world.redeemed(), 1);
 }
 

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal};
 
-use crate::{
-    stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal},
-    support::{BINARY, SHORT, assert_failed, outcome, refresh, scheduled, strict},
-};
+use crate::support::{BINARY, SHORT, Scenario, assert_failed, outcome, refresh, scheduled, strict};
 
 async fn race(world: &World, event: Value) -> [String; 2] {
     let (one, other) = (world.function(BINARY), world.function(BINARY));

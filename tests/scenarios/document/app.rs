@@ -1,11 +1,11 @@
 //! The forms in which people store the app's credentials and the tokens.
 
 use serde_json::{Value, json};
+use stand_ins::{APP_ID, APP_SECRET, GrantSpec, World};
 
 use crate::{
     evidence::error_message,
-    stand_ins::{APP_ID, APP_SECRET, GrantSpec, World},
-    support::{outcome, refresh},
+    support::{Scenario, outcome, refresh},
 };
 
 fn world(change: impl FnOnce(&mut Value)) -> World {

@@ -1,11 +1,9 @@
 //! Tokens that a person pastes into a document that the function wrote before.
 
 use serde_json::json;
+use stand_ins::World;
 
-use crate::{
-    stand_ins::World,
-    support::{only_result, outcome, refresh, scheduled, strict},
-};
+use crate::support::{Scenario, only_result, outcome, refresh, scheduled, strict};
 
 /// A world that was refreshed by the event, and into which a person then pasted the tokens of another grant.
 async fn world_with_pasted_tokens(event: &serde_json::Value) -> Option<World> {

@@ -2,14 +2,14 @@
 
 use secrecy::SecretString;
 use serde_json::json;
+use stand_ins::{GrantSpec, World, tiktok::Advertiser};
 use tiktok_token_refresh::document::{
     Document, MAX_BYTES, Reduction, TOKEN_HEADROOM, field, fit, leaves_room_for_tokens,
 };
 
 use crate::{
     evidence::{error_message, metrics},
-    stand_ins::{GrantSpec, World, tiktok::Advertiser},
-    support::{only_result, outcome, refresh},
+    support::{Scenario, only_result, outcome, refresh},
 };
 
 /// Advertisers with the ids that TikTok gives and names of some length.

@@ -1,9 +1,8 @@
 //! Fields that the function does not know come back to the digit, in a whole cycle over the wire.
 
-use crate::{
-    stand_ins::{APP_ID, APP_SECRET, Fault, Flow, GrantSpec, When, World, tiktok::Issued},
-    support::{outcome, refresh},
-};
+use stand_ins::{APP_ID, APP_SECRET, Fault, Flow, GrantSpec, When, World, tiktok::Issued};
+
+use crate::support::{Scenario, outcome, refresh};
 
 /// What a JSON library would gladly change: numbers beyond a float, escapes, white space, names of every kind.
 const UNKNOWN: [&str; 26] = [

@@ -1,11 +1,11 @@
 //! A dry run reads, plans and checks the token; it spends nothing and writes nothing.
 
 use serde_json::{Value, json};
+use stand_ins::{Fault, GrantSpec, When, World, tiktok::Advertiser};
 
 use crate::{
     evidence::all_metrics,
-    stand_ins::{Fault, GrantSpec, When, World, tiktok::Advertiser},
-    support::{only_result, outcome, refresh, scheduled},
+    support::{Scenario, only_result, outcome, refresh, scheduled},
 };
 
 fn dry(mut event: Value) -> Value {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
+use stand_ins::{Fault, Function, GrantSpec, Invocation, When, World};
 
 use crate::{
     evidence::log,
-    stand_ins::{Fault, Function, GrantSpec, Invocation, When, World},
-    support::{BINARY, outcome, refresh, strict},
+    support::{BINARY, Scenario, outcome, refresh, strict},
 };
 
 async fn top_up(function: &Function) -> Invocation {

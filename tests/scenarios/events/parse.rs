@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
+use stand_ins::World;
 use tiktok_token_refresh::{
     cycle::{LinkRequest, RotationStep, Trigger, VALIDITY},
     error::Kind,
@@ -11,8 +12,7 @@ use tiktok_token_refresh::{
 
 use crate::{
     evidence::error_message,
-    stand_ins::World,
-    support::{outcome, scheduled},
+    support::{Scenario, outcome, scheduled},
 };
 
 const SLOT: &str = "2026-11-22T03:00:00Z";

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
+use stand_ins::{APP_ID, APP_SECRET, Fault, GrantSpec, Invocation, When, World, secrets_manager::client::new_token};
 
 use crate::{
     evidence::{all_metrics, error_message},
-    stand_ins::{APP_ID, APP_SECRET, Fault, GrantSpec, Invocation, When, World, secrets_manager::client::new_token},
-    support::{BINARY, STAGE, only_result, outcome, refresh, scheduled, strict},
+    support::{BINARY, STAGE, Scenario, only_result, outcome, refresh, scheduled, strict},
 };
 
 /// Asks for the status: it has no token in it, and for it nothing was asked of TikTok, and nothing written.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{
-    stand_ins::{Fault, GrantSpec, When, World, secrets_manager::Denial, tiktok::Renewal},
-    support::{CLAIM, SHORT, STAGE, assert_failed, outcome, scheduled, side_by_side, strict},
-};
+use stand_ins::{Fault, GrantSpec, When, World, secrets_manager::Denial, tiktok::Renewal};
+
+use crate::support::{CLAIM, SHORT, STAGE, Scenario, assert_failed, outcome, scheduled, side_by_side, strict};
 
 /// Enough for a run that does not come to redeeming, and for one that goes on with staged tokens.
 const VERY_SHORT: Duration = Duration::from_secs(3);

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use stand_ins::{
+    APP_ID, Fault, Flow, Function, GrantSpec, Invocation, Journal, When, World, credentials,
+    secrets_manager::client::new_token,
+};
 use tiktok_token_refresh::cycle::Label;
 
 use crate::{
     evidence::error_message,
     publish,
-    stand_ins::{
-        APP_ID, Fault, Flow, Function, GrantSpec, Invocation, Journal, When, World, credentials,
-        secrets_manager::client::new_token,
-    },
-    support::{assert_failed, only_result, outcome, refresh, scheduled, strict, warnings},
+    support::{Scenario, assert_failed, only_result, outcome, refresh, scheduled, strict, warnings},
 };
 
 const REDEEM: &str = "oauth2/refresh_token";

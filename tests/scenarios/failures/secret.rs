@@ -1,11 +1,9 @@
 //! The credentials secret is not there, or is not what it should be: nothing is spent, and the error says what to correct.
 
 use serde_json::{Value, json};
+use stand_ins::{APP_ID, APP_SECRET, Flow, GrantSpec, World, credentials, secrets_manager::client::new_token};
 
-use crate::{
-    stand_ins::{APP_ID, APP_SECRET, Flow, GrantSpec, World, credentials, secrets_manager::client::new_token},
-    support::{assert_failed, outcome, refresh, scheduled, side_by_side},
-};
+use crate::support::{Scenario, assert_failed, outcome, refresh, scheduled, side_by_side};
 
 /// The document that a person has yet to store.
 fn first_document(world: &World) -> Value {

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stand_ins::{APP_ID, Flow, GrantSpec, Outcome, World, credentials};
 
-use crate::{
-    stand_ins::{APP_ID, Flow, GrantSpec, Outcome, World, credentials},
-    support::{BINARY, SHORT, assert_failed, outcome, refresh, scheduled, strict},
-};
+use crate::support::{BINARY, SHORT, Scenario, assert_failed, outcome, refresh, scheduled, strict};
 
 /// Nobody listens here.
 const NOWHERE: &str = "http://127.0.0.1:9";

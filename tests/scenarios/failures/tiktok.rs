@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stand_ins::{
+    APP_ID, APP_SECRET, Fault, Faults, Flow, GrantSpec, TikTok, TikTokServer, When, World, credentials,
+    tiktok::{Propagation, Renewal},
+    wire::Answer,
+};
 
-use crate::{
-    stand_ins::{
-        APP_ID, APP_SECRET, Fault, Faults, Flow, GrantSpec, TikTok, TikTokServer, When, World, credentials,
-        tiktok::{Propagation, Renewal},
-        wire::Answer,
-    },
-    support::{BINARY, SHORT, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, warnings},
+use crate::support::{
+    BINARY, SHORT, Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, warnings,
 };
 
 const REDEEM: &str = "oauth2/refresh_token";

@@ -12,11 +12,11 @@ use tiktok_token_refresh::cycle::RotationStep;
 use super::oracle::Watched;
 use crate::{
     authorize,
-    stand_ins::{
-        APP_ID, APP_SECRET, Fault, Flow as Family, Function, GrantSpec, When, World, add_advertisers,
-        secrets_manager::client::new_token, tiktok::Renewal,
-    },
-    support::{BINARY, refresh, scheduled},
+    support::{BINARY, Scenario, refresh, scheduled},
+};
+use stand_ins::{
+    APP_ID, APP_SECRET, Fault, Flow as Family, Function, GrantSpec, When, World, add_advertisers,
+    secrets_manager::client::new_token, tiktok::Renewal,
 };
 
 const TAG: &str = "tiktok-token-refresh=faults";

@@ -19,10 +19,8 @@ use self::{
     target::Target,
     troubles::{Nature, Often, TROUBLES, Trouble},
 };
-use crate::{
-    stand_ins::{Invocation, Outcome, World},
-    support::{refresh, strict},
-};
+use crate::support::{Scenario, refresh, strict};
+use stand_ins::{Invocation, Outcome, World};
 
 /// How many worlds there are at a time. Most of their time they wait, and each has a process of some 30 MB.
 const WORLDS: usize = 64;

@@ -4,16 +4,14 @@
 //! Every question returns what is broken, in sentences without a token; an empty list is good news.
 
 use serde_json::{Map, Value};
+use stand_ins::{
+    Ending, Entry, Invocation, Journal, Outcome, World,
+    secrets_manager::{Caller, Version},
+    tiktok::{Alive, GrantId, Redeem, Renewal},
+};
 use tiktok_token_refresh::{cycle::Label, error::Kind};
 
-use crate::{
-    leaks,
-    stand_ins::{
-        Ending, Entry, Invocation, Journal, Outcome, World,
-        secrets_manager::{Caller, Version},
-        tiktok::{Alive, GrantId, Redeem, Renewal},
-    },
-};
+use crate::leaks;
 
 /// The sentence for an answer of TikTok's that arrived nowhere.
 const LOST: &str = "answer to an earlier attempt was lost";

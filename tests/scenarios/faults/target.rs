@@ -5,7 +5,7 @@ use super::{
     flows::Scene,
     troubles::{Often, Trouble},
 };
-use crate::stand_ins::{Entry, Service, When};
+use stand_ins::{Entry, Service, When};
 
 /// One request of a flow.
 #[derive(Clone, Debug)]

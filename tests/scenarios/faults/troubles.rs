@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use stand_ins::{Fault, Service};
 
-use crate::{
-    stand_ins::{Fault, Service},
-    support::SHORT,
-};
+use crate::support::SHORT;
 
 /// Ample for a run that waits once for whatever does not come, TikTok's ten seconds included, and then begins again.
 const AMPLE: Duration = Duration::from_secs(30);

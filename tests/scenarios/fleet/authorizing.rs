@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::fleet;
+use super::{Fleet, fleet};
 use crate::{
     page::{HOST, browser, page},
-    stand_ins::{APP_ID, GrantSpec, World, lambda::url_event},
-    support::{BINARY, assert_failed, only_result, scheduled},
+    support::{BINARY, Scenario, assert_failed, only_result, scheduled},
 };
+use stand_ins::{APP_ID, GrantSpec, World, lambda::url_event};
 
 /// What TikTok's consent page sends back for a link.
 fn redirected(world: &World, link: &Value) -> String {

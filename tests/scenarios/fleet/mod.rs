@@ -8,11 +8,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use stand_ins::{APP_ID, Fault, Flow, Function, GrantSpec, Invocation, When, World, credentials};
 
-use crate::{
-    stand_ins::{APP_ID, Fault, Flow, Function, GrantSpec, Invocation, When, World, credentials},
-    support::{BINARY, assert_failed, refresh, scheduled, strictly},
-};
+use crate::support::{BINARY, Scenario, assert_failed, refresh, scheduled, strictly};
 
 const TAG: &str = "tiktok-token-refresh=ads";
 
@@ -21,14 +19,27 @@ fn fleet(n: usize) -> Option<World> {
     strictly(|| World::fleet(n, TAG))
 }
 
-impl World {
+/// What these scenarios do with a fleet.
+trait Fleet {
     /// The function, with no limit of its own on what it asks of TikTok and Secrets Manager.
+    fn unhurried(&self, variables: &[(&str, &str)]) -> Function;
+
+    /// The names of the fleet's secrets whose access token is the newest of its grant, and not the first.
+    fn refreshed(&self) -> Vec<&str>;
+
+    /// The grants in the order in which their refresh tokens were redeemed.
+    fn order(&self) -> Vec<usize>;
+
+    /// A secret that a person tagged, with a grant of its own.
+    fn tagged(&self, name: &str, tags: &[(&str, &str)]) -> String;
+}
+
+impl Fleet for World {
     fn unhurried(&self, variables: &[(&str, &str)]) -> Function {
         let lifted = [("TIKTOK_REQUESTS_PER_SECOND", "1000000"), ("SECRETS_MANAGER_WRITES_PER_SECOND", "1000000")];
         self.function_with(BINARY, &[&lifted, variables].concat())
     }
 
-    /// The names of the fleet's secrets whose access token is the newest of its grant, and not the first.
     fn refreshed(&self) -> Vec<&str> {
         let is_refreshed = |secret_id: &str| {
             let document = self.document_of(secret_id, "AWSCURRENT").expect("AWSCURRENT is always there");
@@ -39,12 +50,10 @@ impl World {
         self.members.iter().map(|member| member.secret_id.as_str()).filter(|id| is_refreshed(id)).collect()
     }
 
-    /// The grants in the order in which their refresh tokens were redeemed.
     fn order(&self) -> Vec<usize> {
         self.tiktok.core().redeems().iter().map(|redeem| redeem.grant).collect()
     }
 
-    /// A secret that a person tagged, with a grant of its own.
     fn tagged(&self, name: &str, tags: &[(&str, &str)]) -> String {
         let issued = self.tiktok.core().authorize(APP_ID, GrantSpec::default());
         self.create_tagged_secret(name, &credentials(Flow::Business, &issued), tags)

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{TAG, counts, fleet};
-use crate::{
-    stand_ins::{APP_ID, Fault, GrantSpec, Limit, When, World},
-    support::{BINARY, CLAIM, SHORT, assert_failed, outcome, refresh, scheduled, strictly},
-};
+use super::{Fleet, TAG, counts, fleet};
+use crate::support::{BINARY, CLAIM, SHORT, Scenario, assert_failed, outcome, refresh, scheduled, strictly};
+use stand_ins::{APP_ID, Fault, GrantSpec, Limit, When, World};
 
 #[tokio::test]
 async fn tiktok_is_never_asked_more_often_than_an_app_may() {

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{counts, fleet, next_slot};
+use super::{Fleet, counts, fleet, next_slot};
 use crate::{
     evidence::log,
-    stand_ins::{Fault, Invocation, When, World, secrets_manager::Denial},
-    support::{assert_failed, scheduled},
+    support::{Scenario, assert_failed, scheduled},
 };
+use stand_ins::{Fault, Invocation, When, World, secrets_manager::Denial};
 
 fn message(invocation: &Invocation) -> String {
-    let crate::stand_ins::Outcome::Error { error_message, .. } = &invocation.outcome else {
+    let stand_ins::Outcome::Error { error_message, .. } = &invocation.outcome else {
         panic!("expected an error, got {:?}", invocation.outcome);
     };
     error_message.clone()

@@ -8,13 +8,12 @@ use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use explorer::{Coverage, Port, Scenario, after_one_run, explore};
 use secrecy::SecretString;
-use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, Pace, RotationStep, Run, Trigger};
-use world::{SECRET, Spent, World};
-
-use crate::stand_ins::{
+use stand_ins::{
     secrets_manager::{Body, NewSecret, SecretsManager},
     tiktok::{GrantSpec, Renewal, TikTok},
 };
+use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, Pace, RotationStep, Run, Trigger};
+use world::{SECRET, Spent, World};
 
 const APP_ID: &str = "7000000000000000000";
 const APP_SECRET: &str = "app-secret";

@@ -16,7 +16,7 @@ use tiktok_token_refresh::{
 };
 
 use super::explorer::{Port, hash};
-use crate::stand_ins::{
+use stand_ins::{
     secrets_manager::{Body, Exception, SecretsManager},
     tiktok::{self as stand_in, GrantId},
 };
@@ -308,7 +308,7 @@ impl Clock for Port {
 }
 
 /// A value that was read, as far as it tells states apart.
-struct Told(Option<crate::stand_ins::secrets_manager::SecretValue>);
+struct Told(Option<stand_ins::secrets_manager::SecretValue>);
 
 impl Hash for Told {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{Request, http::request::Builder};
 use serde_json::{Value, json};
+use stand_ins::{APP_ID, Function, GrantSpec, Invocation, Outcome, World, lambda::url_event};
 use url::Url;
 
-use crate::stand_ins::{APP_ID, Function, GrantSpec, Invocation, Outcome, World, lambda::url_event};
+use crate::support::Scenario;
 
 /// The host of a Function URL, as Lambda makes them.
 pub const HOST: &str = "abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-west-1.on.aws";

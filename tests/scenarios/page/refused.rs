@@ -6,10 +6,8 @@ use hyper::{Method, Request};
 use serde_json::{Value, json};
 
 use super::{HOST, Site, browser, from_browser, redirect};
-use crate::{
-    stand_ins::{APP_ID, GrantSpec, World, credentials, tiktok::Flow},
-    support::{BINARY, outcome},
-};
+use crate::support::{BINARY, outcome};
+use stand_ins::{APP_ID, GrantSpec, World, credentials, tiktok::Flow};
 
 fn with_header(query: &str, name: &'static str, value: &'static str) -> Request<Bytes> {
     let mut request = browser(query);

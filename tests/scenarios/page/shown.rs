@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 use super::{Page, Site, page, redirect};
 use crate::{
     evidence::log,
-    stand_ins::{APP_ID, Fault, GrantSpec, When, World, lambda::url_event, tiktok::Advertiser},
     support::{BINARY, refresh},
 };
+use stand_ins::{APP_ID, Fault, GrantSpec, When, World, lambda::url_event, tiktok::Advertiser};
 
 fn heading(page: &Page) -> &str {
     let (_, rest) = page.body.split_once("<h1>").expect("a heading");

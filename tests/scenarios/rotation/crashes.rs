@@ -3,10 +3,8 @@
 use tiktok_token_refresh::cycle::RotationStep;
 
 use super::{Rotation, every_kind_of_grant};
-use crate::{
-    stand_ins::{Fault, GrantSpec, Outcome, When, World, tiktok::Renewal},
-    support::{STAGE, assert_failed, outcome, scheduled, strict},
-};
+use crate::support::{STAGE, Scenario, assert_failed, outcome, scheduled, strict};
+use stand_ins::{Fault, GrantSpec, Outcome, When, World, tiktok::Renewal};
 
 /// Who comes after a step that died.
 #[derive(Clone, Copy, Debug)]

@@ -7,10 +7,8 @@ use tiktok_token_refresh::cycle::RotationStep;
 use tokio::sync::Notify;
 
 use super::{Rotation, every_kind_of_grant};
-use crate::{
-    stand_ins::{APP_ID, Fault, GrantSpec, When, World, tiktok::Advertiser},
-    support::{assert_failed, outcome, refresh, scheduled, strict},
-};
+use crate::support::{Scenario, assert_failed, outcome, refresh, scheduled, strict};
+use stand_ins::{APP_ID, Fault, GrantSpec, When, World, tiktok::Advertiser};
 
 /// Begins a rotation and calls its steps, with something else done before one of them or after the last.
 async fn interrupted<'a>(

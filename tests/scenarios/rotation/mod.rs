@@ -5,16 +5,16 @@ mod meanwhile;
 mod races;
 
 use serde_json::{Value, json};
+use stand_ins::{
+    Fault, Flow, Function, GrantSpec, Invocation, When, World,
+    secrets_manager::{Semantics, client::new_token},
+    tiktok::{Advertiser, Renewal},
+};
 use tiktok_token_refresh::cycle::RotationStep;
 
 use crate::{
     evidence::{all_metrics, metrics},
-    stand_ins::{
-        Fault, Flow, Function, GrantSpec, Invocation, When, World,
-        secrets_manager::{Semantics, client::new_token},
-        tiktok::{Advertiser, Renewal},
-    },
-    support::{SHORT, assert_failed, only_result, outcome, refresh, scheduled, strict},
+    support::{SHORT, Scenario, assert_failed, only_result, outcome, refresh, scheduled, strict},
 };
 
 /// A rotation that Secrets Manager has begun.

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use tiktok_token_refresh::cycle::RotationStep;
 
 use super::Rotation;
-use crate::{
-    stand_ins::{APP_ID, Fault, GrantSpec, When, World},
-    support::{outcome, refresh, scheduled, strict},
-};
+use crate::support::{Scenario, outcome, refresh, scheduled, strict};
+use stand_ins::{APP_ID, Fault, GrantSpec, When, World};
 
 /// A person pastes the first tokens of another grant over those in the secret, right before a request is carried out.
 fn paste_before(world: &mut World, request: When) {

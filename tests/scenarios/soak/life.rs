@@ -19,13 +19,11 @@ use super::{
     tally::Tally,
     turn::{Errand, Turn},
 };
-use crate::{
-    stand_ins::{
-        APP_ID, Fault, Flow, Function, GrantSpec, Invocation, When, World,
-        secrets_manager::{Body, client::new_token},
-        tiktok::Renewal,
-    },
-    support::{BINARY, SHORT, refresh},
+use crate::support::{BINARY, SHORT, refresh};
+use stand_ins::{
+    APP_ID, Fault, Flow, Function, GrantSpec, Invocation, When, World,
+    secrets_manager::{Body, client::new_token},
+    tiktok::Renewal,
 };
 
 /// How long others leave a secret to a run that began now: its invocation, and 10 s of grace.

@@ -17,13 +17,11 @@ use std::{env, time::Instant};
 
 use life::{Case, Life, Pace};
 use process::Memory;
+use stand_ins::{Flow, World, tiktok::Renewal};
 use tally::Tally;
 use tokio::task::JoinSet;
 
-use crate::{
-    stand_ins::{Flow, World, tiktok::Renewal},
-    support::strict,
-};
+use crate::support::strict;
 
 const REFRESHES: usize = 10_000;
 const SEED: u64 = 20_261_123;

@@ -10,10 +10,8 @@ use super::{
     truth::{News, Truth},
     turn::{Errand, Turn},
 };
-use crate::{
-    stand_ins::{APP_ID, APP_SECRET, Ending, Entry, Invocation, Journal, Outcome, World},
-    support::{SHORT, only_result, warnings},
-};
+use crate::support::{SHORT, only_result, warnings};
+use stand_ins::{APP_ID, APP_SECRET, Ending, Entry, Invocation, Journal, Outcome, World};
 
 /// The endings after which the secret has to be in order.
 const WELL: [&str; 7] = ["refreshed", "authorized", "verified", "kept", "fresh", "resumed", "superseded"];

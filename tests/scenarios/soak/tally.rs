@@ -7,7 +7,7 @@ use super::{
     process::Memory,
     turn::{Errand, Turn},
 };
-use crate::stand_ins::{Ending, Entry, Journal};
+use stand_ins::{Ending, Entry, Journal};
 
 /// The endings that renew or prove a token.
 const REFRESHES: [&str; 3] = ["refreshed", "resumed", "verified"];

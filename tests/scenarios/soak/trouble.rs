@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use super::dice::Dice;
-use crate::{
-    stand_ins::{Fault, Flow, When},
-    support::{CLAIM, STAGE},
-};
+use crate::support::{CLAIM, STAGE};
+use stand_ins::{Fault, Flow, When};
 
 /// Where answers go astray: the labels tell the writes apart.
 const AWS: [(&str, &str); 5] = [

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, value::RawValue};
-use tiktok_token_refresh::cycle::Label;
-
-use crate::stand_ins::{
+use stand_ins::{
     World,
     secrets_manager::{Body, Version},
     tiktok::GrantId,
 };
+use tiktok_token_refresh::cycle::Label;
 
 /// An access token's place in the order in which TikTok handed them out: its grant, and the how-manieth of it.
 pub type Place = (GrantId, u32);

@@ -1,11 +1,11 @@
 //! The log: lines that CloudWatch can filter, and that TikTok's support can find their side of.
 
 use serde_json::{Value, json};
+use stand_ins::{Fault, Function, Invocation, When, World};
 
 use crate::{
     evidence::{all_metrics, log},
-    stand_ins::{Fault, Function, Invocation, When, World},
-    support::{BINARY, outcome, refresh},
+    support::{BINARY, Scenario, outcome, refresh},
 };
 
 fn function(world: &World, level: &str, format: &str) -> Function {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stand_ins::{Fault, Function, GrantSpec, Invocation, When, World};
 
 use crate::{
     evidence::{all_metrics, metrics},
-    stand_ins::{Fault, Function, GrantSpec, Invocation, When, World},
-    support::{BINARY, outcome, refresh, scheduled, strict},
+    support::{BINARY, Scenario, outcome, refresh, scheduled, strict},
 };
 
 /// Checks a line against the specification of the embedded metric format.
@@ -191,7 +191,7 @@ async fn a_list_that_could_not_be_fetched_counts_as_stale_until_it_is() {
 
 #[tokio::test]
 async fn a_list_that_was_reduced_counts_as_such() {
-    let advertiser = |n: u64| crate::stand_ins::tiktok::Advertiser::new(&format!("7{n:018}"), &"n".repeat(60));
+    let advertiser = |n: u64| stand_ins::tiktok::Advertiser::new(&format!("7{n:018}"), &"n".repeat(60));
     let world = World::with(GrantSpec { advertisers: (0..1_000).map(advertiser).collect(), ..GrantSpec::default() });
     let expected = json!({"AdvertisersReduced": 1, "Advertisers": 1_000, "AdvertisersStale": 0});
     assert_metrics(&world.lambda().run(refresh()).await, &and(only("Refreshed"), expected));

@@ -1,12 +1,9 @@
-//! Stand-ins for Secrets Manager and TikTok that stay until they are stopped: `cargo run --example stand_ins`.
+//! Stand-ins for Secrets Manager and TikTok that stay until they are stopped: `cargo run -p stand-ins`.
 //!
 //! For trying the function by hand under `cargo lambda watch`. Prints the variables by which the function finds them, an
 //! auth code as a redirect would bring it, then `READY`.
 
 #![allow(clippy::print_stdout, reason = "the variables are for the shell that reads them")]
-
-#[path = "../tests/stand_ins/mod.rs"]
-mod stand_ins;
 
 use std::time::Duration;
 

@@ -19,7 +19,6 @@
 //!
 //! Each server runs on a thread of its own and stops when it is dropped, so they serve async tests and plain code alike.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses a part of the stand-ins")]
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that is used wrongly, or cannot start, fails the test")]
 #![allow(clippy::missing_errors_doc, reason = "the errors are AWS's and TikTok's own, by their names")]
 
@@ -32,6 +31,7 @@ pub mod journal;
 pub mod lambda;
 pub mod rate;
 pub mod secrets_manager;
+mod steps;
 pub mod tiktok;
 pub mod wire;
 mod world;

@@ -4,19 +4,22 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// The function's package, and its directory.
+const PACKAGE: &str = "tiktok-token-refresh";
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
 /// Builds the function as the example of this name, which is running, was built, and says where it is.
 pub fn build_function(example: &str) -> Result<PathBuf, String> {
-    let name = env!("CARGO_PKG_NAME");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // Named beside the binary, the example makes Cargo choose the same features, and nothing is compiled twice.
-    command.args(["build", "--quiet", "--bin", name, "--example", example]);
+    command.args(["build", "--quiet", "--bin", PACKAGE, "--example", example]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    let status = command.current_dir(env!("CARGO_MANIFEST_DIR")).status().map_err(|error| error.to_string())?;
+    let status = command.current_dir(DIRECTORY).status().map_err(|error| error.to_string())?;
     let example = env::current_exe().map_err(|error| error.to_string())?;
     // target/debug/examples/demo stands beside target/debug/tiktok-token-refresh.
     let directory = example.ancestors().nth(2).ok_or("an example has two directories above it")?;
-    if status.success() { Ok(directory.join(name)) } else { Err(status.to_string()) }
+    if status.success() { Ok(directory.join(PACKAGE)) } else { Err(status.to_string()) }
 }
