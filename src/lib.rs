@@ -23,6 +23,8 @@ pub mod cycle;
 pub mod document;
 pub mod error;
 pub mod event;
+#[doc(hidden)]
+pub mod fault_switch;
 pub mod handler;
 pub mod http;
 pub mod logging;

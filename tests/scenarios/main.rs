@@ -25,6 +25,7 @@ mod schemas;
 mod settings;
 mod soak;
 mod support;
+mod switches;
 mod telemetry;
 mod tiktok_answers;
 mod two_runs;

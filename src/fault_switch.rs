@@ -1,0 +1,60 @@
+//! Switches that break one line each, so that a test shows which promise the line upholds.
+//!
+//! A process that starts with `FAULT_SWITCH=<name>` runs the broken line. `tests/scenarios/switches.rs` names the scenario
+//! that fails then. Release builds have no switches: [`FaultSwitch::is_on`] is `false` at compile time.
+
+use std::{env, sync::OnceLock};
+
+/// Declares the switches, each with its name in the environment.
+macro_rules! switches {
+    ($($(#[$doc:meta])+ $switch:ident = $name:literal,)+) => {
+        /// A line that can be broken, named after what the function does then.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum FaultSwitch {
+            $($(#[$doc])+ $switch,)+
+        }
+
+        impl FaultSwitch {
+            /// Every switch.
+            pub const ALL: &[Self] = &[$(Self::$switch,)+];
+
+            /// The value of `FAULT_SWITCH` that turns it on.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$switch => $name,)+
+                }
+            }
+        }
+    };
+}
+
+switches! {
+    /// A refresh token is redeemed although another run holds the claim on its pair.
+    RedeemWithoutClaim = "redeem-without-claim",
+    /// AWSCURRENT moves from the version that holds it, not from the version that was read.
+    PromoteWithoutCompare = "promote-without-compare",
+    /// New tokens are checked before they are staged.
+    CheckBeforeStage = "check-before-stage",
+    /// A rebase drops the fields that a person changed.
+    RebaseDropsFields = "rebase-drops-fields",
+    /// The id of a claim is derived from the version that was read, not from its tokens.
+    ClaimOnVersion = "claim-on-version",
+    /// A run that wins a later claim does not look for the successor that an earlier claim left.
+    ForgetEarlierClaim = "forget-earlier-claim",
+    /// Two deliveries of one event share a nonce.
+    ClaimWithoutNonce = "claim-without-nonce",
+    /// An authorization replaces tokens without a claim on them.
+    AuthorizeWithoutClaim = "authorize-without-claim",
+    /// An authorization lets a run that holds the claim go on.
+    AuthorizeKeepsHolder = "authorize-keeps-holder",
+    /// Staged tokens that expired are not refreshed.
+    KeepExpiredSuccessor = "keep-expired-successor",
+}
+
+impl FaultSwitch {
+    /// Whether this process runs the broken line.
+    pub fn is_on(self) -> bool {
+        static ON: OnceLock<Option<String>> = OnceLock::new();
+        cfg!(debug_assertions) && ON.get_or_init(|| env::var("FAULT_SWITCH").ok()).as_deref() == Some(self.name())
+    }
+}

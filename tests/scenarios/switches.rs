@@ -1,0 +1,71 @@
+//! Shows that the tests notice: a scenario that upholds a promise fails when the line that keeps the promise is broken.
+
+use std::{
+    env,
+    process::{Command, Output},
+    thread,
+};
+
+use tiktok_token_refresh::fault_switch::FaultSwitch;
+
+/// The scenario that fails when this line is broken.
+fn noticed_by(switch: FaultSwitch) -> &'static str {
+    match switch {
+        FaultSwitch::RedeemWithoutClaim | FaultSwitch::CheckBeforeStage => {
+            "model::two_runs_in_every_interleaving_redeem_one_refresh_token_once"
+        }
+        FaultSwitch::PromoteWithoutCompare | FaultSwitch::RebaseDropsFields | FaultSwitch::ClaimOnVersion => {
+            "model::a_field_that_a_person_adds_at_any_moment_of_two_runs_is_kept"
+        }
+        FaultSwitch::ForgetEarlierClaim => "model::a_write_that_arrives_after_its_run_was_given_up_is_not_passed_over",
+        FaultSwitch::ClaimWithoutNonce => "model::an_event_that_is_delivered_twice_at_the_same_moment_is_one_redeem",
+        FaultSwitch::AuthorizeWithoutClaim | FaultSwitch::AuthorizeKeepsHolder => {
+            "model::an_authorisation_in_every_interleaving_with_a_run_counts_and_no_crash_costs_it"
+        }
+        FaultSwitch::KeepExpiredSuccessor => "model::tokens_that_were_staged_and_forgotten_for_a_day_are_renewed",
+    }
+}
+
+/// Runs one scenario of this program in a process of its own.
+fn run(scenario: &str, switch: FaultSwitch) -> Output {
+    let mut command = Command::new(env::current_exe().expect("this program"));
+    command.args(["--exact", scenario]).env("FAULT_SWITCH", switch.name()).env("RUST_BACKTRACE", "0");
+    command.output().expect("this program starts")
+}
+
+/// The first assertion that failed, if a scenario of ours failed by one.
+fn failed_assertion(output: &Output) -> Result<String, String> {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !text.contains("running 1 test") {
+        return Err("there is no scenario of this name".to_owned());
+    }
+    if output.status.success() {
+        return Err("no scenario failed".to_owned());
+    }
+    let mut lines = text.lines().skip_while(|line| !line.contains("panicked at tests/scenarios/"));
+    match (lines.next(), lines.next()) {
+        (Some(_), Some(sentence)) => Ok(sentence.to_owned()),
+        _ => Err(format!("the scenario failed, but at no assertion of its own:\n{text}")),
+    }
+}
+
+#[test]
+#[ignore = "runs the model once for each switch: `.ci/run mutations`"]
+#[allow(clippy::print_stdout, reason = "the table says which assertion noticed what")]
+fn every_broken_line_fails_the_scenario_that_is_named_for_it() {
+    let workers = thread::available_parallelism().map_or(2, usize::from);
+    let mut survived = Vec::new();
+    for switches in FaultSwitch::ALL.chunks(workers) {
+        let outputs: Vec<_> = thread::scope(|scope| {
+            let started: Vec<_> = switches.iter().map(|&it| scope.spawn(move || run(noticed_by(it), it))).collect();
+            started.into_iter().map(|run| run.join().expect("a run of a scenario")).collect()
+        });
+        for (switch, output) in switches.iter().zip(&outputs) {
+            match failed_assertion(output) {
+                Ok(sentence) => println!("{:<24} {}\n{:<24} {sentence}", switch.name(), noticed_by(*switch), ""),
+                Err(reason) => survived.push(format!("{}: {reason}", switch.name())),
+            }
+        }
+    }
+    assert!(survived.is_empty(), "not noticed:\n{}", survived.join("\n"));
+}
