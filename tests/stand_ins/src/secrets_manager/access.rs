@@ -19,13 +19,14 @@ pub struct Denial {
     secret: Option<String>,
     label: Option<String>,
     exception: Exception,
+    policy: Option<String>,
 }
 
 impl Denial {
     /// Denies a Secrets Manager action by name: `PutSecretValue`.
     pub fn of(action: &str) -> Self {
         let exception = Exception::AccessDenied;
-        Self { action: action.to_owned(), caller: None, secret: None, label: None, exception }
+        Self { action: action.to_owned(), caller: None, secret: None, label: None, exception, policy: None }
     }
 
     /// Denies the use of the KMS key for reading: `AccessDeniedException`, "Access to KMS is not allowed".
@@ -46,6 +47,14 @@ impl Denial {
     /// The KMS key is disabled or in an invalid state: writes end in `EncryptionFailure`.
     pub fn broken_encryption() -> Self {
         Self { exception: Exception::EncryptionFailure, ..Self::of_encryption() }
+    }
+
+    /// Not merely unallowed: a policy of this kind denies it by a statement, `identity-based policy`, `resource-based policy` or
+    /// `service control policy`. Only the message tells the two apart.
+    #[must_use]
+    pub fn explicit(mut self, policy: &str) -> Self {
+        self.policy = Some(policy.to_owned());
+        self
     }
 
     /// Only for callers with this access key id.
@@ -87,9 +96,14 @@ impl Denial {
             (_, true) => "Access to KMS is not allowed".to_owned(),
             (_, false) => {
                 let action = format!("secretsmanager:{}", self.action);
+                let reason = match &self.policy {
+                    Some(policy) if policy.starts_with(['a', 'i']) => format!("with an explicit deny in an {policy}"),
+                    Some(policy) => format!("with an explicit deny in a {policy}"),
+                    None => format!("because no identity-based policy allows the {action} action"),
+                };
                 format!(
                     "User: arn:aws:sts::123456789012:assumed-role/function-role/{caller} is not authorized to perform: \
-                     {action} on resource: {resource} because no identity-based policy allows the {action} action"
+                     {action} on resource: {resource} {reason}"
                 )
             }
         };

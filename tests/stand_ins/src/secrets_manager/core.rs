@@ -29,6 +29,8 @@ pub(super) struct Secret {
     pub entry: SecretEntry,
     pub contents: Contents,
     lag: Option<Lag>,
+    // What there was before each of the latest writes, oldest first, with the time of the write.
+    past: Vec<(Duration, Contents)>,
 }
 
 #[derive(Clone, Debug)]
@@ -125,7 +127,7 @@ impl SecretsManager {
     pub fn put_secret_value(&mut self, secret_id: &str, token: &str, body: Body, labels: &[&str]) -> Result<Written> {
         let labels = if labels.is_empty() { &[AWSCURRENT] } else { labels };
         self.throttle()?;
-        let index = self.live("PutSecretValue", secret_id, labels)?;
+        let index = self.writable("PutSecretValue", secret_id, labels)?;
         self.put("PutSecretValue", index, token, body, labels)
     }
 
@@ -139,7 +141,7 @@ impl SecretsManager {
     ) -> Result<Written> {
         const ACTION: &str = "UpdateSecretVersionStage";
         self.throttle()?;
-        let index = self.live(ACTION, secret_id, &[label])?;
+        let index = self.writable(ACTION, secret_id, &[label])?;
         check_label(label)?;
         let contents = &self.secrets[index].contents;
         let change = check_move(contents, label, move_to, remove_from, self.semantics.replayed_promote)?;
@@ -164,8 +166,9 @@ impl SecretsManager {
     pub fn describe_secret(&mut self, secret_id: &str) -> Result<SecretEntry> {
         self.permit("DescribeSecret", secret_id, &[])?;
         let index = self.find(secret_id).ok_or_else(Error::secret_not_found)?;
+        let since = self.clock.now().saturating_sub(self.semantics.read_delay);
         let secret = &mut self.secrets[index];
-        let labels = labels_of(secret.contents_seen_by(&self.caller));
+        let labels = labels_of(secret.contents_seen_by(&self.caller, since));
         Ok(SecretEntry { labels, ..secret.entry.clone() })
     }
 
@@ -185,7 +188,7 @@ impl SecretsManager {
         kms_key_id: Option<&str>,
         version: Option<(&str, Body)>,
     ) -> Result<Written> {
-        let index = self.live("UpdateSecret", secret_id, &[])?;
+        let index = self.writable("UpdateSecret", secret_id, &[])?;
         if let Some(key) = kms_key_id.filter(|key| !self.knows_key(key)) {
             return Err(Error::parameter(format!("KMS key {key} does not exist or isn't accessible.")));
         }
@@ -201,7 +204,7 @@ impl SecretsManager {
 
     /// `TagResource`.
     pub fn tag_resource(&mut self, secret_id: &str, tags: Tags) -> Result<()> {
-        let index = self.live("TagResource", secret_id, &[])?;
+        let index = self.writable("TagResource", secret_id, &[])?;
         self.secrets[index].entry.tags.extend(tags);
         self.write("TagResource", index, &[], |_, _| None);
         Ok(())
@@ -209,7 +212,7 @@ impl SecretsManager {
 
     /// `DeleteSecret`, with a recovery window in days or, without one, at once.
     pub fn delete_secret(&mut self, secret_id: &str, recovery_days: Option<u64>) -> Result<Written> {
-        let index = self.live("DeleteSecret", secret_id, &[])?;
+        let index = self.writable("DeleteSecret", secret_id, &[])?;
         if recovery_days.is_some_and(|days| !(7..=30).contains(&days)) {
             let message = "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).";
             return Err(Error::parameter(message));
@@ -297,6 +300,11 @@ impl SecretsManager {
         self.listed = Some(self.secrets.iter().map(Secret::describe).collect());
     }
 
+    /// Makes the secret a replica of one in another region: it can be read here, and written only there.
+    pub fn replicate_from(&mut self, secret_id: &str, primary_region: &str) {
+        self.secret(secret_id).entry.primary_region = Some(primary_region.to_owned());
+    }
+
     /// Takes a permission away.
     pub fn deny(&mut self, denial: Denial) {
         self.denials.push(denial);
@@ -369,6 +377,15 @@ impl SecretsManager {
         Ok(index)
     }
 
+    /// A secret that may be written: a replica may not.
+    fn writable(&self, action: &str, secret_id: &str, labels: &[&str]) -> Result<usize> {
+        let index = self.live(action, secret_id, labels)?;
+        match self.secrets[index].entry.primary_region {
+            Some(_) => Err(Error::replica()),
+            None => Ok(index),
+        }
+    }
+
     pub(super) fn permit(&self, action: &str, secret_id: &str, labels: &[&str]) -> Result<()> {
         let secret = self.find(secret_id).map(|index| &self.secrets[index].entry);
         let (name, arn) = secret.map_or((secret_id, secret_id), |secret| (&secret.name, &secret.arn));
@@ -378,8 +395,9 @@ impl SecretsManager {
     /// The value of a version, as old as the read lag makes it for the code under test.
     pub(super) fn read(&mut self, index: usize, version_id: Option<&str>, label: Option<&str>) -> Result<SecretValue> {
         let today = Duration::from_secs(self.clock.now().as_secs() / DAY.as_secs() * DAY.as_secs());
+        let since = self.clock.now().saturating_sub(self.semantics.read_delay);
         let secret = &mut self.secrets[index];
-        let contents = secret.contents_seen_by(&self.caller);
+        let contents = secret.contents_seen_by(&self.caller, since);
         let version = select(contents, version_id, label)?;
         let Version { id: version_id, body, created, labels } = contents.view(version);
         let Some(body) = body else { return Err(not_found(Some(&version_id).filter(|_| label.is_none()), label)) };
@@ -447,8 +465,12 @@ impl SecretsManager {
         change: impl FnOnce(&mut Contents, Duration) -> Option<String>,
     ) -> Written {
         let now = self.clock.now();
-        let reads_left = self.semantics.read_lag;
+        let Semantics { read_lag: reads_left, read_delay, .. } = self.semantics;
         let secret = &mut self.secrets[index];
+        secret.past.retain(|(at, _)| now < *at + read_delay);
+        if read_delay > Duration::ZERO {
+            secret.past.push((now, secret.contents.clone()));
+        }
         secret.lag = (reads_left > 0).then(|| Lag { contents: Box::new(secret.contents.clone()), reads_left });
         let version_id = change(&mut secret.contents, now);
         secret.entry.changed = now;
@@ -510,9 +532,10 @@ impl Secret {
             changed: now,
             accessed: None,
             deleted: None,
+            primary_region: None,
             labels: BTreeMap::new(),
         };
-        Self { entry, contents: Contents::default(), lag: None }
+        Self { entry, contents: Contents::default(), lag: None, past: Vec::new() }
     }
 
     pub(super) fn describe(&self) -> SecretEntry {
@@ -520,14 +543,17 @@ impl Secret {
     }
 
     /// The versions, as old as the read lag makes them for the code under test.
-    fn contents_seen_by(&mut self, caller: &Caller) -> &Contents {
-        match self.lag.as_mut().filter(|lag| lag.reads_left > 0 && *caller != Caller::Operator) {
-            Some(lag) => {
-                lag.reads_left -= 1;
-                &lag.contents
-            }
-            None => &self.contents,
+    fn contents_seen_by(&mut self, caller: &Caller, since: Duration) -> &Contents {
+        if *caller == Caller::Operator {
+            return &self.contents;
         }
+        if let Some(lag) = self.lag.as_mut().filter(|lag| lag.reads_left > 0) {
+            lag.reads_left -= 1;
+            return &lag.contents;
+        }
+        // Before the first write that reads do not see yet.
+        let unseen = self.past.iter().find(|(at, _)| since < *at);
+        unseen.map_or(&self.contents, |(_, contents)| contents)
     }
 }
 

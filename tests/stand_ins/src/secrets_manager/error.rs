@@ -106,6 +106,10 @@ impl Error {
         Self::new(Exception::InvalidRequest, message)
     }
 
+    pub(super) fn replica() -> Self {
+        Self::parameter("Operation not permitted on a replica secret. Call must be made in primary secret's region.")
+    }
+
     pub(super) fn parameter(message: impl Into<String>) -> Self {
         Self::new(Exception::InvalidParameter, message)
     }

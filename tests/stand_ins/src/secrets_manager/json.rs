@@ -188,6 +188,7 @@ fn description(found: &SecretEntry, labels_member: &str) -> Value {
         ("KmsKeyId", found.kms_key_id.as_ref().map(|key| json!(key))),
         ("LastAccessedDate", found.accessed.map(seconds)),
         ("DeletedDate", found.deleted.map(seconds)),
+        ("PrimaryRegion", found.primary_region.as_ref().map(|region| json!(region))),
         (labels_member, (!found.labels.is_empty()).then(|| json!(found.labels))),
     ];
     for (member, value) in optional.into_iter().filter_map(|(member, value)| Some((member, value?))) {

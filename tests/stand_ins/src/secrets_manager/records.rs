@@ -29,6 +29,9 @@ pub struct Semantics {
     pub promote_clears_pending: bool,
     /// After a write, so many reads by the code under test still show the state before it.
     pub read_lag: u32,
+    /// How old the state is that reads by the code under test show, by label and by version id; AWS's reads can lag by
+    /// moments.
+    pub read_delay: Duration,
     /// How many versions a secret may have, labelled or not.
     pub version_limit: usize,
 }
@@ -36,7 +39,13 @@ pub struct Semantics {
 impl Default for Semantics {
     fn default() -> Self {
         let replayed_promote = Replay::default();
-        Self { replayed_promote, promote_clears_pending: true, read_lag: 0, version_limit: 100 }
+        Self {
+            replayed_promote,
+            promote_clears_pending: true,
+            read_lag: 0,
+            read_delay: Duration::ZERO,
+            version_limit: 100,
+        }
     }
 }
 
@@ -108,6 +117,8 @@ pub struct SecretEntry {
     pub accessed: Option<Duration>,
     /// When it was marked for deletion.
     pub deleted: Option<Duration>,
+    /// The region of the secret that this one is a replica of.
+    pub primary_region: Option<String>,
     /// The labelled versions with their labels.
     pub labels: BTreeMap<String, Vec<String>>,
 }
