@@ -55,11 +55,11 @@ impl Desk {
 
     /// The same, with more members of `CreateSecret`.
     pub async fn secret_with(&self, more: Value) -> Fresh {
-        let (name, first) = (unique_name(), new_token());
-        let mut input = json!({ "Name": name, "ClientRequestToken": first, "SecretString": "v1" });
+        let name = unique_name();
+        let mut input = json!({ "Name": name, "ClientRequestToken": new_token(), "SecretString": "v1" });
         input.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
-        let arn = self.done("CreateSecret", input).await["ARN"].as_str().expect("an ARN").to_owned();
-        Fresh { name, arn, first }
+        let created = self.done("CreateSecret", input).await;
+        Fresh { name, arn: text(&created["ARN"]), first: text(&created["VersionId"]) }
     }
 
     /// Puts a value under a new version id, which it returns. No labels: AWSCURRENT.

@@ -24,8 +24,10 @@ macro_rules! rules {
 // CreateSecret
 rules! {
     async fn the_token_of_a_creation_is_the_id_of_the_first_version(desk) {
-        let secret = desk.secret().await;
-        assert_eq!(desk.labels(&secret.name).await, [(secret.first, vec!["AWSCURRENT".to_owned()])].into());
+        let token = new_token();
+        let secret = desk.secret_with(json!({ "ClientRequestToken": token })).await;
+        assert_eq!(secret.first, token);
+        assert_eq!(desk.labels(&secret.name).await, [(token, vec!["AWSCURRENT".to_owned()])].into());
     }
 
     async fn a_creation_repeated_with_its_token_and_value_succeeds(desk) {
