@@ -1,11 +1,11 @@
-//! Reads the token as the README shows: `cargo run --example read_token`.
+//! Reads the token as docs/consumers.md shows: `cargo run --example read_token`.
 //!
-//! The snippet between the two lines is the README's, which CI checks. What the example adds is a client that has what this
+//! The snippet between the two lines is that page's, which CI checks. What the example adds is a client that has what this
 //! project has anyway, so that nothing more is compiled for it.
 
 #![allow(clippy::print_stdout, reason = "the secret of a stand-in, for the check that reads it")]
 
-// README: rust
+// docs/consumers.md: rust
 use aws_sdk_secretsmanager::Client;
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ async fn tiktok_secret(client: &Client) -> Result<Value, Box<dyn std::error::Err
     let value = client.get_secret_value().secret_id("tiktok/ads/reader").version_stage("AWSCURRENT").send().await?;
     Ok(serde_json::from_str(value.secret_string().unwrap_or_default())?)
 }
-// README: end
+// docs/consumers.md: end
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -106,12 +106,12 @@ impl Kind {
             }
             Self::InvalidConfiguration => "Correct the function's environment variables and deploy again.",
             Self::InvalidSecret => {
-                "Put a corrected JSON object into the secret; the README's section 'The credentials secret' lists its fields."
+                "Put a corrected JSON object into the secret; docs/configuration.md lists its fields."
             }
             Self::SecretNotFound => "Create the secret, or correct SECRET_ID, its account and its region.",
             Self::AccessDenied => "Grant the missing permission to the function's role.",
             Self::ReauthorizationRequired => {
-                "Authorise the app again: the event authorize_url answers with a link, and the README's section 'Authorise' has the rest."
+                "Authorise the app again: the event authorize_url answers with a link, and docs/authorize.md has the rest."
             }
             Self::TikTokMisconfigured => {
                 "Check the app id, the app secret, the flow and the app's permissions in TikTok's portal."

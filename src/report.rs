@@ -226,7 +226,7 @@ impl Tally {
         match (kinds.next(), kinds.next()) {
             (Some(kind), None) if failed == all => Error::new(kind, what).advise("Each secret's own sentence says what to do."),
             (None, _) => Error::new(if left_over == all { Kind::DeadlineExceeded } else { Kind::PartialFailure }, what)
-                .advise("The next run goes on with those that were left over. If there are some every day, see the README's section 'A fleet'."),
+                .advise("The next run goes on with those that were left over. If there are some every day, see docs/fleet.md."),
             _ if self.failed.omitted + left_over > 0 => {
                 Error::new(Kind::PartialFailure, what).advise("Each error says what to do for its own.")
             }

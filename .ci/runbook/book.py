@@ -1,4 +1,4 @@
-"""infra/RUNBOOK.md: its sections, their commands, and what it promises about itself."""
+"""docs/runbook.md: its sections, their commands, and what it promises about itself."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 from checks.template import resources, written
 from function import Failure
 
-BOOK = Path("infra/RUNBOOK.md")
+BOOK = Path("docs/runbook.md")
 # So short that somebody who was asleep a minute ago reads all of it.
-LONGEST = 15
+LONGEST = 20
 HEADING = re.compile(r"^#{1,6} (.*)$")
 LINK = re.compile(r"\[[^]]+\]\(([^)]*)\)")
 

@@ -41,6 +41,7 @@ class World:
     def __init__(self, cloud, variables, target):
         self.cloud, self.target = cloud, target
         self.tiktok, self.api = variables["TIKTOK_API_URL"], urllib.parse.urlsplit(variables["TIKTOK_API_URL"]).path
+        self.origin = self.tiktok.removesuffix(self.api)
         self.strict = variables["AWS_ENDPOINT_URL_SECRETS_MANAGER"]
         where = {"AWS_ENDPOINT_URL_SECRETS_MANAGER": self.strict, "AWS_REGION": emulator.REGION}
         self.secrets = secrets_manager(where | emulator.KEYS)
@@ -100,7 +101,7 @@ class World:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         path = {"PATH": f"{directory}:{kept['PATH']}"}
         region = {"AWS_REGION": emulator.REGION, "AWS_DEFAULT_REGION": emulator.REGION}
-        return kept | path | region | emulator.KEYS | {"AWS_MAX_ATTEMPTS": "1"}
+        return kept | path | region | emulator.KEYS | {"AWS_MAX_ATTEMPTS": "1", "REPOSITORY": str(Path.cwd())}
 
     def document(self, secret, label="AWSCURRENT"):
         return json.loads(self.secrets.get_secret_value(SecretId=secret, VersionStage=label)["SecretString"])

@@ -378,14 +378,14 @@ fn the_names_in_the_schema_are_those_of_the_code() {
 }
 
 #[test]
-fn the_readme_names_every_event_outcome_and_error() {
-    let readme = include_str!("../../README.md");
+fn the_documentation_names_every_event_outcome_and_error() {
+    let page = include_str!("../../docs/events.md");
     let events = examples().into_iter().map(|(name, _)| format!("events/{name}.json"));
     let outcomes = OutcomeKind::ALL.iter().map(|kind| json!(kind));
     let outcomes = outcomes.chain(StepOutcome::ALL.iter().map(|outcome| json!(outcome)));
     let outcomes = outcomes.map(|name| format!("`{}`", name.as_str().expect("a name")));
     let errors = Kind::ALL.iter().map(|kind| format!("`{}`", kind.name()));
     for name in events.chain(outcomes).chain(errors) {
-        assert!(readme.contains(&name), "{name}");
+        assert!(page.contains(&name), "{name}");
     }
 }

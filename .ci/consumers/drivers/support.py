@@ -1,4 +1,4 @@
-"""What the drivers share. A driver runs a snippet of the README in the consumer's own environment and looks at it."""
+"""What the drivers share. A driver runs a snippet of docs/consumers.md in the consumer's own environment and looks at it."""
 
 import json
 import os
