@@ -23,9 +23,9 @@ RUNNERS = {
     },
     ".ci/runbook/run": {
         "credentials", "put-credentials", "authorize-url", "exchange", "read-token", "credentials-deploy",
-        "put-credentials-deploy", "authorize-url-page", "exchange-payload", "exchange-page", "authorize-url-bash",
-        "status-event", "status-problems", "edit-secret", "add-reader", "airbyte-publish", "attach-reader-policy", "rotate",
-        "fleet-tags", "uninstall",
+        "put-credentials-deploy", "authorize-url-page", "exchange-payload", "exchange-page", "status-event",
+        "status-problems", "edit-secret", "add-reader", "airbyte-publish", "attach-reader-policy", "rotate", "fleet-tags",
+        "uninstall",
     },
 }  # fmt: skip
 # What a reader pastes into a shell or a program.

@@ -57,6 +57,10 @@ def anchor(title):
     return re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-")
 
 
+def anchors_of(text):
+    return {anchor(it[1]) for it in map(HEADING.match, text.splitlines()) if it}
+
+
 def check(found):
     """The book is complete: every error type has a heading, every alarm a row, every link a target, and no section is long."""
     text = BOOK.read_text()
@@ -70,7 +74,7 @@ def check(found):
         if path.startswith("https:"):
             continue
         file = BOOK.parent / path if path else BOOK
-        known = anchors if not path else {anchor(it[1]) for it in map(HEADING.match, file.read_text().splitlines()) if it}
+        known = anchors if not path else anchors_of(file.read_text())
         if fragment and fragment not in known:
             problems.append(f"The link {target} leads nowhere.")
     long = [section for section in found.values() if section.lines > LONGEST and section.title not in ("Runbook",)]
