@@ -31,6 +31,8 @@ pub enum Kind {
     TikTokUnavailable,
     /// Secrets Manager could not be reached, or failed, until the deadline.
     SecretsManagerUnavailable,
+    /// The secret has so many versions of the last day that new tokens might not be stored.
+    VersionLimitReached,
     /// TikTok rejects the access token that it has just issued.
     NewTokenRejected,
     /// The time that the invocation has is not enough for the next step.
@@ -52,7 +54,7 @@ pub enum Class {
 
 impl Kind {
     /// Every kind, for documentation and tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidEvent,
         Self::InvalidConfiguration,
         Self::InvalidSecret,
@@ -63,6 +65,7 @@ impl Kind {
         Self::TikTokThrottled,
         Self::TikTokUnavailable,
         Self::SecretsManagerUnavailable,
+        Self::VersionLimitReached,
         Self::NewTokenRejected,
         Self::DeadlineExceeded,
         Self::PartialFailure,
@@ -82,6 +85,7 @@ impl Kind {
             Self::TikTokThrottled => "TikTokThrottled",
             Self::TikTokUnavailable => "TikTokUnavailable",
             Self::SecretsManagerUnavailable => "SecretsManagerUnavailable",
+            Self::VersionLimitReached => "VersionLimitReached",
             Self::NewTokenRejected => "NewTokenRejected",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::PartialFailure => "PartialFailure",
@@ -125,8 +129,11 @@ impl Kind {
             Self::SecretsManagerUnavailable => {
                 "Nothing to do yet: the next run tries again. If it stays, look at the AWS Health Dashboard."
             }
+            Self::VersionLimitReached => {
+                "Nothing was spent. Write to the secret less often; a version no longer counts when it is a day old."
+            }
             Self::NewTokenRejected => {
-                "The new tokens are kept in the version labelled AWSPENDING, and the next run tries them again; if it stays, authorise the app again."
+                "The new tokens are kept in the version labelled TIKTOK_STAGED, and the next run tries them again; if it stays, authorise the app again."
             }
             Self::DeadlineExceeded => {
                 "Raise the function's timeout (60 seconds are ample for one secret); the next run goes on where this one stopped."

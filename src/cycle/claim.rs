@@ -1,9 +1,18 @@
+//! The claim: the right to replace a token pair. The first run to write the version `claim(pair, attempt)` has it.
+
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Clock, Cycle, Label, Put, Store, Stored, TikTok, Which, attempts::Request, read::Version, trace::Step};
+use super::{
+    Clock, Cycle, Label, Put, Store, Stored, TikTok, Which,
+    attempts::Request,
+    chain::Chain,
+    read::Version,
+    replace::{Room, Work},
+    trace::Step,
+};
 use crate::{
     document::{Fingerprint, json_text, whole_seconds},
     error::{Error, Kind},
@@ -12,34 +21,59 @@ use crate::{
 /// How long others wait beyond a claim's expiry: more than clocks of Lambda hosts differ.
 pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
+/// How long an exchange holds its claim: TikTok answers within two seconds. The claim is not given back, because a wrong
+/// auth code must not cost two versions. A refresh that begins after that finds out at the stage, and loses nothing.
+const EXCHANGE_TIME: SignedDuration = SignedDuration::from_secs(15);
+
 /// The namespace of the version ids that this project derives, drawn once at random. Changing it would make a run blind to
 /// the claims and staged versions of the release before it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_4d3e_92b7_4c55_a1e8_3d74_58c2_9b16);
 
-/// The announcement that one run is about to redeem a pair of tokens.
+/// What a claim was made for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Purpose {
+    /// To redeem the pair's refresh token.
+    #[default]
+    Refresh,
+    /// To exchange an auth code, which does not send the refresh token.
+    Exchange,
+    /// To append a pair behind this one, which sends nothing.
+    Append,
+}
+
+/// The announcement that one run is about to replace a token pair. The serialized names are those of stored claims.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Claim {
-    /// The how-manieth claim on this pair it is.
-    pub n: u32,
-    /// Of the pair that is to be redeemed.
+    /// The number of the claim on this pair, from zero.
+    #[serde(rename = "n")]
+    pub attempt: u32,
+    /// Of the pair that is to be replaced.
     pub fingerprint: String,
     pub nonce: String,
     pub claimed_by: String,
     pub claimed_at: Timestamp,
     /// The deadline of the run that holds it.
     pub expires_at: Timestamp,
-    /// The version that will hold what TikTok answers.
+    /// The version that will hold the successor.
     pub result_version_id: String,
-    /// Whether this is the end of a claim: its run failed in good order, and with a definite answer. Nobody redeems, and
-    /// nothing was spent. Without it, the claim of a run that is over tells nothing about what it spent.
+    #[serde(default)]
+    pub purpose: Purpose,
+    /// Whether its run is over, and released it.
+    #[serde(default)]
+    pub released: bool,
+    /// Whether TikTok is known not to have carried out what was sent under it. An expired claim tells nothing about that.
     #[serde(default)]
     pub answered: bool,
+    /// How many claims in a row ended with a failure.
+    #[serde(default)]
+    pub failures: u32,
     /// Why its run has no new tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Box<Failed>>,
 }
 
-/// How a redeem failed in good order, for the runs after it: they need not ask TikTok again at once.
+/// How a redeem failed, for the runs after it: they need not ask TikTok again at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failed {
     pub at: Timestamp,
@@ -80,7 +114,7 @@ impl Failed {
             )
         } else {
             format!(
-                "{what} That was at {at}, after many runs had failed; TikTok is asked again once an hour, or by the event {{\"action\":\"refresh\"}}."
+                "{what} That was at {at}, after other runs had failed; TikTok is asked again once an hour, or by the event {{\"action\":\"refresh\"}}."
             )
         };
         let error = Error::new(self.kind, what).advise(self.advice.clone());
@@ -88,15 +122,27 @@ impl Failed {
     }
 }
 
-/// A claim that a run still holds although it has nothing more to redeem. It has to be given back.
+/// A claim that this run holds.
 #[derive(Debug)]
-#[must_use]
-pub(super) struct Held {
+pub(super) struct HeldClaim {
     pub arn: String,
     pub pair: Fingerprint,
-    pub n: u32,
-    /// As in [`Claim`].
-    pub answered: bool,
+    pub attempt: u32,
+    /// Whether an earlier run may have redeemed the pair, and left no answer behind.
+    pub spent_before: bool,
+    /// How many claims before this one ended with a failure, in a row.
+    pub failures: u32,
+}
+
+/// What a claim means to a run that finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClaimState {
+    /// This run made it.
+    Ours,
+    /// Its run may be at work until then.
+    Held { until: Timestamp },
+    /// Its run is over, in good order or not.
+    Over,
 }
 
 impl Claim {
@@ -112,142 +158,196 @@ impl Claim {
 
     /// Whether its run may still be at work.
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
-        now < self.expires_at + GRACE
+        !self.released && now < self.expires_at + GRACE
+    }
+
+    pub(super) fn state(&self, nonce: &str, now: Timestamp) -> ClaimState {
+        if !self.is_live(now) {
+            ClaimState::Over
+        } else if self.nonce == nonce {
+            ClaimState::Ours
+        } else {
+            ClaimState::Held { until: self.expires_at }
+        }
+    }
+
+    /// Whether its run was to redeem the pair and is not known to have come to an end.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.purpose == Purpose::Refresh && !(self.released && self.failed.is_none())
+    }
+
+    fn may_have_spent(&self) -> bool {
+        self.purpose == Purpose::Refresh && !self.answered
     }
 }
 
-/// What came of a claim.
+/// What came of the wish to claim a pair.
 #[derive(Debug)]
 pub(super) enum Claimed {
-    /// This run, and no other, may redeem the pair. `spent_before` says that an earlier run may have done so, and left no
-    /// answer behind.
-    Won { n: u32, spent_before: bool },
-    /// The pair was redeemed, and this version holds the answer.
-    Finished(Version),
-    /// Another run may be redeeming it at this moment.
+    /// This run, and no other, may replace the pair.
+    Won(HeldClaim),
+    /// The pair has a successor that this run does not know yet.
+    Replaced,
+    /// Another run may be replacing it at this moment.
     InProgress { until: Timestamp },
+    /// A run failed not long ago, and TikTok is not to be asked again yet.
+    CoolDown(Box<Failed>),
 }
 
-/// When a claim ends.
-enum Ends {
-    AtTheDeadline,
-    Now { answered: bool, failed: Option<Failed> },
-}
-
-/// What an existing claim means to this run.
-enum Verdict {
-    Settled(Claimed),
-    /// Its run is over and left nothing behind.
-    Over {
-        answered: bool,
-    },
-}
-
-/// The id under which a version of a secret is written: the same for everybody who writes the same thing.
+/// The id under which a version of a secret is written: the same for every run that writes the same thing.
 pub(super) fn version_id(arn: &str, what: &str, detail: &str) -> String {
     Uuid::new_v5(&NAMESPACE, format!("{arn}\n{what}\n{detail}").as_bytes()).to_string()
 }
 
-/// The id of the version that is the n-th claim on a pair.
-pub(super) fn claim_id(arn: &str, pair: &Fingerprint, n: u32) -> String {
-    version_id(arn, "claim", &format!("{}\n{n}", pair.as_str()))
+/// The id of the claim on a pair with that number.
+pub(super) fn claim_id(arn: &str, pair: &Fingerprint, attempt: u32) -> String {
+    version_id(arn, "claim", &format!("{}\n{attempt}", pair.as_str()))
 }
 
-/// The id of the version that holds what redeeming a pair gave.
+/// The id of the version that holds the successor of a pair.
 pub(super) fn successor_id(arn: &str, pair: &Fingerprint) -> String {
     version_id(arn, "next", pair.as_str())
 }
 
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
-    /// Claims the right to redeem a pair: the first to write the version wins. `seen` is the claim that the label showed.
-    pub(super) async fn claim(&self, arn: &str, pair: &Fingerprint, seen: Option<&Claim>) -> Result<Claimed, Error> {
-        self.timed(Step::Claim, self.claim_from(arn, pair, seen)).await
+    /// Claims the right to replace a pair of the chain.
+    pub(super) async fn claim(
+        &self,
+        chain: &Chain,
+        pair: &Version,
+        work: Work<'_>,
+        room: &Room,
+    ) -> Result<Claimed, Error> {
+        self.timed(Step::Claim, self.claim_from_first(chain, pair, work, room)).await
     }
 
-    async fn claim_from(&self, arn: &str, pair: &Fingerprint, seen: Option<&Claim>) -> Result<Claimed, Error> {
-        let (mut n, mut spent_before) = (0, false);
-        if let Some(claim) = seen.filter(|claim| claim.fingerprint == pair.as_str()) {
-            match self.judge(arn, pair, claim).await? {
-                Verdict::Settled(claimed) => return Ok(claimed),
-                Verdict::Over { answered } => (n, spent_before) = (claim.n + 1, !answered),
-            }
-        }
+    async fn claim_from_first(
+        &self,
+        chain: &Chain,
+        pair: &Version,
+        work: Work<'_>,
+        room: &Room,
+    ) -> Result<Claimed, Error> {
+        let mut held = HeldClaim {
+            arn: pair.arn.clone(),
+            pair: pair.credentials.fingerprint.clone(),
+            attempt: 0,
+            spent_before: false,
+            failures: 0,
+        };
+        let mut newest = None;
         // Every turn costs a request, and requests end at the deadline.
         loop {
-            let id = claim_id(arn, pair, n);
-            let body = self.claim_body(arn, pair, n, Ends::AtTheDeadline);
-            if self.put(Request::claim(Step::Claim), &id, &[Label::Claim], &body).await? == Put::Written {
-                return Ok(Claimed::Won { n, spent_before });
+            self.ensure_room(room, held.attempt, work).await?;
+            if self.put_claim(&held, work.purpose(), Ends::Later).await? == Put::Written {
+                return Ok(Claimed::Won(held));
             }
-            match self.judge_version(arn, pair, &id).await? {
-                Verdict::Settled(claimed) => return Ok(claimed),
-                Verdict::Over { answered } => (n, spent_before) = (n + 1, !answered),
+            let Some(mut claim) = self.read_claim(Which::Id(&pair.claim_id(held.attempt))).await? else {
+                // Written a moment ago, and reads lag.
+                return Ok(self.in_progress(self.clock.now() + GRACE));
+            };
+            if claim.state(&self.nonce, self.clock.now()) == ClaimState::Ours {
+                let spent_before = held.attempt > 0;
+                return Ok(Claimed::Won(HeldClaim { spent_before, failures: claim.failures, ..held }));
             }
+            if let Some(successor) = self.read_version(&pair.successor_id()).await?
+                && !chain.contains(&successor.credentials.fingerprint)
+            {
+                return Ok(Claimed::Replaced);
+            }
+            if newest.is_none() {
+                // Failed attempts may be many; the label is on the last one.
+                let labeled = self.read_claim(Which::Label(Label::Claim)).await?;
+                let labeled = labeled.filter(|it| it.fingerprint == held.pair.as_str() && it.attempt > claim.attempt);
+                claim = newest.insert(labeled.unwrap_or(claim)).clone();
+            }
+            if let ClaimState::Held { until } = claim.state(&self.nonce, self.clock.now())
+                && self.get(Which::Id(&pair.claim_id(claim.attempt + 1))).await?.is_none()
+            {
+                return Ok(self.in_progress(until));
+            }
+            if let Some(failed) = work.cools_down(&claim, self.clock.now()) {
+                return Ok(Claimed::CoolDown(Box::new(failed)));
+            }
+            held.attempt = claim.attempt + 1;
+            held.spent_before = claim.may_have_spent();
+            held.failures = if claim.released { claim.failures } else { claim.failures + 1 };
         }
     }
 
     /// Ends a claim of this run's, so that the next run need not wait until it expires: Lambda repeats a failed event after
-    /// a minute. Not being able to costs that wait and nothing else, so nobody hears of it.
-    pub(super) async fn release(&self, held: Held, failed: Option<Failed>) {
-        let Held { arn, pair, n, answered } = held;
-        let id = claim_id(&arn, &pair, n + 1);
-        let body = self.claim_body(&arn, &pair, n + 1, Ends::Now { answered, failed });
-        let released = Box::pin(self.put(Request::write(Step::Claim), &id, &[Label::Claim], &body)).await;
-        tracing::info!(secret_id = self.secret, released = released.is_ok(), "gave the claim back");
+    /// a minute. Not being able to costs that wait and nothing else.
+    pub(super) async fn release(&self, held: HeldClaim, answered: bool, failed: Option<Failed>) {
+        let failures = if failed.is_some() { held.failures + 1 } else { 0 };
+        let end = HeldClaim { attempt: held.attempt + 1, failures, ..held };
+        let released = Box::pin(self.put_claim(&end, Purpose::Refresh, Ends::Now { answered, failed })).await;
+        tracing::info!(secret_id = self.secret, released = released.is_ok(), "released claim");
     }
 
-    fn claim_body(&self, arn: &str, pair: &Fingerprint, n: u32, ends: Ends) -> SecretString {
+    /// Marks a pair as one that has a successor, without a wish to redeem it: a run that finds this pair current looks
+    /// behind it.
+    pub(super) async fn mark(&self, end: &Version) -> Result<(), Error> {
+        let pair = end.credentials.fingerprint.clone();
+        let held = HeldClaim { arn: end.arn.clone(), pair, attempt: 0, spent_before: false, failures: 0 };
+        let (Put::Written | Put::Taken) = self.put_claim(&held, Purpose::Append, Ends::Later).await?;
+        Ok(())
+    }
+
+    /// The newest claim on a pair; none if it was never claimed.
+    pub(super) async fn newest_claim(&self, pair: &Version) -> Result<Option<Claim>, Error> {
+        let Some(first) = self.read_claim(Which::Id(&pair.claim_id(0))).await? else { return Ok(None) };
+        let labeled = self.read_claim(Which::Label(Label::Claim)).await?;
+        Ok(Some(labeled.filter(|claim| claim.fingerprint == first.fingerprint).unwrap_or(first)))
+    }
+
+    async fn read_claim(&self, which: Which<'_>) -> Result<Option<Claim>, Error> {
+        Ok(self.get(which).await?.as_ref().and_then(Claim::read))
+    }
+
+    async fn put_claim(&self, held: &HeldClaim, purpose: Purpose, ends: Ends) -> Result<Put, Error> {
         #[derive(Serialize)]
         struct Body {
             claim: Claim,
         }
         let now = self.clock.now();
-        let (expires_at, answered, failed) = match ends {
-            Ends::AtTheDeadline => (self.run.deadline.time(), false, None),
-            Ends::Now { answered, failed } => (now - GRACE, answered, failed.map(Box::new)),
+        let deadline = self.run.deadline.time();
+        let (request, expires_at) = match (&ends, purpose) {
+            (Ends::Now { .. }, _) => (Request::write(Step::Claim), now),
+            (Ends::Later, Purpose::Append) => (Request::stage(Step::Claim), now),
+            (Ends::Later, Purpose::Exchange) => (Request::claim(Step::Claim), deadline.min(now + EXCHANGE_TIME)),
+            (Ends::Later, Purpose::Refresh) => (Request::claim(Step::Claim), deadline),
+        };
+        let (released, answered, failed) = match ends {
+            Ends::Later => (purpose == Purpose::Append, false, None),
+            Ends::Now { answered, failed } => (true, answered, failed.map(Box::new)),
         };
         let claim = Claim {
-            n,
-            fingerprint: pair.as_str().to_owned(),
-            nonce: self.run.nonce.clone(),
+            attempt: held.attempt,
+            fingerprint: held.pair.as_str().to_owned(),
+            nonce: self.nonce.clone(),
             claimed_by: self.run.request_id.clone(),
             claimed_at: now,
             expires_at,
-            result_version_id: successor_id(arn, pair),
+            result_version_id: successor_id(&held.arn, &held.pair),
+            purpose,
+            released,
             answered,
+            failures: held.failures,
             failed,
         };
-        SecretString::from(json_text(&Body { claim }))
-    }
-
-    async fn judge_version(&self, arn: &str, pair: &Fingerprint, id: &str) -> Result<Verdict, Error> {
-        let stored = self.get(Which::Id(id)).await?;
-        match stored.as_ref().and_then(Claim::read) {
-            Some(claim) => self.judge(arn, pair, &claim).await,
-            // Taken a moment ago, and reads lag behind writes: whoever it is has just begun.
-            None => Ok(Verdict::Settled(self.in_progress(self.clock.now() + GRACE))),
-        }
-    }
-
-    async fn judge(&self, arn: &str, pair: &Fingerprint, claim: &Claim) -> Result<Verdict, Error> {
-        // Not one that this run has given back: somebody else may have taken the next.
-        if claim.nonce == self.run.nonce && claim.is_live(self.clock.now()) {
-            return Ok(Verdict::Settled(Claimed::Won { n: claim.n, spent_before: claim.n > 0 }));
-        }
-        if let Some(result) = self.read_version(&claim.result_version_id).await? {
-            return Ok(Verdict::Settled(Claimed::Finished(result)));
-        }
-        // One that was given back is followed by its end, which the label shows unless another claim has taken it away.
-        let end = claim_id(arn, pair, claim.n + 1);
-        Ok(if claim.is_live(self.clock.now()) && self.get(Which::Id(&end)).await?.is_none() {
-            Verdict::Settled(self.in_progress(claim.expires_at))
-        } else {
-            Verdict::Over { answered: claim.answered }
-        })
+        let body = SecretString::from(json_text(&Body { claim }));
+        let id = claim_id(&held.arn, &held.pair, held.attempt);
+        self.put(request, &id, &[Label::Claim], &body).await
     }
 
     fn in_progress(&self, until: Timestamp) -> Claimed {
         self.trace.claim_conflict();
         Claimed::InProgress { until }
     }
+}
+
+/// When a claim ends.
+enum Ends {
+    Later,
+    Now { answered: bool, failed: Option<Failed> },
 }

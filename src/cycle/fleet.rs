@@ -12,10 +12,11 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
 use super::{
-    Clock, Directory, Labels, Listed, Run, Stored, Tag, Trigger,
+    Clock, Directory, Label, Labels, Listed, Run, Stored, Tag, Trigger,
     attempts::{Attempts, Request},
-    plan::{Plan, plan},
-    read::{Authorized, Pending, Snapshot, Unread, Version},
+    claim::claim_id,
+    plan::{Plan, Situation, plan},
+    read::Version,
     trace::Step,
 };
 use crate::{
@@ -27,6 +28,9 @@ use crate::{
 const BATCH: usize = 20;
 /// How many batches are asked for at a time: they answer in tens of milliseconds, and a hundred a second are allowed.
 const BATCHES_AT_A_TIME: usize = 4;
+
+/// The claims of a refresh that count as usual: two attempts failed before it, and each was released.
+const CLAIMS_OF_A_REFRESH: u32 = 5;
 
 /// All secrets that have a tag.
 #[derive(Debug)]
@@ -148,16 +152,12 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
     fn look(&self, stored: &Stored, labels: &Labels, trigger: Trigger) -> Seen {
         let Ok(current) = Version::of(stored) else { return Seen::Failing };
         let now = self.clock.now();
-        let is_unfinished = !Unread::of(&stored.arn, &current, labels).is_nothing();
-        if is_unfinished || current.credentials.access_token_has_expired(now) {
+        if is_unfinished(&current, labels) || current.credentials.access_token_has_expired(now) {
             return Seen::Failing;
         }
-        let arn = stored.arn.clone();
-        let (pending, grant) = (Pending::None, Authorized::None);
-        let snapshot = Snapshot { arn, current, pending, staged: None, grant, claim: None };
-        let credentials = &snapshot.current.credentials;
-        let has_readers = || !publications(&snapshot.current.document).is_ok_and(|readers| readers.is_empty());
-        match plan(&snapshot, trigger, now, self.run.min_token_lifetime) {
+        let credentials = &current.credentials;
+        let has_readers = || !publications(&current.document).is_ok_and(|readers| readers.is_empty());
+        match plan(Situation::of(credentials), trigger, now, self.run.min_token_lifetime) {
             Plan::Skip(_) if has_readers() => Seen::Due(Urgency::NoHurry),
             Plan::Skip(_) => Seen::Fresh {
                 access_token_expires_at: credentials.access_token_expires_at,
@@ -176,6 +176,14 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
         let what = format!("No secret in this account and region has the tag {}.", self.tag);
         Error::new(Kind::SecretNotFound, what).advise("Tag the credentials secrets, or correct SECRET_TAG.")
     }
+}
+
+/// Whether a run has claimed the current pair, or staged another one, and did not get to the end.
+fn is_unfinished(current: &Version, labels: &Labels) -> bool {
+    let is_elsewhere = |label| labels.version(label).filter(|id| *id != current.id);
+    let spent = current.credentials.lineage().last();
+    let is_own_claim = |id: &str| spent.as_ref().is_some_and(|it| (0..CLAIMS_OF_A_REFRESH).any(|n| id == claim_id(&current.arn, it, n)));
+    is_elsewhere(Label::Claim).is_some_and(|id| !is_own_claim(id)) || is_elsewhere(Label::Staged).is_some()
 }
 
 impl Fresh {

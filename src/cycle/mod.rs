@@ -1,18 +1,19 @@
-//! The refresh cycle of one secret.
+//! The refresh of one secret.
 //!
 //! ```text
-//! read ──► plan ──► claim ──► redeem ──► stage ∥ check ──► promote ──► publish
-//!            │ skip: fresh                                   │ conflict: rebase, or superseded
-//!            │ resume: a staged version waits ────► check ───┘
-//!            └ verify: a long-term token ─────────► check ──► written only if something changed
+//! read AWSCURRENT ─► plan ─► claim ─► redeem ─► stage ∥ check ─► promote ─► publish
+//!                     │        │ claim taken: follow the chain to its tip, promote that
+//!                     │ skip   │ conflict at promote: rebase, or superseded
+//!                     └ long_term: check ─► write only if something changed
 //! ```
 //!
-//! A refresh token may work once only, so the cycle never holds the only copy of anything: a *claim* is written before a
-//! token is spent, the answer is *staged* before anything else can fail, and AWSCURRENT moves by compare-and-swap alone.
-//! Whatever dies at whatever point, the next run finds in the store what it needs to go on, and spends nothing twice.
+//! A token pair is replaced by one successor. A run that replaces a pair holds the claim on it, and stages the answer under
+//! a version id that is derived from the pair. So the versions of a secret are a chain, and the next run finds in it what a
+//! crashed one has left. `docs/design.md` has the protocol and its promises.
 
 mod attempts;
 mod authorize;
+mod chain;
 mod check;
 mod claim;
 mod clock;
@@ -26,7 +27,7 @@ mod promote;
 mod publish;
 mod read;
 mod redeem;
-mod renew;
+mod replace;
 mod rotation;
 mod secret;
 mod stage;
@@ -34,7 +35,7 @@ mod status;
 mod trace;
 mod verify;
 
-use std::{future::Future, time::Duration};
+use std::{cell::Cell, future::Future, time::Duration};
 
 pub use attempts::TIME_FOR_A_REFRESH;
 use attempts::{Attempts, Request};
@@ -46,18 +47,21 @@ pub use fleet::{Agenda, Fleet, Fresh};
 use jiff::Timestamp;
 pub use outcome::{Outcome, OutcomeKind};
 pub use pace::Pace;
-use plan::{Plan, Times, plan};
+use chain::Chain;
+use claim::Claim;
+use plan::{Plan, Situation, Times, plan};
 pub use ports::{
     Clock, Description, Directory, Grant, Label, Labels, Listed, Moved, Page, Put, Store, Stored, Tag, TikTok, Which,
 };
-use read::Snapshot;
-use renew::{Ended, Start};
+use promote::Promotion;
+use read::Version;
+use replace::{Replaced, Work};
 pub use rotation::{Rotated, RotationStep, StepOutcome};
 pub use status::{ClaimStatus, ReaderState, ReaderStatus, Status};
 pub use trace::{Seen, Step, Trace};
 
 use crate::{
-    document::{Flow, hex},
+    document::{Change, Flow, Provenance, TokenFields, hex},
     error::Error,
 };
 
@@ -84,8 +88,10 @@ pub enum Trigger {
 pub struct Run {
     /// Lambda's request id; retries of an event share it.
     pub request_id: String,
-    /// 128 random bits that no other invocation has, in hexadecimal: this is what tells our claim from a retry's.
+    /// 128 random bits that no other invocation has, in hexadecimal.
     pub nonce: String,
+    /// How many cycles the invocation has begun. Its nonce and this number tell a cycle's claim from all others.
+    pub cycles: Cell<u32>,
     pub deadline: Deadline,
     /// The top-up refreshes a token that has less than this to live.
     pub min_token_lifetime: Duration,
@@ -109,8 +115,23 @@ impl Run {
     ) -> Result<Self, getrandom::Error> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)?;
-        Ok(Self { request_id, nonce: hex(&nonce), deadline, min_token_lifetime, advertiser_info, pace })
+        let (nonce, cycles) = (hex(&nonce), Cell::default());
+        Ok(Self { request_id, nonce, cycles, deadline, min_token_lifetime, advertiser_info, pace })
     }
+
+    /// What tells the claims of one cycle from those of all others, also of the same secret in the same invocation.
+    fn next_nonce(&self) -> String {
+        let number = self.cycles.replace(self.cycles.get() + 1);
+        format!("{}-{number}", self.nonce)
+    }
+}
+
+/// Where a run takes the tokens that it promotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PromotionTarget<'a> {
+    Current,
+    /// The version of a rotation that is being created.
+    RotationVersion(&'a str),
 }
 
 /// The cycle of one secret in one run.
@@ -121,8 +142,8 @@ pub struct Cycle<'a, S, T, C> {
     clock: &'a C,
     run: &'a Run,
     secret: &'a str,
-    /// The version of a rotation that new tokens go to, instead of AWSCURRENT.
-    fills: Option<&'a str>,
+    nonce: String,
+    target: PromotionTarget<'a>,
     /// Whether other secrets wait for this one to come to an end.
     among_many: bool,
     trace: Trace,
@@ -131,7 +152,17 @@ pub struct Cycle<'a, S, T, C> {
 impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     /// The cycle of the secret with that name or ARN.
     pub fn new(store: &'a S, tiktok: &'a T, clock: &'a C, run: &'a Run, secret: &'a str) -> Self {
-        Self { store, tiktok, clock, run, secret, fills: None, among_many: false, trace: Trace::default() }
+        Self {
+            store,
+            tiktok,
+            clock,
+            run,
+            secret,
+            nonce: run.next_nonce(),
+            target: PromotionTarget::Current,
+            among_many: false,
+            trace: Trace::default(),
+        }
     }
 
     /// The same while other secrets wait for their turn: whatever gets no answer is given up before the deadline, so that a
@@ -161,43 +192,43 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     /// # Errors
     /// Whenever the secret is not known to be usable afterwards.
     pub async fn refresh(&self, trigger: Trigger) -> Result<Outcome, Error> {
-        let (outcome, snapshot) = self.bring_up_to_date(trigger).await?;
+        let (outcome, version) = self.bring_up_to_date(trigger).await?;
         if outcome.outcome == OutcomeKind::InProgress {
             return Ok(outcome);
         }
-        let published = self.publish(&snapshot).await?;
+        let published = self.publish(&version).await?;
         Ok(Outcome { published, ..outcome })
     }
 
-    /// The cycle up to its promotion, and the secret as it last found it before that.
-    async fn bring_up_to_date(&self, trigger: Trigger) -> Result<(Outcome, Snapshot), Error> {
+    /// The refresh up to its promotion, and the version that is current then.
+    async fn bring_up_to_date(&self, trigger: Trigger) -> Result<(Outcome, Version), Error> {
         let mut trigger = trigger;
         let mut rejected = None;
         let (mut plans, mut waits) = (0, 0);
         loop {
             let began = self.clock.now();
-            let snapshot = self.read().await?;
+            let current = self.timed(Step::Read, self.read_current()).await?;
             if let Some((pair, rejection)) = rejected.take() {
-                if snapshot.current.credentials.fingerprint == pair || plans == MAX_PLANS {
-                    return Ok((self.keep(&snapshot, rejection).await?, snapshot));
+                if current.credentials.fingerprint == pair || plans == MAX_PLANS {
+                    return self.fall_back_to_access_token(&current, rejection).await;
                 }
                 self.give_back(rejection).await;
             }
-            match self.follow(&snapshot, trigger).await? {
-                Ended::Done(outcome) if plans < MAX_PLANS && self.is_still_due(&outcome, trigger) => {
+            match self.follow_plan(current.clone(), trigger).await? {
+                Replaced::Done(outcome, _) if plans < MAX_PLANS && self.is_still_due(&outcome, trigger) => {
                     trigger = if trigger == Trigger::Now { Trigger::IfNeeded } else { trigger };
                     plans += 1;
                 }
-                Ended::Done(outcome) => return Ok((outcome, snapshot)),
-                Ended::Rejected(rejection) => {
-                    rejected = Some((snapshot.current.credentials.fingerprint, rejection));
-                    // Whoever refreshed since this run began has done what it was asked for.
+                Replaced::Done(outcome, version) => return Ok((outcome, version)),
+                Replaced::Rejected(rejection) => {
+                    rejected = Some((current.credentials.fingerprint, rejection));
+                    // A run that refreshed since this one began has done what this one was asked for.
                     trigger = Trigger::Slot(began);
                     plans += 1;
                 }
-                Ended::InProgress { until } => {
-                    if !snapshot.current.credentials.access_token_has_expired(self.clock.now()) {
-                        return Ok((Outcome::in_progress(&snapshot.current, until), snapshot));
+                Replaced::InProgress { until } => {
+                    if !current.credentials.access_token_has_expired(self.clock.now()) {
+                        return Ok((Outcome::in_progress(&current, until), current));
                     }
                     self.wait_for_other_run(until, waits).await?;
                     waits += 1;
@@ -211,19 +242,75 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     /// # Errors
     /// When the secret or the app's credentials cannot be read.
     pub async fn dry_run(&self, trigger: Trigger) -> Result<Outcome, Error> {
-        let snapshot = self.read().await?;
-        let plan = self.plan(&snapshot, trigger)?;
-        let app = self.app(&snapshot.current).await?;
-        let checked = self.check_and_look_up(&app, &snapshot.current.credentials).await;
-        Ok(Outcome::dry_run(&snapshot.current, &plan, checked))
+        let current = self.timed(Step::Read, self.read_current()).await?;
+        let (chain, claim) = self.look_behind(&current).await?;
+        let plan = self.plan(&chain, claim.as_ref(), trigger).await?;
+        let app = self.app(&current).await?;
+        let checked = self.check_and_look_up(&app, &current.credentials).await;
+        Ok(Outcome::dry_run(&current, &plan, checked))
     }
 
-    fn plan(&self, snapshot: &Snapshot, trigger: Trigger) -> Result<Plan, Error> {
-        let plan = plan(snapshot, trigger, self.clock.now(), self.run.min_token_lifetime);
-        if plan != Plan::Resume {
-            snapshot.current.credentials.has_tokens()?;
+    async fn follow_plan(&self, current: Version, trigger: Trigger) -> Result<Replaced, Error> {
+        let mut chain = Chain::of(current);
+        let mut plan = self.plan(&chain, None, trigger).await?;
+        // A pair that is not replaced now may have been replaced by a run that crashed.
+        if matches!((&plan, trigger), (Plan::Skip(_), Trigger::IfNeeded) | (Plan::Verify(_), _)) {
+            let (seen, claim) = self.look_behind(chain.current()).await?;
+            chain = seen;
+            plan = self.plan(&chain, claim.as_ref(), trigger).await?;
         }
-        Ok(plan)
+        let current = chain.current();
+        tracing::info!(secret_id = self.secret, flow = %current.credentials.flow, %plan, "planned");
+        match plan {
+            Plan::Skip(_) => {
+                let current = self.hold_roll_back(&chain).await?;
+                Ok(Replaced::Done(Outcome::fresh(&current), current))
+            }
+            Plan::CoolDown(failed) => {
+                let outcome = self.replay_recorded_failure(current, &failed)?;
+                Ok(Replaced::Done(outcome, current.clone()))
+            }
+            Plan::Verify(_) => {
+                let (outcome, version) = self.verify(current).await?;
+                Ok(Replaced::Done(outcome, version))
+            }
+            Plan::Resume | Plan::Renew(_) => self.replace(chain, Work::Refresh(trigger)).await,
+        }
+    }
+
+    /// Sees whether a run has replaced the current pair, or has begun to.
+    async fn look_behind(&self, current: &Version) -> Result<(Chain, Option<Claim>), Error> {
+        let claim = self.timed(Step::Read, self.newest_claim(current)).await?;
+        let chain = match &claim {
+            Some(_) => self.timed(Step::Read, self.walk(current)).await?,
+            None => Chain::of(current.clone()),
+        };
+        Ok((chain, claim))
+    }
+
+    async fn plan(&self, chain: &Chain, claim: Option<&Claim>, trigger: Trigger) -> Result<Plan, Error> {
+        let current = chain.current();
+        self.ensure_tokens(current).await?;
+        let is_behind = chain.tip(&[]).is_some_and(|tip| !tip.holds_pair_of(current));
+        let claim = claim.filter(|_| !is_behind);
+        let situation = Situation { is_behind, claim, ..Situation::of(&current.credentials) };
+        Ok(plan(situation, trigger, self.clock.now(), self.run.min_token_lifetime))
+    }
+
+    /// Notes in the secret that a person rolled back to an earlier authorization: AWSPREVIOUS shows it until the next write.
+    async fn hold_roll_back(&self, chain: &Chain) -> Result<Version, Error> {
+        let current = chain.current();
+        if !chain.is_rolled_back() {
+            return Ok(current.clone());
+        }
+        let authorization = chain.authorization_of(current);
+        let provenance =
+            Provenance::unmoved(&current.credentials, authorization, &self.run.request_id, self.clock.now());
+        let change = Change { tokens: Some((TokenFields::of(&current.document), provenance)), list: None };
+        let promotion = Promotion { change: &change, authorizes: false };
+        let (promote::Promoted::Ours { version, .. } | promote::Promoted::Theirs(version)) =
+            self.promote(current, promotion, None).await?;
+        Ok(version)
     }
 
     /// Whether the run goes on: what it resumed was a token from another day.
@@ -231,21 +318,6 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         let times = Times { refreshed_at: outcome.refreshed_at, expires_at: outcome.access_token_expires_at };
         let is_due = plan::is_still_due(times, trigger, self.clock.now(), self.run.min_token_lifetime);
         outcome.outcome == OutcomeKind::Resumed && outcome.flow != Flow::LongTerm && is_due
-    }
-
-    async fn follow(&self, snapshot: &Snapshot, trigger: Trigger) -> Result<Ended, Error> {
-        let plan = self.plan(snapshot, trigger)?;
-        tracing::info!(secret_id = self.secret, flow = %snapshot.current.credentials.flow, %plan, "planned");
-        match plan {
-            Plan::Skip(_) => Ok(Ended::Done(Outcome::fresh(&snapshot.current))),
-            Plan::CoolDown(failed) => self.stay(&snapshot.current, &failed).map(Ended::Done),
-            Plan::Resume => match snapshot.waiting() {
-                Some(staged) => self.renew(snapshot, Start::Resume(staged.clone())).await,
-                None => self.renew(snapshot, Start::Redeem).await,
-            },
-            Plan::Verify(_) => self.verify(snapshot).await.map(Ended::Done),
-            Plan::Renew(_) => self.renew(snapshot, Start::Redeem).await,
-        }
     }
 
     const fn attempts(&self) -> Attempts<'_, C> {
@@ -274,9 +346,14 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         result
     }
 
-    /// Somebody else is refreshing a secret whose access token has expired: this run cannot say that it is usable.
+    /// Whether there is time to wait for another run and to do its work then.
+    fn can_wait(&self) -> bool {
+        self.remaining() >= WAIT_FOR_OTHER_RUN + TIME_FOR_A_REFRESH
+    }
+
+    /// Another run is refreshing a secret whose access token has expired: this run cannot say that it is usable.
     async fn wait_for_other_run(&self, until: Timestamp, waits: usize) -> Result<(), Error> {
-        if self.remaining() < WAIT_FOR_OTHER_RUN + TIME_FOR_A_REFRESH || self.among_many && waits == WAITS_AMONG_MANY {
+        if !self.can_wait() || self.among_many && waits == WAITS_AMONG_MANY {
             let what = format!(
                 "The access token has expired, and another run, which has until {until}, is still refreshing it."
             );

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Trigger,
     claim::{Claim, Failed},
-    read::Snapshot,
 };
 use crate::document::{Credentials, Flow};
 
@@ -17,11 +16,10 @@ const DOCUMENTED_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 /// How long a top-up leaves TikTok alone that has rejected the refresh token for good: until the daily run has asked again.
 const COOL_DOWN: SignedDuration = SignedDuration::from_hours(24);
 
-/// The number of the claim from which on a pair has been tried so often that top-ups ask TikTok less often: ten times a claim
-/// and its end, counted from none. Secrets Manager takes about a hundred versions of a secret and keeps each for a day at
-/// least; with TikTok down for long, an hourly run and its two repetitions by Lambda would write 144 of them, and there would
-/// be no room for the tokens that come when it is back. This way the worst day has 20 + 2 × 24, and those of the daily run.
-const MANY_CLAIMS: u32 = 19;
+/// After so many failures in a row the hourly run asks TikTok less often. A failed attempt writes two versions, and Lambda
+/// repeats an hourly run twice: without this a day on which TikTok is down would write 144 versions, and Secrets Manager
+/// takes about a hundred. With it that day has four, two an hour, and those of the daily run: 54.
+const MANY_FAILURES: u32 = 2;
 /// How long they leave TikTok alone then: so long that one of an hourly run and its repetitions asks.
 const SLOW_DOWN: SignedDuration = SignedDuration::from_mins(50);
 
@@ -61,12 +59,28 @@ pub(super) enum Due {
     HasNoExpiry,
 }
 
+/// What a run knows of a secret when it plans.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation<'s> {
+    pub credentials: &'s Credentials,
+    /// Whether the chain holds a pair that counts and is not current.
+    pub is_behind: bool,
+    /// The newest claim on the pair that is to be replaced, if the run has looked for it.
+    pub claim: Option<&'s Claim>,
+}
+
+impl<'s> Situation<'s> {
+    /// What the current version alone tells.
+    pub const fn of(credentials: &'s Credentials) -> Self {
+        Self { credentials, is_behind: false, claim: None }
+    }
+}
+
 /// Plans a run.
-pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> Plan {
-    let credentials = &snapshot.current.credentials;
-    let claim = snapshot.claim_on_next().filter(|claim| is_cooling_down(claim, trigger, now));
-    let cool_down = claim.and_then(|claim| claim.failed.clone()).map(Plan::CoolDown);
-    if snapshot.waiting().is_some() {
+pub(super) fn plan(situation: Situation<'_>, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> Plan {
+    let Situation { credentials, is_behind, claim } = situation;
+    let cool_down = claim.and_then(|claim| cools_down(claim, trigger, now)).cloned().map(Box::new).map(Plan::CoolDown);
+    if is_behind {
         return cool_down.unwrap_or(Plan::Resume);
     }
     if credentials.flow == Flow::LongTerm {
@@ -79,28 +93,37 @@ pub(super) fn plan(snapshot: &Snapshot, trigger: Trigger, now: Timestamp, min_li
     let due = match trigger {
         Trigger::Now => Err(Due::AskedFor),
         Trigger::Slot(slot) => since(credentials.into(), slot, now),
-        Trigger::IfNeeded => top_up(snapshot, now, min_lifetime),
+        // A run announced that it would replace the pair, and did not get to the end.
+        Trigger::IfNeeded if claim.is_some_and(Claim::is_unfinished) => Err(Due::LastRunFailed),
+        Trigger::IfNeeded => lives_long_enough(credentials.into(), now, min_lifetime),
     };
     due.map_or_else(|due| cool_down.unwrap_or(Plan::Renew(due)), Plan::Skip)
 }
 
-/// Whether TikTok is not to be asked again yet.
-fn is_cooling_down(claim: &Claim, trigger: Trigger, now: Timestamp) -> bool {
-    let Some((failed, until)) = top_up_waits(claim) else { return false };
-    match trigger {
+/// The failure for which TikTok is not to be asked again yet.
+pub(super) fn cools_down(claim: &Claim, trigger: Trigger, now: Timestamp) -> Option<&Failed> {
+    let (failed, until) = hourly_run_waits(claim)?;
+    let waits = match trigger {
         // Lambda repeats a failed event.
         Trigger::Slot(slot) => failed.at >= crate::document::whole_seconds(slot),
         Trigger::IfNeeded => now < until,
         // A person may know why it is different now.
         Trigger::Now => false,
-    }
+    };
+    waits.then_some(failed)
 }
 
-/// For what failure, and until when, a top-up leaves TikTok alone; none if it asks at once.
-pub(super) fn top_up_waits(claim: &Claim) -> Option<(&Failed, Timestamp)> {
+/// For what failure, and until when, the hourly run leaves TikTok alone; none if it asks at once.
+pub(super) fn hourly_run_waits(claim: &Claim) -> Option<(&Failed, Timestamp)> {
     let failed = claim.failed.as_deref()?;
     let wait = if failed.is_rejection() { COOL_DOWN } else { SLOW_DOWN };
-    (failed.is_rejection() || claim.n >= MANY_CLAIMS).then(|| (failed, failed.at + wait))
+    (failed.is_rejection() || claim.failures >= MANY_FAILURES).then(|| (failed, failed.at + wait))
+}
+
+/// Whether an access token's time is over, as far as that is known.
+pub(super) fn has_expired(times: Times, now: Timestamp) -> bool {
+    let assumed = times.refreshed_at.map(|at| at + DOCUMENTED_LIFETIME);
+    times.expires_at.or(assumed).is_some_and(|end| end <= now)
 }
 
 /// Whether tokens that were staged by an earlier run, and are promoted now, are too old for what this run was asked for.
@@ -134,15 +157,6 @@ fn since(times: Times, slot: Timestamp, now: Timestamp) -> Result<Fresh, Due> {
     }
 }
 
-fn top_up(snapshot: &Snapshot, now: Timestamp, min_lifetime: Duration) -> Result<Fresh, Due> {
-    let credentials = &snapshot.current.credentials;
-    // A claim on the pair that is still current: a run announced that it would redeem it, and did not get to the end.
-    if snapshot.claim.as_ref().is_some_and(|claim| claim.fingerprint == credentials.fingerprint.as_str()) {
-        return Err(Due::LastRunFailed);
-    }
-    lives_long_enough(credentials.into(), now, min_lifetime)
-}
-
 fn lives_long_enough(times: Times, now: Timestamp, min_lifetime: Duration) -> Result<Fresh, Due> {
     let Some(refreshed_at) = times.refreshed_at else {
         return Err(Due::NeverRefreshed);
@@ -166,7 +180,7 @@ impl fmt::Display for Plan {
             Self::CoolDown(failed) if failed.is_rejection() => {
                 write!(f, "cool down: TikTok rejected the refresh token at {}", failed.at)
             }
-            Self::CoolDown(failed) => write!(f, "cool down: many runs have failed, the latest at {}", failed.at),
+            Self::CoolDown(failed) => write!(f, "cool down: other runs have failed, the latest at {}", failed.at),
         }
     }
 }

@@ -19,26 +19,18 @@ use crate::{
 pub enum Label {
     /// What downstream jobs read.
     Current,
-    /// Redeemed tokens that are not promoted yet.
+    /// The version of a rotation.
     Pending,
     /// What was current before.
     Previous,
-    /// The latest claim and, once that is written, what was obtained under it. On the current version it says that there is
-    /// nothing else to look for. A label of this project's own: it can neither displace a staged version nor disturb a
-    /// rotation.
+    /// The newest claim: Secrets Manager deletes versions without a label.
     Claim,
-    /// Stands in for [`Label::Pending`] while that label is, or may be, on a version that is somebody else's.
+    /// The newest pair that was staged, for the same reason.
     Staged,
-    /// The tokens of the latest authorisation, as they were staged. A label of their own, because a run that redeems the
-    /// old grant's tokens at the same time would take AWSPENDING away from them.
-    Grant,
-    /// A copy that is to be current: a label has to be on what is written, and every other one means something.
-    Copy,
 }
 
 impl Label {
-    const ALL: [Self; 7] =
-        [Self::Current, Self::Pending, Self::Previous, Self::Claim, Self::Staged, Self::Grant, Self::Copy];
+    const ALL: [Self; 5] = [Self::Current, Self::Pending, Self::Previous, Self::Claim, Self::Staged];
 
     /// The label as Secrets Manager knows it.
     #[must_use]
@@ -49,8 +41,6 @@ impl Label {
             Self::Previous => "AWSPREVIOUS",
             Self::Claim => "TIKTOK_CLAIM",
             Self::Staged => "TIKTOK_STAGED",
-            Self::Grant => "TIKTOK_GRANT",
-            Self::Copy => "TIKTOK_COPY",
         }
     }
 
@@ -106,8 +96,6 @@ impl<Id: AsRef<str>, Names: IntoIterator<Item: AsRef<str>>> FromIterator<(Id, Na
 /// What Secrets Manager tells of a secret beside its values.
 #[derive(Clone, Debug)]
 pub struct Description {
-    pub arn: String,
-    pub labels: Labels,
     /// Keys and values.
     pub tags: Vec<(String, String)>,
 }
@@ -134,7 +122,10 @@ pub trait Store {
     /// Reads a version; `None` if the secret or the version does not exist.
     fn get(&self, secret: &str, which: Which<'_>) -> impl Future<Output = Result<Option<Stored>, Error>>;
 
-    /// Tells where the labels of a secret are; `None` if it does not exist.
+    /// Counts the versions of a secret that were created at or after that time, those without a label too.
+    fn count_versions(&self, secret: &str, since: Timestamp) -> impl Future<Output = Result<usize, Error>>;
+
+    /// Tells the tags of a secret; `None` if it does not exist.
     fn describe(&self, secret: &str) -> impl Future<Output = Result<Option<Description>, Error>>;
 
     /// Writes a version under an id, and puts labels on it, but not AWSCURRENT. Repeating it with the same body is harmless.

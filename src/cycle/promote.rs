@@ -1,24 +1,32 @@
+//! Promoting: moving AWSCURRENT by compare-and-swap to a version that holds a change.
+
 use std::time::Duration;
 
-use super::{
-    Clock, Cycle, Moved, Store, TikTok,
-    read::{Snapshot, Version},
-    trace::Step,
-};
+use secrecy::ExposeSecret;
+
+use super::{Clock, Cycle, Moved, Store, TikTok, read::Version, trace::Step};
 use crate::{
-    document::{Change, Document, Reduction, fit},
+    document::{Change, Document, Reduction, Relation, fit},
     error::Error,
 };
 
 /// The wait before AWSCURRENT is looked at again when a conflict was reported and the read shows none: reads lag writes.
 const READ_LAG: Duration = Duration::from_millis(200);
 
+/// What is to be promoted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Promotion<'p> {
+    pub change: &'p Change,
+    /// Whether a person has just authorized the app: the change counts over everything of an older authorization.
+    pub authorizes: bool,
+}
+
 /// Where AWSCURRENT ended up.
 #[derive(Debug)]
 pub(super) enum Promoted {
     /// On a version that holds what this run has to say.
     Ours { version: Version, reduction: Option<Reduction> },
-    /// On tokens that somebody else put there meanwhile.
+    /// On tokens that another run or a person put there meanwhile.
     Theirs(Version),
 }
 
@@ -29,73 +37,78 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// rebased: applied to what is current by now, and written as another version.
     pub(super) async fn promote(
         &self,
-        snapshot: &Snapshot,
-        change: &Change,
+        current: &Version,
+        promotion: Promotion<'_>,
         staged: Option<Version>,
     ) -> Result<Promoted, Error> {
-        self.timed(Step::Promote, self.promote_from(snapshot, change, staged)).await
+        self.timed(Step::Promote, self.promote_from(current, promotion, staged)).await
     }
 
     async fn promote_from(
         &self,
-        snapshot: &Snapshot,
-        change: &Change,
+        read: &Version,
+        promotion: Promotion<'_>,
         mut staged: Option<Version>,
     ) -> Result<Promoted, Error> {
-        let mut base = snapshot.current.clone();
+        let mut base = read.clone();
         loop {
-            let (next, reduction) = fit(change.apply(&base.document, &base.id)?)?;
+            let (next, reduction) = fit(promotion.change.apply(&base.document, &base.id)?)?;
             let version = match staged.take() {
                 Some(staged) if same_content(&staged, &next) => staged,
-                _ => self.write(snapshot, next).await?,
+                _ => self.write(&base.arn, next).await?,
             };
             if self.swap(Step::Promote, self.secret, &version.id, &base.id).await? == Moved::Moved {
                 return Ok(Promoted::Ours { version, reduction });
             }
             let current = self.read_current().await?;
-            match standing(change, &version, &base, &current) {
-                Standing::Promoted => return Ok(Promoted::Ours { version: current, reduction }),
-                Standing::Newer => return Ok(Promoted::Theirs(current)),
-                Standing::Ancestor if current.id == base.id => {
+            match conflict(promotion, &version, read, &current) {
+                Conflict::Promoted => return Ok(Promoted::Ours { version: current, reduction }),
+                Conflict::Superseded => return Ok(Promoted::Theirs(current)),
+                Conflict::Rebase if current.id == base.id => {
                     self.clock.sleep(READ_LAG).await;
                     staged = Some(version);
                 }
-                Standing::Ancestor => base = current,
+                Conflict::Rebase => base = current,
             }
         }
     }
 }
 
 pub(super) fn same_content(version: &Version, document: &Document) -> bool {
-    use secrecy::ExposeSecret;
     version.document.to_body().expose_secret() == document.to_body().expose_secret()
 }
 
-/// What is current after a conflict, as this run has to see it.
-enum Standing {
+/// What a compare-and-swap that did not apply means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Conflict {
     /// What this run wanted is there: its answer was lost, or another run did the same.
     Promoted,
-    /// Something that this run's change still belongs on top of.
-    Ancestor,
-    /// Somebody's newer tokens.
-    Newer,
+    /// The change belongs on top of what is current.
+    Rebase,
+    /// Newer tokens are current, or a person decided otherwise.
+    Superseded,
 }
 
-fn standing(change: &Change, ours: &Version, base: &Version, current: &Version) -> Standing {
-    let fingerprint = &current.credentials.fingerprint;
+/// `read` is what the run found when it began, `current` what it finds now instead.
+fn conflict(promotion: Promotion<'_>, ours: &Version, read: &Version, current: &Version) -> Conflict {
     if current.id == ours.id {
-        return Standing::Promoted;
+        return Conflict::Promoted;
     }
-    let is_ancestor = match &change.tokens {
-        Some(_) if *fingerprint == ours.credentials.fingerprint => return Standing::Promoted,
-        // A person has authorised the app: whatever is there gives way, unless somebody authorised it later still, or it is
-        // what these very tokens were redeemed for.
-        Some((_, provenance)) if provenance.authorizes => {
-            current.credentials.authorized_at < ours.credentials.authorized_at
+    let (ours, read, now) = (&ours.credentials, &read.credentials, &current.credentials);
+    if promotion.change.tokens.is_none() {
+        // A list belongs to the tokens that it was fetched with.
+        return if now.fingerprint == read.fingerprint { Conflict::Rebase } else { Conflict::Superseded };
+    }
+    // A person removed the tokens, or went back to an authorization before the one that was read.
+    let was_removed = read.has_any_token() && !now.has_any_token();
+    let was_rolled_back = now.authorization() < read.authorization();
+    match ours.relation(now) {
+        Relation::Same if (now.authorization(), now.refreshed_at) < (ours.authorization(), ours.refreshed_at) => {
+            Conflict::Rebase
         }
-        Some(_) => ours.credentials.follow(&current.credentials),
-        // A list belongs to the tokens it was fetched with.
-        None => *fingerprint == base.credentials.fingerprint,
-    };
-    if is_ancestor { Standing::Ancestor } else { Standing::Newer }
+        Relation::Same => Conflict::Promoted,
+        _ if promotion.authorizes && now.authorization() < ours.authorization() => Conflict::Rebase,
+        Relation::Ancestor if !was_removed && !was_rolled_back => Conflict::Rebase,
+        Relation::Ancestor | Relation::Later | Relation::Unrelated => Conflict::Superseded,
+    }
 }

@@ -5,12 +5,12 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     Clock, Cycle, Label, Moved, Store, Stored, TikTok, Which,
     attempts::Request,
-    read::{Snapshot, Version},
+    read::Version,
     stage::content_id,
     trace::Step,
 };
 use crate::{
-    document::{Publication, project, publications},
+    document::{Publication, Relation, project, publications},
     error::{Error, Kind},
 };
 
@@ -19,18 +19,18 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     ///
     /// One that fails does not keep the others from being filled, but it fails the run: somebody reads it. The next run
     /// puts it right without redeeming anything, because every run comes by here.
-    pub(super) async fn publish(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
-        let readers = publications(&snapshot.current.document)?;
+    pub(super) async fn publish(&self, current: &Version) -> Result<Vec<String>, Error> {
+        let readers = publications(&current.document)?;
         if readers.is_empty() {
             return Ok(Vec::new());
         }
-        self.timed(Step::Publish, self.publish_all(snapshot, &readers)).await
+        self.timed(Step::Publish, self.publish_all(current, &readers)).await
     }
 
-    async fn publish_all(&self, snapshot: &Snapshot, readers: &[Publication]) -> Result<Vec<String>, Error> {
+    async fn publish_all(&self, current: &Version, readers: &[Publication]) -> Result<Vec<String>, Error> {
         let (mut written, mut failed) = (Vec::new(), None);
         for reader in readers {
-            match self.publish_to(snapshot, reader).await {
+            match self.publish_to(current, reader).await {
                 Ok(true) => written.push(reader.secret_id.clone()),
                 Ok(false) => {}
                 Err(error) => {
@@ -43,12 +43,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     /// Whether the reader secret had to be written.
-    async fn publish_to(&self, snapshot: &Snapshot, reader: &Publication) -> Result<bool, Error> {
+    async fn publish_to(&self, current: &Version, reader: &Publication) -> Result<bool, Error> {
         let secret = reader.secret_id.as_str();
         loop {
-            let before = self.read_reader(snapshot, secret).await?;
+            let before = self.read_reader(current, secret).await?;
             // Read after the reader secret was: whoever promotes newer tokens from here on finds our write, or we theirs.
-            let body = self.projection(reader, &self.read_current().await?).await?;
+            let body = self.projection(reader, &self.latest(current).await?).await?;
             if before.as_ref().is_some_and(|before| before.body.expose_secret() == body.expose_secret()) {
                 return Ok(false);
             }
@@ -58,7 +58,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             put.await.map_err(|error| missing(error, secret))?;
             let Some(before) = before else {
                 // The first version of a secret is current from the start, unless somebody else's has become the first.
-                match self.read_reader(snapshot, secret).await? {
+                match self.read_reader(current, secret).await? {
                     Some(first) if first.version_id != id => continue,
                     Some(_) | None => return Ok(true),
                 }
@@ -69,9 +69,17 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
     }
 
-    async fn read_reader(&self, snapshot: &Snapshot, secret: &str) -> Result<Option<Stored>, Error> {
+    /// What is current, which is not less than what this run has promoted: reads lag writes.
+    async fn latest(&self, promoted: &Version) -> Result<Version, Error> {
+        let current = self.read_current().await?;
+        let is_stale = promoted.credentials.relation(&current.credentials) == Relation::Ancestor
+            || promoted.credentials.origin.as_ref().is_some_and(|origin| origin.parent == current.id);
+        Ok(if is_stale { promoted.clone() } else { current })
+    }
+
+    async fn read_reader(&self, current: &Version, secret: &str) -> Result<Option<Stored>, Error> {
         let stored = self.get_from(Step::Publish, secret, Which::Label(Label::Current)).await?;
-        if stored.as_ref().is_some_and(|stored| stored.arn == snapshot.arn) {
+        if stored.as_ref().is_some_and(|stored| stored.arn == current.arn) {
             return Err(is_itself());
         }
         Ok(stored)

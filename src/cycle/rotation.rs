@@ -11,24 +11,9 @@
 //! steps until each has ended well. The rotation is over when AWSPENDING is on the version that has AWSCURRENT, or on none;
 //! before that no other rotation begins.
 //!
-//! # Why nothing is redeemed twice, and nothing is lost
-//!
-//! - A rotation **claims and stages as every run does**: its answer goes under the successor id of the pair that was spent,
-//!   which the claim names and which everybody derives. Only then is the rotation's own version filled, with a copy. So a
-//!   claim, a successor and a staged version mean the same to a run and to a rotation, whoever of them wrote it. A rotation
-//!   that dies is finished by the next run, from the claim or from AWSPENDING, and a run that dies by the next rotation.
-//! - AWSPENDING is on the successor until the rotation's version is filled and takes it back. So whoever comes next sees
-//!   staged tokens that wait, and may promote them, or rotate them under the id of either version.
-//! - The version of a rotation is written once. A repeated `createSecret` finds it filled and is over.
-//! - While another run holds the claim, `createSecret` waits, and fails if that takes too long: it never ends well with an
-//!   empty version. What the other run has redeemed since is copied, not redeemed again. A run that was over before
-//!   `createSecret` was called is known by AWSPENDING, which it has taken away from this rotation's version.
-//! - A secret with a long-term token has nothing to redeem. Its version is filled with what is current, and a new list.
-//! - `finishSecret` **promotes by compare-and-swap**, and rebases as every run does: what a person wrote meanwhile is kept,
-//!   and then another version than the rotation's becomes current. Tokens that a person pasted in win. In both cases
-//!   AWSPENDING is moved to the version that is current, since it would keep the next rotation from beginning.
-//! - Who is overtaken by a later refresh ends well and changes nothing: the current tokens descend from those of the
-//!   rotation.
+//! A rotation claims and stages as every run does: its answer is the successor of the pair that was spent. Only then is the
+//! rotation's own version filled, with a copy. So a rotation that crashes is finished by the next run, and a run that
+//! crashes by the next rotation. `docs/design.md` has the rules.
 //!
 //! Reading cannot tell an empty version from one that does not exist. An event with a made-up token fills a version of its
 //! own, which is a refresh like any other, to everybody who may invoke the function.
@@ -39,19 +24,19 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Clock, Cycle, Label, Moved, Outcome, OutcomeKind, Put, Run, Store, TikTok, Trace, Trigger, WAIT_FOR_OTHER_RUN,
-    Which,
+    Clock, Cycle, Label, Moved, Outcome, OutcomeKind, PromotionTarget, Put, Run, Store, TikTok, Trace,
+    WAIT_FOR_OTHER_RUN, Which,
     attempts::Request,
+    chain::Chain,
     check::Checked,
     outcome::ListNews,
-    plan::{self, Times},
-    promote::{Promoted, same_content},
-    read::{Pending, Snapshot, Version},
-    renew::{Ended, Start},
+    promote::{Promoted, Promotion, same_content},
+    read::Version,
+    replace::{Replaced, Work},
     trace::Step,
 };
 use crate::{
-    document::{Change, Credentials, Fingerprint, Flow, Reduction, fit},
+    document::{Change, Credentials, Flow, Reduction, Relation, fit},
     error::{Error, Kind},
 };
 
@@ -149,15 +134,13 @@ enum Standing {
 
 impl Standing {
     fn of(version: &Version, current: &Version) -> Self {
-        let (ours, theirs) = (&version.credentials, &current.credentials);
         if version.id == current.id {
-            Self::Current
-        } else if ours.fingerprint == theirs.fingerprint || ours.follow(theirs) {
-            Self::Waits
-        } else if theirs.follow(ours) {
-            Self::Overtaken
-        } else {
-            Self::Superseded
+            return Self::Current;
+        }
+        match version.credentials.relation(&current.credentials) {
+            Relation::Same | Relation::Ancestor => Self::Waits,
+            Relation::Later => Self::Overtaken,
+            Relation::Unrelated => Self::Superseded,
         }
     }
 }
@@ -173,8 +156,11 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         step: RotationStep,
         token: &'a str,
     ) -> (Result<Rotated, Error>, Trace) {
-        let fills = (step == RotationStep::CreateSecret).then_some(token);
-        let cycle = Self { fills, ..Self::new(store, tiktok, clock, run, secret) };
+        let target = match step {
+            RotationStep::CreateSecret => PromotionTarget::RotationVersion(token),
+            _ => PromotionTarget::Current,
+        };
+        let cycle = Self { target, ..Self::new(store, tiktok, clock, run, secret) };
         let rotated = match step {
             RotationStep::CreateSecret => cycle.create_secret(token).await,
             RotationStep::SetSecret => Ok(Rotated::new(step, StepOutcome::NothingToSet, token)),
@@ -190,48 +176,47 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let ended = |outcome, id: &str| Rotated::new(RotationStep::CreateSecret, outcome, id);
         let (mut first, mut held_up, mut rejected) = (None, None, None);
         loop {
-            let (snapshot, filled) = self.read_with(token).await?;
-            let current = &snapshot.current;
+            let (current, filled) = self.read_with(token).await?;
             if let Some(version) = filled {
-                return Ok(match Standing::of(&version, current) {
+                return Ok(match Standing::of(&version, &current) {
                     Standing::Waits => ended(StepOutcome::Staged, token),
                     Standing::Current | Standing::Overtaken => ended(StepOutcome::Fresh, &current.id),
-                    Standing::Superseded => superseded(ended(StepOutcome::Superseded, &current.id), current),
+                    Standing::Superseded => superseded(ended(StepOutcome::Superseded, &current.id), &current),
                 });
             }
-            if matches!(snapshot.pending, Pending::Foreign) {
+            if matches!(self.read_pending().await?, Some(None)) {
                 return Err(not_this_rotations());
             }
-            let pair = &current.credentials.fingerprint;
-            // Every other pair is somebody's work, so there are few of them before the deadline.
+            let pair = current.credentials.fingerprint.clone();
+            // Every other pair is another run's work, so there are few of them before the deadline.
             if let Some((fingerprint, error)) = rejected.take()
-                && fingerprint == *pair
+                && fingerprint == pair
             {
                 return Err(error);
             }
-            let waiting = snapshot.waiting();
-            if waiting.is_none() {
-                current.credentials.has_tokens()?;
+            self.ensure_tokens(&current).await?;
+            let mut chain = Chain::of(current.clone());
+            if current.credentials.flow == Flow::LongTerm {
+                (chain, _) = self.look_behind(&current).await?;
+                if chain.tip(&[]).is_none_or(|tip| tip.holds_pair_of(&current)) {
+                    return self.write_list(&current, token).await;
+                }
             }
-            if waiting.is_none() && current.credentials.flow == Flow::LongTerm {
-                return self.fill_with_list(&snapshot, token).await;
-            }
-            if was_refreshed_since(&snapshot, first.as_ref()) {
-                self.fill(&snapshot, &Change::default(), token).await?;
+            if was_refreshed_since(&current, first.as_ref()) {
+                self.write_rotation_version(&current, &Change::default(), token).await?;
                 return Ok(ended(StepOutcome::Staged, token));
             }
-            first.get_or_insert_with(|| pair.clone());
-            let start = waiting.map_or(Start::Redeem, |staged| Start::Resume(staged.clone()));
-            match self.renew(&snapshot, start).await.map_err(|error| in_rotation(error, held_up))? {
-                Ended::Done(outcome) if outcome.version_id == token => {
+            first.get_or_insert_with(|| current.credentials.clone());
+            match self.replace(chain, Work::Rotation).await.map_err(|error| in_rotation(error, held_up))? {
+                Replaced::Done(outcome, version) if version.id == token => {
                     return Ok(ended(StepOutcome::Staged, token).warn(outcome.warnings));
                 }
-                Ended::Done(_) => return Err(not_a_descendant()),
-                Ended::Rejected(rejection) => {
+                Replaced::Done(..) => return Err(not_in_the_chain()),
+                Replaced::Rejected(rejection) => {
                     let error = self.give_back(rejection).await;
-                    rejected = Some((pair.clone(), error.context("Nothing was rotated")));
+                    rejected = Some((pair, error.context("Nothing was rotated")));
                 }
-                Ended::InProgress { until } => {
+                Replaced::InProgress { until } => {
                     held_up = Some(until);
                     self.clock.sleep(WAIT_FOR_OTHER_RUN).await;
                 }
@@ -240,8 +225,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     /// A long-term token stays as it is: the rotation brings the list of advertisers up to date.
-    async fn fill_with_list(&self, snapshot: &Snapshot, token: &str) -> Result<Rotated, Error> {
-        let current = &snapshot.current;
+    async fn write_list(&self, current: &Version, token: &str) -> Result<Rotated, Error> {
         let app = self.app(current).await?;
         let news = match self.check_and_look_up(&app, &current.credentials).await {
             Checked::Unknown(error) => return Err(error),
@@ -249,22 +233,22 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 .map_err(|rejection| rejection.context("Nothing was rotated, since TikTok rejects the access token"))?,
         };
         let change = Change { tokens: None, list: news.fetched.map(|list| (list, self.clock.now())) };
-        self.fill(snapshot, &change, token).await?;
+        self.write_rotation_version(current, &change, token).await?;
         let warnings = news.warning.into_iter();
         Ok(Rotated::new(RotationStep::CreateSecret, StepOutcome::Staged, token).warn(warnings))
     }
 
     async fn test_secret(&self, token: &str) -> Result<Rotated, Error> {
         let ended = |outcome, id: &str| Rotated::new(RotationStep::TestSecret, outcome, id);
-        let (snapshot, filled) = self.read_with(token).await?;
-        let current = &snapshot.current;
+        let (current, filled) = self.read_with(token).await?;
+        let current = &current;
         // The app of today: a person may have changed its secret since the version was filled.
         let app = self.app(current).await?;
         let tested =
             filled.filter(|version| matches!(Standing::of(version, current), Standing::Current | Standing::Waits));
         // An empty version is how Secrets Manager tries the function out when rotation is switched on.
         let Some(version) = tested else {
-            current.credentials.has_tokens()?;
+            self.ensure_tokens(current).await?;
             return Ok(ended(StepOutcome::NotTested, &current.id));
         };
         match self.check(&app, &version.credentials).await {
@@ -285,25 +269,39 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     async fn finish_secret(&self, token: &str) -> Result<Rotated, Error> {
-        let (snapshot, filled) = self.read_with_patience(token).await?;
+        let (current, filled) = self.read_with_patience(token).await?;
         let version = filled.ok_or_else(|| {
             let what = "The event's 'ClientRequestToken' names a version that holds nothing: createSecret comes before finishSecret.";
             Error::new(Kind::InvalidEvent, what).advise("Begin a rotation with: aws secretsmanager rotate-secret")
         })?;
-        let current = &snapshot.current;
-        let (outcome, refresh) = match Standing::of(&version, current) {
-            Standing::Current | Standing::Overtaken => (StepOutcome::Fresh, Outcome::fresh(current)),
-            Standing::Superseded => (StepOutcome::Superseded, Outcome::superseded(current)),
-            Standing::Waits => self.promote_rotated(&snapshot, version).await?,
+        let (outcome, refresh, after) = match Standing::of(&version, &current) {
+            Standing::Current | Standing::Overtaken => (StepOutcome::Fresh, Outcome::fresh(&current), current.clone()),
+            Standing::Waits if !self.was_rolled_back_from(&version, &current).await? => {
+                self.promote_rotated(&current, version).await?
+            }
+            Standing::Waits | Standing::Superseded => {
+                (StepOutcome::Superseded, Outcome::superseded(&current), current.clone())
+            }
         };
-        self.settle(token, &current.id, &refresh.version_id).await?;
-        let refresh = Outcome { published: self.publish(&snapshot).await?, ..refresh };
+        self.clear_stale_pending(token, &current.id, &after).await?;
+        let refresh = Outcome { published: self.publish(&after).await?, ..refresh };
         let rotated = Rotated::new(RotationStep::FinishSecret, outcome, &refresh.version_id);
         Ok(Rotated { refresh: Some(refresh.clone()), ..rotated.warn(refresh.warnings) })
     }
 
-    async fn promote_rotated(&self, snapshot: &Snapshot, version: Version) -> Result<(StepOutcome, Outcome), Error> {
-        let current = &snapshot.current;
+    /// Whether a person went back to an earlier authorization than the one that the rotation's version is of.
+    async fn was_rolled_back_from(&self, version: &Version, current: &Version) -> Result<bool, Error> {
+        if version.credentials.authorization() <= current.credentials.authorization() {
+            return Ok(false);
+        }
+        Ok(self.walk(current).await?.is_rolled_back())
+    }
+
+    async fn promote_rotated(
+        &self,
+        current: &Version,
+        version: Version,
+    ) -> Result<(StepOutcome, Outcome, Version), Error> {
         let change = change_of(&version, current);
         let kind = match (&change.tokens, version.credentials.flow) {
             (Some(_), _) => OutcomeKind::Refreshed,
@@ -312,15 +310,16 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         };
         let (next, _) = fit(change.apply(&current.document, &current.id)?)?;
         if same_content(current, &next) && !same_content(&version, &next) {
-            return Ok((StepOutcome::Fresh, Outcome::fresh(current)));
+            return Ok((StepOutcome::Fresh, Outcome::fresh(current), current.clone()));
         }
-        Ok(match self.promote(snapshot, &change, Some(version)).await? {
+        let promotion = Promotion { change: &change, authorizes: false };
+        Ok(match self.promote(current, promotion, Some(version)).await? {
             Promoted::Ours { version, reduction } => {
                 let told = ListNews { fetched: None, warning: None, left_out: false };
                 let outcome = Outcome::new(kind, &version).with_news(current, &version, told);
-                (StepOutcome::Promoted, outcome.with_reduction(reduction))
+                (StepOutcome::Promoted, outcome.with_reduction(reduction), version)
             }
-            Promoted::Theirs(theirs) => (StepOutcome::Superseded, Outcome::superseded(&theirs)),
+            Promoted::Theirs(theirs) => (StepOutcome::Superseded, Outcome::superseded(&theirs), theirs),
         })
     }
 
@@ -328,22 +327,21 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// another one of this function's that will not be current, it is moved to the version that is.
     ///
     /// `before` was current when this step began, and `after` when it had promoted: the same version if it did not.
-    async fn settle(&self, token: &str, before: &str, after: &str) -> Result<(), Error> {
+    async fn clear_stale_pending(&self, token: &str, before: &str, after: &Version) -> Result<(), Error> {
         loop {
             let (current, pending) = tokio::join!(self.read_current(), self.get(Which::Label(Label::Pending)));
             let (current, pending) = (current?, pending?);
             // Reads lag writes: what this step has replaced may still seem to be current.
-            let holder = if current.id == before { after } else { &current.id };
-            let Some(stored) = pending.filter(|stored| stored.version_id != holder) else { return Ok(()) };
-            let is_left_behind = match Pending::of(Some(&stored), &current) {
-                Pending::Done | Pending::Superseded => true,
-                // A run has just staged it; or it is somebody else's.
-                _ => stored.version_id == token,
+            let current = if current.id == before { after } else { &current };
+            let Some(stored) = pending.filter(|stored| stored.version_id != current.id) else { return Ok(()) };
+            let is_behind = |version: &Version| {
+                let relation = version.credentials.relation(&current.credentials);
+                version.credentials.origin.is_some() && relation != Relation::Ancestor
             };
-            if !is_left_behind {
+            if stored.version_id != token && !Version::of(&stored).is_ok_and(|version| is_behind(&version)) {
                 return Ok(());
             }
-            let swap = || self.store.move_pending(self.secret, holder, &stored.version_id);
+            let swap = || self.store.move_pending(self.secret, &current.id, &stored.version_id);
             if self.attempt(Request::write(Step::Promote), swap).await? == Moved::Conflict {
                 self.clock.sleep(READ_LAG[0]).await;
             }
@@ -351,14 +349,14 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     /// The secret, and the version of this rotation, if there is anything in it.
-    async fn read_with(&self, token: &str) -> Result<(Snapshot, Option<Version>), Error> {
-        let (snapshot, stored) = tokio::join!(self.read_whole(), self.get(Which::Id(token)));
+    async fn read_with(&self, token: &str) -> Result<(Version, Option<Version>), Error> {
+        let (current, stored) = tokio::join!(self.read_current(), self.get(Which::Id(token)));
         let version = stored?.map(|stored| Version::of(&stored)).transpose();
         let version = version.map_err(|error| error.context("The version of this rotation"))?;
-        Ok((snapshot?, version))
+        Ok((current?, version))
     }
 
-    async fn read_with_patience(&self, token: &str) -> Result<(Snapshot, Option<Version>), Error> {
+    async fn read_with_patience(&self, token: &str) -> Result<(Version, Option<Version>), Error> {
         for wait in READ_LAG {
             let read = self.read_with(token).await?;
             if read.1.is_some() || self.remaining() < wait * 2 {
@@ -369,45 +367,41 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         self.read_with(token).await
     }
 
-    /// Where a run that has tokens takes them: to AWSCURRENT or, while a rotation is created, to its version.
-    pub(super) async fn land(&self, snapshot: &Snapshot, change: &Change, staged: Version) -> Result<Promoted, Error> {
-        match self.fills {
-            None => self.promote(snapshot, change, Some(staged)).await,
-            Some(token) => {
-                let (version, reduction) = self.fill(snapshot, change, token).await?;
+    /// Takes tokens to where the run promotes them: to AWSCURRENT or, while a rotation is created, to its version.
+    pub(super) async fn commit(
+        &self,
+        current: &Version,
+        promotion: Promotion<'_>,
+        staged: Option<Version>,
+    ) -> Result<Promoted, Error> {
+        match self.target {
+            PromotionTarget::Current => self.promote(current, promotion, staged).await,
+            PromotionTarget::RotationVersion(token) => {
+                let (version, reduction) = self.write_rotation_version(current, promotion.change, token).await?;
                 Ok(Promoted::Ours { version, reduction })
             }
         }
     }
 
-    /// Fills the version of a rotation.
-    async fn fill(
+    async fn write_rotation_version(
         &self,
-        snapshot: &Snapshot,
+        current: &Version,
         change: &Change,
         token: &str,
     ) -> Result<(Version, Option<Reduction>), Error> {
-        let (next, reduction) = fit(change.apply(&snapshot.current.document, &snapshot.current.id)?)?;
+        let (next, reduction) = fit(change.apply(&current.document, &current.id)?)?;
         let body = next.to_body();
-        let put = self.put(Request::write(Step::Stage), token, &[Label::Pending], &body);
+        let labels = [Label::Pending, Label::Staged];
+        let put = self.put(Request::write(Step::Stage), token, &labels, &body);
         // Where another invocation of this step was faster, what that one wrote counts, and the steps after this one read it.
         let (Put::Written | Put::Taken) = put.await?;
-        Ok((Version::new(token.to_owned(), next)?, reduction))
-    }
-
-    /// Whether staged tokens are not worth going on with. A rotation is asked for new ones, and the next comes when it comes.
-    pub(super) fn is_over(&self, credentials: &Credentials) -> bool {
-        let now = self.clock.now();
-        let ends_soon = || plan::is_still_due(Times::from(credentials), Trigger::Now, now, self.run.min_token_lifetime);
-        credentials.access_token_has_expired(now) || (self.fills.is_some() && ends_soon())
+        Ok((Version::new(current.arn.clone(), token.to_owned(), next)?, reduction))
     }
 }
 
-/// Whether a run has refreshed the secret since the rotation began: since its first look at the secret or, seen from
-/// AWSPENDING, before it.
-fn was_refreshed_since(snapshot: &Snapshot, first: Option<&Fingerprint>) -> bool {
-    let since_first = first.is_some_and(|first| snapshot.current.credentials.descends_from(first));
-    since_first || matches!(snapshot.pending, Pending::Done)
+/// Whether a run has refreshed the secret since this step's first look at it.
+fn was_refreshed_since(current: &Version, first: Option<&Credentials>) -> bool {
+    first.is_some_and(|first| first.relation(&current.credentials) == Relation::Later)
 }
 
 /// What the version of a rotation has to say that the current one does not know.
@@ -445,7 +439,7 @@ fn not_this_rotations() -> Error {
     )
 }
 
-fn not_a_descendant() -> Error {
-    Error::new(Kind::InvalidSecret, "The tokens that were made of the secret's are not its descendants any more.")
-        .advise("Authorise the app again and put the new tokens into the secret.")
+fn not_in_the_chain() -> Error {
+    Error::new(Kind::InvalidSecret, "Other tokens were put into the secret while its tokens were rotated.")
+        .advise("Nothing to do: Secrets Manager repeats the step with the new tokens.")
 }

@@ -1,78 +1,93 @@
+//! Staging: writing a new pair as the successor of the chain's end. From then on it cannot be lost.
+
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::{
     Clock, Cycle, Label, Put, Store, TikTok,
     attempts::Request,
-    claim::{successor_id, version_id},
-    read::{Snapshot, Version},
+    chain::Chain,
+    claim::version_id,
+    read::Version,
+    replace::NewTokens,
     trace::Step,
 };
 use crate::{
-    document::{Document, Fingerprint, hex},
+    document::{Document, hex},
     error::{Error, Kind},
 };
 
+/// The wait before a version is read again that was just refused as taken: reads lag writes.
+const READ_LAG: Duration = Duration::from_millis(200);
+
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
-    /// Writes redeemed tokens under the successor id of the pair that was spent. From here on nothing can be lost.
+    /// Appends new tokens to the chain. Returns their version, and the chain as it is with them.
+    ///
+    /// `claimed` is the pair whose claim this run holds.
     pub(super) async fn stage(
         &self,
-        snapshot: &Snapshot,
-        labels: &[Label],
-        spent: &Fingerprint,
-        next: Document,
-    ) -> Result<Version, Error> {
-        self.timed(Step::Stage, self.stage_under(snapshot, labels, spent, next)).await.map_err(|error| {
+        chain: &Chain,
+        current: &Version,
+        claimed: &Version,
+        new: &NewTokens,
+    ) -> Result<(Version, Chain), Error> {
+        self.timed(Step::Stage, self.append(chain.clone(), current, claimed, new)).await.map_err(|error| {
             let advice = "The next run tries the old refresh token; if TikTok has retired it, authorise the app again.";
             error.context("TikTok gave new tokens that could not be stored").advise(advice)
         })
     }
 
-    async fn stage_under(
+    /// Writes the successor of the chain's end and, where another run was faster, of what that one has appended.
+    async fn append(
         &self,
-        snapshot: &Snapshot,
-        labels: &[Label],
-        spent: &Fingerprint,
-        next: Document,
-    ) -> Result<Version, Error> {
-        let id = successor_id(&snapshot.arn, spent);
-        if self.put_stubbornly(&id, labels, &next).await? == Put::Written {
-            return Version::new(id, next);
-        }
-        // A run that was thought dead has staged an answer of its own. Both are kept.
-        let id = version_id(&snapshot.arn, "next", &format!("{}\n{}", spent.as_str(), self.run.nonce));
-        match self.put_stubbornly(&id, labels, &next).await? {
-            Put::Written => Version::new(id, next),
-            Put::Taken => {
-                Err(Error::new(Kind::SecretsManagerUnavailable, "Two version ids of this run's own are taken."))
+        mut chain: Chain,
+        current: &Version,
+        claimed: &Version,
+        new: &NewTokens,
+    ) -> Result<(Version, Chain), Error> {
+        loop {
+            let end = chain.end();
+            if !end.holds_pair_of(claimed) {
+                self.mark(end).await?;
             }
+            let id = end.successor_id();
+            let next = new.document(current, end)?;
+            let body = next.to_body();
+            let link = match self.put(Request::stage(Step::Stage), &id, &[Label::Staged], &body).await? {
+                Put::Written => Version::new(end.arn.clone(), id, next)?,
+                Put::Taken => {
+                    let taken = self.read_taken(&id).await?;
+                    let expected = Version::new(end.arn.clone(), id, next)?;
+                    if !taken.holds_pair_of(&expected) {
+                        chain.append(taken);
+                        continue;
+                    }
+                    // TikTok gave two runs the same pair.
+                    taken
+                }
+            };
+            chain.append(link.clone());
+            return Ok((link, chain));
         }
     }
 
-    async fn put_stubbornly(&self, id: &str, labels: &[Label], next: &Document) -> Result<Put, Error> {
-        let body = next.to_body();
-        self.put(Request::stage(Step::Stage), id, labels, &body).await
+    async fn read_taken(&self, id: &str) -> Result<Version, Error> {
+        loop {
+            if let Some(version) = self.read_version(id).await? {
+                return Ok(version);
+            }
+            self.clock.sleep(READ_LAG).await;
+        }
     }
 
-    /// Writes a document that descends from nothing but the documents it was made of, under an id that its content gives:
-    /// whoever writes the same thing writes the same version.
-    pub(super) async fn write(&self, snapshot: &Snapshot, document: Document) -> Result<Version, Error> {
+    /// Writes a document under an id that its content gives: every run that writes the same thing writes the same version.
+    pub(super) async fn write(&self, arn: &str, document: Document) -> Result<Version, Error> {
         let body = document.to_body();
-        let id = content_id(&snapshot.arn, &body);
-        self.write_under(&id, snapshot.pending.label_to_stage_under(), &body).await?;
-        Version::new(id, document)
-    }
-
-    /// Writes what a version holds once more, under an id that it and who asks for it give.
-    pub(super) async fn write_copy(&self, arn: &str, of: &Version, by: &Fingerprint) -> Result<Version, Error> {
-        let id = version_id(arn, "copy", &format!("{}\n{}", of.id, by.as_str()));
-        self.write_under(&id, Label::Copy, &of.document.to_body()).await?;
-        Version::new(id, of.document.clone())
-    }
-
-    async fn write_under(&self, id: &str, label: Label, body: &SecretString) -> Result<(), Error> {
-        match self.put(Request::write(Step::Promote), id, &[label], body).await? {
-            Put::Written => Ok(()),
+        let id = content_id(arn, &body);
+        match self.put(Request::write(Step::Promote), &id, &[Label::Staged], &body).await? {
+            Put::Written => Version::new(arn.to_owned(), id, document),
             Put::Taken => Err(Error::new(
                 Kind::SecretsManagerUnavailable,
                 format!("Version {id} exists with another content than the one that its id stands for."),

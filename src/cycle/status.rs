@@ -10,7 +10,11 @@ pub use readers::{ReaderState, ReaderStatus};
 use serde::Serialize;
 use warnings::Sight;
 
-use super::{Clock, Cycle, Store, TikTok, claim::Claim, read::Pending};
+use super::{
+    Clock, Cycle, Label, Store, TikTok, Which,
+    claim::{Claim, Purpose},
+    read::Version,
+};
 use crate::{
     document::{Advertiser, Flow},
     error::Error,
@@ -83,14 +87,29 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// # Errors
     /// When the secret cannot be read or understood. What is wrong beside it is a warning.
     pub async fn status(&self) -> Result<Status, Error> {
-        let snapshot = self.read_whole().await?;
-        let (readers, beside) = self.look_at_readers(&snapshot).await;
-        let (current, now) = (&snapshot.current, self.clock.now());
+        let current = self.read_current().await?;
+        let (chain, pending, staged) =
+            tokio::join!(self.walk(&current), self.read_pending(), self.read_labeled(Label::Staged));
+        let (chain, pending, staged) = (chain?, pending?, staged?);
+        let (readers, beside) = self.look_at_readers(&current).await;
+        let waiting = chain.tip(&[]).filter(|tip| !tip.holds_pair_of(&current));
+        let next_claim = self.newest_claim(waiting.unwrap_or(&current)).await?;
+        let now = self.clock.now();
         let credentials = &current.credentials;
-        let claim = snapshot.claim.as_ref().filter(|claim| claim.fingerprint == credentials.fingerprint.as_str());
+        let is_at_work = |claim: &&Claim| !claim.released && claim.purpose != Purpose::Append;
+        let claim = next_claim.as_ref().filter(|_| waiting.is_none()).filter(is_at_work);
         let claim = claim.map(|claim| ClaimStatus::of(claim, now));
-        let sight =
-            Sight { snapshot: &snapshot, claim: claim.as_ref(), now, min_lifetime: self.run.min_token_lifetime };
+        let pending_is_foreign = matches!(pending, Some(None));
+        let sight = Sight {
+            current: &current,
+            waiting,
+            next_claim: next_claim.as_ref(),
+            claim: claim.as_ref(),
+            pending_is_foreign,
+            now,
+            min_lifetime: self.run.min_token_lifetime,
+        };
+        let is_superseded = |staged: &Version| !staged.holds_pair_of(&current);
         let remaining = |end: Option<Timestamp>| end.map(|end| seconds(end.duration_since(now)));
         let ago = |time: Option<Timestamp>| time.map(|time| seconds(now.duration_since(time)));
         Ok(Status {
@@ -110,16 +129,25 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             advertisers_fetched_seconds_ago: ago(credentials.advertisers_fetched_at),
             advertisers_stale: credentials.list_is_stale(),
             readers,
-            staged: match snapshot.pending {
-                _ if snapshot.waiting().is_some() => "waiting",
-                Pending::Unseen | Pending::None | Pending::Done | Pending::Descendant(_) => "none",
-                Pending::Superseded => "superseded",
-                Pending::Foreign => "foreign",
+            staged: match (waiting, &staged) {
+                (Some(_), _) => "waiting",
+                _ if pending_is_foreign => "foreign",
+                (None, Some(staged)) if is_superseded(staged) => "superseded",
+                _ => "none",
             },
             claim,
             version_id: current.id.clone(),
             bytes: current.document.size(),
         })
+    }
+}
+
+impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
+    /// The version that AWSPENDING is on, as far as there is something in it: none in it if it is not this function's.
+    pub(super) async fn read_pending(&self) -> Result<Option<Option<Version>>, Error> {
+        let stored = self.get(Which::Label(Label::Pending)).await?;
+        let of_ours = |version: &Version| version.credentials.origin.is_some();
+        Ok(stored.map(|stored| Version::of(&stored).ok().filter(of_ours)))
     }
 }
 

@@ -5,9 +5,9 @@ use super::{
     check::Checked,
     claim::Failed,
     outcome::ListNews,
-    promote::Promoted,
-    read::{Snapshot, Version},
-    renew::Rejection,
+    promote::{Promoted, Promotion},
+    read::Version,
+    replace::Rejection,
 };
 use crate::{
     document::Change,
@@ -16,45 +16,48 @@ use crate::{
 
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Checks a long-term token and brings the list of advertisers up to date.
-    pub(super) async fn verify(&self, snapshot: &Snapshot) -> Result<Outcome, Error> {
-        let app = self.app(&snapshot.current).await?;
-        match self.check_and_look_up(&app, &snapshot.current.credentials).await {
+    pub(super) async fn verify(&self, current: &Version) -> Result<(Outcome, Version), Error> {
+        let app = self.app(current).await?;
+        match self.check_and_look_up(&app, &current.credentials).await {
             Checked::Unknown(error) => Err(error),
-            checked => self.update_list(snapshot, checked, OutcomeKind::Verified).await,
+            checked => self.update_list(current, checked, OutcomeKind::Verified).await,
         }
     }
 
     /// TikTok rejected the refresh token. Downstream jobs need the access token, and that may still work.
     ///
-    /// The claim is given back only now, so that the runs after this one know both.
-    pub(super) async fn keep(&self, snapshot: &Snapshot, rejection: Rejection) -> Result<Outcome, Error> {
-        let current = &snapshot.current.credentials;
-        let checked = match self.app(&snapshot.current).await {
-            Ok(app) => self.check_and_look_up(&app, current).await,
+    /// The claim is released only now, so that the runs after this one know both.
+    pub(super) async fn fall_back_to_access_token(
+        &self,
+        current: &Version,
+        rejection: Rejection,
+    ) -> Result<(Outcome, Version), Error> {
+        let credentials = &current.credentials;
+        let checked = match self.app(current).await {
+            Ok(app) => self.check_and_look_up(&app, credentials).await,
             Err(error) => Checked::Unknown(error),
         };
         let Rejection { error: rejection, held } = rejection;
         let (error, kept) = match &checked {
-            Checked::Works(_) => (rejection, Some(&current.fingerprint)),
-            Checked::Rejected(_) => (rejection, None),
+            Checked::Works(_) => (rejection.clone(), Some(&credentials.fingerprint)),
+            Checked::Rejected(_) => (rejection.clone(), None),
             Checked::Unknown(error) => {
                 let note = format!("{} Whether the access token still works could not be told", rejection.what());
                 (error.clone().context(note), None)
             }
         };
-        if let Some(held) = held {
-            self.release(held, Some(Failed::new(&error, self.clock.now(), kept))).await;
-        }
+        let failed = Failed::new(&error, self.clock.now(), kept);
+        self.release_after(held, &rejection, Some(failed)).await;
         if kept.is_none() {
             return Err(error);
         }
-        let outcome = self.update_list(snapshot, checked, OutcomeKind::Kept).await?;
+        let (outcome, version) = self.update_list(current, checked, OutcomeKind::Kept).await?;
         let warning = format!("{} The access token still works and was kept. {}", error.what(), error.advice());
-        Ok(outcome.warn(warning))
+        Ok((outcome.warn(warning), version))
     }
 
     /// A redeem failed not long ago: what the run that tried it found still stands.
-    pub(super) fn stay(&self, current: &Version, failed: &Failed) -> Result<Outcome, Error> {
+    pub(super) fn replay_recorded_failure(&self, current: &Version, failed: &Failed) -> Result<Outcome, Error> {
         let error = failed.error();
         let worked = failed.kept.as_deref() == Some(current.credentials.fingerprint.as_str());
         if !worked || current.credentials.access_token_has_expired(self.clock.now()) {
@@ -64,8 +67,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         Ok(Outcome::new(OutcomeKind::Kept, current).warn(warning))
     }
 
-    async fn update_list(&self, snapshot: &Snapshot, checked: Checked, kind: OutcomeKind) -> Result<Outcome, Error> {
-        let current = &snapshot.current;
+    async fn update_list(
+        &self,
+        current: &Version,
+        checked: Checked,
+        kind: OutcomeKind,
+    ) -> Result<(Outcome, Version), Error> {
         let news = ListNews::of(&current.credentials, checked).map_err(|rejection| {
             let what = format!("TikTok rejects the access token: {}", rejection.what());
             let error = Error::new(Kind::ReauthorizationRequired, what);
@@ -73,17 +80,19 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         })?;
         let unchanged = Outcome::new(kind, current);
         let Some(list) = news.fetched.clone() else {
-            return Ok(unchanged.with_news(current, current, news));
+            return Ok((unchanged.with_news(current, current, news), current.clone()));
         };
         let change = Change { tokens: None, list: Some((list, self.clock.now())) };
         if changes_nothing(current, &change)? {
-            return Ok(unchanged.with_news(current, current, news));
+            return Ok((unchanged.with_news(current, current, news), current.clone()));
         }
-        Ok(match self.promote(snapshot, &change, None).await? {
+        let promotion = Promotion { change: &change, authorizes: false };
+        Ok(match self.promote(current, promotion, None).await? {
             Promoted::Ours { version, reduction } => {
-                Outcome::new(kind, &version).with_news(current, &version, news).with_reduction(reduction)
+                let outcome = Outcome::new(kind, &version).with_news(current, &version, news).with_reduction(reduction);
+                (outcome, version)
             }
-            Promoted::Theirs(theirs) => Outcome::superseded(&theirs),
+            Promoted::Theirs(theirs) => (Outcome::superseded(&theirs), theirs),
         })
     }
 }

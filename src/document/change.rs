@@ -8,8 +8,8 @@ use super::{
 };
 use crate::error::Error;
 
-/// How far back a document remembers its ancestors. A console edit that brings old tokens back is healed by following
-/// them; sixteen are more than two weeks of daily refreshes, and about a kilobyte.
+/// How many pairs before its own a document remembers. With them a pair that a person brings back without `_refresh` is
+/// recognized for two weeks of daily refreshes; they take about a kilobyte. The root is recognized for ever.
 const MAX_LINEAGE: usize = 16;
 
 /// The fields that travel together with a pair of tokens, each as JSON text or absent.
@@ -42,37 +42,66 @@ impl TokenFields {
     }
 }
 
-/// Who redeemed what to get the tokens of a change.
+/// The place of a token pair in its chain, and the run that obtained it.
 #[derive(Clone, Debug)]
 pub struct Provenance {
-    /// The fingerprints redeemed to get here, oldest first.
-    pub lineage: Vec<Fingerprint>,
-    /// The request id of the run that redeemed.
-    pub run: String,
-    pub at: Timestamp,
-    /// Whether a person has just authorised the app: these tokens take the place of any others.
-    pub authorizes: bool,
-    /// As in [`Origin`].
-    pub grant: Option<String>,
+    root: String,
+    place: u32,
+    lineage: Vec<Fingerprint>,
+    authorization: u64,
+    code: Option<String>,
+    run: String,
+    at: Timestamp,
 }
 
 impl Provenance {
-    /// The provenance of a pair that was made by redeeming the pair of `spent`.
+    /// Of a pair that follows `end` in the chain and belongs to the same grant as `grant`.
     #[must_use]
-    pub fn after(spent: &Credentials, run: &str, at: Timestamp) -> Self {
-        let mut lineage: Vec<_> = spent.lineage().collect();
-        lineage.push(spent.fingerprint.clone());
-        let surplus = lineage.len().saturating_sub(MAX_LINEAGE);
-        lineage.drain(..surplus);
-        let grant = spent.origin.as_ref().and_then(|origin| origin.grant.clone());
-        Self { lineage, run: run.to_owned(), at, authorizes: false, grant }
+    pub fn renewed(end: &Credentials, grant: &Credentials, authorization: u64, run: &str, at: Timestamp) -> Self {
+        let code = grant.origin.as_ref().and_then(|origin| origin.code.clone());
+        Self { code, ..Self::after(end, authorization, run, at) }
     }
 
-    /// The provenance of tokens that a document holds; none of tokens that a person put there.
+    /// Of a pair that follows `end` in the chain and was exchanged for an auth code.
     #[must_use]
-    pub fn of(credentials: &Credentials) -> Option<Self> {
-        let Origin { run, at, grant, .. } = credentials.origin.clone()?;
-        Some(Self { lineage: credentials.lineage().collect(), run, at, authorizes: false, grant })
+    pub fn authorized(end: &Credentials, authorization: u64, code: &Fingerprint, run: &str, at: Timestamp) -> Self {
+        Self { code: Some(code.as_str().to_owned()), ..Self::after(end, authorization, run, at) }
+    }
+
+    /// Of a pair that stays where it is, whatever TikTok or a person has decided about it since.
+    #[must_use]
+    pub fn unmoved(pair: &Credentials, authorization: u64, run: &str, at: Timestamp) -> Self {
+        Self {
+            root: pair.root().to_owned(),
+            place: pair.place(),
+            lineage: pair.lineage().collect(),
+            authorization,
+            code: pair.origin.as_ref().and_then(|origin| origin.code.clone()),
+            run: run.to_owned(),
+            at,
+        }
+    }
+
+    /// Of the pair that a document holds; none of a pair that a person put there.
+    #[must_use]
+    pub fn of(pair: &Credentials) -> Option<Self> {
+        let origin = pair.origin.as_ref()?;
+        Some(Self::unmoved(pair, origin.authorization, &origin.run, origin.at))
+    }
+
+    /// The same pair, exchanged for that auth code.
+    #[must_use]
+    pub fn with_code(self, code: &Fingerprint) -> Self {
+        Self { code: Some(code.as_str().to_owned()), ..self }
+    }
+
+    fn after(end: &Credentials, authorization: u64, run: &str, at: Timestamp) -> Self {
+        let mut lineage: Vec<_> = end.lineage().collect();
+        lineage.push(end.fingerprint.clone());
+        let surplus = lineage.len().saturating_sub(MAX_LINEAGE);
+        lineage.drain(..surplus);
+        let (root, place) = (end.root().to_owned(), end.place().saturating_add(1));
+        Self { root, place, lineage, authorization, code: None, run: run.to_owned(), at }
     }
 }
 
@@ -109,10 +138,13 @@ impl Change {
             let origin = Origin {
                 parent: parent.to_owned(),
                 fingerprint: Credentials::of(&document)?.fingerprint.as_str().to_owned(),
+                root: provenance.root.clone(),
+                place: provenance.place,
                 lineage: provenance.lineage.iter().map(|ancestor| ancestor.as_str().to_owned()).collect(),
+                authorization: provenance.authorization,
+                code: provenance.code.clone(),
                 run: provenance.run.clone(),
                 at: whole_seconds(provenance.at),
-                grant: provenance.grant.clone(),
             };
             document.set_value(field::ORIGIN, &origin);
         }

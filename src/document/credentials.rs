@@ -91,21 +91,41 @@ impl Advertiser {
     }
 }
 
-/// Where the tokens in a document came from: the private field `_refresh`.
+/// Where the token pair in a document stands: the private field `_refresh`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Origin {
     /// The version that was AWSCURRENT when this document was made.
     pub parent: String,
-    /// Of the pair of tokens in this document. If it is not, a person put other tokens in, and all of this is void.
+    /// Of the token pair in this document. If it is not, a person put other tokens in, and all of this is void.
     pub fingerprint: String,
-    /// The fingerprints that were redeemed to get here, oldest first.
+    /// The first pair of the chain.
+    pub root: String,
+    /// How many pairs stand before this one in the chain.
+    pub place: u32,
+    /// The pairs directly before this one, oldest first.
     pub lineage: Vec<String>,
-    /// The request id of the run that redeemed.
-    pub run: String,
-    pub at: Timestamp,
-    /// The version of an authorisation that has nothing to add to these tokens: they are its own, or take its place.
+    /// Grows with every authorization, and with every roll-back to an earlier one. Tokens of a higher one count.
+    pub authorization: u64,
+    /// The fingerprint of the auth code that the grant was exchanged for, if this function did that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grant: Option<String>,
+    pub code: Option<String>,
+    /// The request id of the run that obtained the pair.
+    pub run: String,
+    /// When it asked TikTok for the pair.
+    pub at: Timestamp,
+}
+
+/// How a token pair that is current relates to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// They are the same pair.
+    Same,
+    /// The current pair stands before the other one in its chain.
+    Ancestor,
+    /// The current pair stands behind the other one in its chain.
+    Later,
+    /// The pairs are of different chains.
+    Unrelated,
 }
 
 /// The typed view of a document: what the cycle needs to know of it.
@@ -157,7 +177,7 @@ impl Credentials {
         })
     }
 
-    /// The fingerprints that were redeemed to get these tokens, oldest first.
+    /// The pairs directly before this one in its chain, oldest first.
     pub fn lineage(&self) -> impl Iterator<Item = Fingerprint> {
         let lineage = self.origin.as_ref().map_or(&[][..], |origin| &origin.lineage[..]);
         lineage.iter().filter_map(|text| Fingerprint::parse(text))
@@ -190,18 +210,55 @@ impl Credentials {
         }
     }
 
-    /// Whether these tokens take the place of those: they were redeemed from them, or belong to a newer grant than theirs.
-    ///
-    /// Of tokens that a person pasted in nobody knows how old their grant is, so only the former counts there.
+    /// Whether there is a token at all.
     #[must_use]
-    pub fn follow(&self, others: &Self) -> bool {
-        self.descends_from(&others.fingerprint) || others.origin.is_some() && self.authorized_at > others.authorized_at
+    pub const fn has_any_token(&self) -> bool {
+        self.refresh_token.is_some() || self.access_token.is_some()
     }
 
-    /// Whether these tokens descend from the pair with that fingerprint.
+    /// Whether there is a refresh token to redeem.
     #[must_use]
-    pub fn descends_from(&self, fingerprint: &Fingerprint) -> bool {
-        self.lineage().any(|ancestor| ancestor == *fingerprint)
+    pub fn can_be_renewed(&self) -> bool {
+        self.flow != Flow::LongTerm && self.refresh_token.is_some()
+    }
+
+    /// How many pairs stand before this one in its chain; none before a pair that a person put into the secret.
+    #[must_use]
+    pub fn place(&self) -> u32 {
+        self.origin.as_ref().map_or(0, |origin| origin.place)
+    }
+
+    /// The authorization that the pair belongs to; zero for a pair that a person put into the secret.
+    #[must_use]
+    pub fn authorization(&self) -> u64 {
+        self.origin.as_ref().map_or(0, |origin| origin.authorization)
+    }
+
+    /// The first pair of the chain.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        self.origin.as_ref().map_or(self.fingerprint.as_str(), |origin| &origin.root)
+    }
+
+    /// Whether the grant was exchanged for the auth code with that fingerprint.
+    #[must_use]
+    pub fn is_of_code(&self, code: &Fingerprint) -> bool {
+        self.origin.as_ref().and_then(|origin| origin.code.as_deref()) == Some(code.as_str())
+    }
+
+    /// How `current` relates to this pair.
+    #[must_use]
+    pub fn relation(&self, current: &Self) -> Relation {
+        let remembers = |one: &Self, other: &Self| one.lineage().any(|ancestor| ancestor == other.fingerprint);
+        if self.fingerprint == current.fingerprint {
+            Relation::Same
+        } else if self.root() != current.root() && !remembers(self, current) && !remembers(current, self) {
+            Relation::Unrelated
+        } else if (current.authorization(), current.place()) < (self.authorization(), self.place()) {
+            Relation::Ancestor
+        } else {
+            Relation::Later
+        }
     }
 
     /// Whether the list of advertisers is older than the tokens: it could not be fetched when they were renewed.

@@ -14,7 +14,7 @@ mod raw;
 mod size;
 
 pub use change::{Change, Provenance, TokenFields, whole_seconds};
-pub use credentials::{Advertiser, AdvertiserInfo, App, AppSource, Credentials, Flow, Origin, app_of};
+pub use credentials::{Advertiser, AdvertiserInfo, App, AppSource, Credentials, Flow, Origin, Relation, app_of};
 pub use fingerprint::{Fingerprint, hex};
 pub use projection::{Format, Publication, project, publications};
 pub use raw::{Document, json_text};

@@ -13,6 +13,7 @@ pub(super) enum Call {
     Promote,
     List,
     ReadMany,
+    ListVersions,
 }
 
 impl Call {
@@ -24,6 +25,7 @@ impl Call {
             Self::Promote => "secretsmanager:UpdateSecretVersionStage",
             Self::List => "secretsmanager:ListSecrets",
             Self::ReadMany => "secretsmanager:BatchGetSecretValue",
+            Self::ListVersions => "secretsmanager:ListSecretVersionIds",
         }
     }
 
@@ -37,7 +39,7 @@ impl Call {
 
     const fn kms_action(self) -> &'static str {
         match self {
-            Self::Get | Self::Describe | Self::List | Self::ReadMany => "kms:Decrypt",
+            Self::Get | Self::Describe | Self::List | Self::ReadMany | Self::ListVersions => "kms:Decrypt",
             // Secrets Manager decrypts the data key that it has just been given before it encrypts.
             Self::Put | Self::Promote => "kms:GenerateDataKey and kms:Decrypt",
         }

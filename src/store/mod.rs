@@ -17,9 +17,10 @@ use aws_sdk_secretsmanager::{
     Client,
     config::{BehaviorVersion, Config, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
     error::ProvideErrorMetadata,
-    types::{Filter, FilterNameStringType, SecretListEntry, SecretValueEntry},
+    types::{Filter, FilterNameStringType, SecretListEntry, SecretValueEntry, SecretVersionsListEntry},
 };
 use failure::Call;
+use jiff::Timestamp;
 use plain::Plain;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -115,13 +116,24 @@ impl Store for SecretsManager {
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
             Err(error) => return Err(Call::Describe.failed(secret, &error)),
         };
-        let labels = output.version_ids_to_stages().into_iter().flatten().collect();
         let tags = output.tags.into_iter().flatten().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())));
-        let tags = tags.collect();
-        let arn = output.arn.ok_or_else(|| {
-            Error::new(Kind::SecretsManagerUnavailable, "Secrets Manager answered without the secret's ARN.")
-        })?;
-        Ok(Some(Description { arn, labels, tags }))
+        Ok(Some(Description { tags: tags.collect() }))
+    }
+
+    async fn count_versions(&self, secret: &str, since: Timestamp) -> Result<usize, Error> {
+        let (mut number, mut next) = (0, None);
+        loop {
+            let request = self.client.list_secret_version_ids().secret_id(secret).include_deprecated(true);
+            let request = request.max_results(100).set_next_token(next);
+            let output = Box::pin(request.send()).await.map_err(|error| Call::ListVersions.failed(secret, &error))?;
+            // A version whose age is not told may be young.
+            let is_young = |it: &SecretVersionsListEntry| it.created_date.is_none_or(|at| at.secs() >= since.as_second());
+            number += output.versions.into_iter().flatten().filter(is_young).count();
+            next = output.next_token;
+            if next.is_none() {
+                return Ok(number);
+            }
+        }
     }
 
     async fn put(&self, secret: &str, id: &str, labels: &[Label], body: &SecretString) -> Result<Put, Error> {

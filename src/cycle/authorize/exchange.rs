@@ -1,18 +1,17 @@
-use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{State, link::last_redirect_uri, redirect::Redirect};
 use crate::{
     cycle::{
-        Clock, Cycle, Moved, Outcome, Store, TikTok,
+        Clock, Cycle, Outcome, Store, TikTok, WAIT_FOR_OTHER_RUN,
         attempts::Request,
-        claim::{Claimed, Held, successor_id},
-        read::{Snapshot, Version},
+        chain::Chain,
+        read::Version,
         redeem::Redeemed,
-        renew::{Ended, Start, can_be_renewed},
+        replace::{Replaced, Work},
         trace::Step,
     },
-    document::{App, Credentials, Fingerprint, Flow, Provenance, TokenFields, leaves_room_for_tokens},
+    document::{App, Fingerprint, Flow},
     error::{Error, Kind},
 };
 
@@ -69,163 +68,78 @@ impl From<Redirect> for Consent {
     }
 }
 
+/// An auth code, and what it is exchanged with.
+#[derive(Clone, Debug)]
+pub(in crate::cycle) struct AuthCode {
+    code: SecretString,
+    pub fingerprint: Fingerprint,
+    pub redirect_uri: String,
+    /// Whose endpoint takes it.
+    pub family: Flow,
+}
+
+impl AuthCode {
+    fn of(consent: &Consent, current: &Version) -> Result<Self, Error> {
+        let redirect_uri = match &consent.redirect_uri {
+            Some(uri) => uri.clone(),
+            None => last_redirect_uri(&current.document)?,
+        };
+        Ok(Self {
+            code: consent.auth_code.clone(),
+            fingerprint: Fingerprint::of_auth_code(&consent.auth_code),
+            redirect_uri,
+            family: family_of(current.credentials.flow),
+        })
+    }
+}
+
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Exchanges an auth code for tokens, which take the place of whatever tokens the secret holds.
     ///
-    /// The code can be exchanged once, so it is claimed like a refresh token, and its tokens are staged under an id that
-    /// follows from it: sent once more after a crash, the same event finds them and spends nothing.
+    /// An exchange replaces the current pair as a refresh does: under the claim on it, and as its successor. The code's
+    /// fingerprint goes with the tokens, so the same event finds them again after a crash, and spends nothing.
     ///
     /// # Errors
     /// When the consent does not belong to this secret, TikTok does not take the code, or the tokens are not known to be
     /// current afterwards.
     pub async fn exchange(&self, consent: &Consent) -> Result<Outcome, Error> {
-        let mut snapshot = self.read().await?;
-        let current = &snapshot.current;
-        leaves_room_for_tokens(&current.document)?;
-        let app = self.app(current).await?;
+        let mut current = self.timed(Step::Read, self.read_current()).await?;
         if let Some(state) = &consent.state {
+            let app = self.app(&current).await?;
             let times = (self.clock.now(), current.credentials.authorized_at);
-            state.verify((self.secret, &snapshot.arn), &app, times)?;
+            state.verify((self.secret, &current.arn), &app, times)?;
         }
-        let outcome = match self.claim_and_exchange(&mut snapshot, &app, consent).await? {
-            Exchanged::Now(outcome) => outcome,
-            Exchanged::Before(version) => self.take_up(&snapshot, &app, version).await?,
-            Exchanged::InProgress { until } => return Ok(Outcome::in_progress(&snapshot.current, until)),
+        let (outcome, version) = loop {
+            let code = AuthCode::of(consent, &current)?;
+            if current.credentials.is_of_code(&code.fingerprint) {
+                break (Outcome::fresh(&current), current);
+            }
+            match self.replace(Chain::of(current.clone()), Work::Exchange(&code)).await? {
+                Replaced::Done(outcome, version) => break (outcome, version),
+                Replaced::Rejected(rejection) => return Err(self.give_back(rejection).await),
+                Replaced::InProgress { until } if !self.can_wait() => return Ok(Outcome::in_progress(&current, until)),
+                Replaced::InProgress { .. } => self.clock.sleep(WAIT_FOR_OTHER_RUN).await,
+            }
+            current = self.timed(Step::Read, self.read_current()).await?;
         };
-        let published = self.publish(&snapshot).await?;
+        let published = self.publish(&version).await?;
         Ok(Outcome { published, ..outcome })
     }
 
-    async fn claim_and_exchange(
+    pub(in crate::cycle) async fn exchange_code(
         &self,
-        snapshot: &mut Snapshot,
         app: &App,
-        consent: &Consent,
-    ) -> Result<Exchanged, Error> {
-        let code = Fingerprint::of_auth_code(&consent.auth_code);
-        let redirect_uri = match &consent.redirect_uri {
-            Some(uri) => uri.clone(),
-            None => last_redirect_uri(&snapshot.current.document)?,
-        };
-        self.attempts().room_for(Request::redeem(Step::Redeem, app)).await?;
-        let (n, spent_before) = match self.claim(&snapshot.arn, &code, snapshot.claim.as_ref()).await? {
-            Claimed::InProgress { until } => return Ok(Exchanged::InProgress { until }),
-            Claimed::Finished(version) => return Ok(Exchanged::Before(version)),
-            Claimed::Won { n, spent_before } => (n, spent_before),
-        };
-        if n > 0
-            && let Some(version) = self.successor(&snapshot.arn, &code).await?
-        {
-            return Ok(Exchanged::Before(version));
-        }
-        let held = Held { arn: snapshot.arn.clone(), pair: code.clone(), n, answered: !spent_before };
-        let replaced = match self.claim_what_is_replaced(snapshot, &code).await {
-            Ok(replaced) => replaced,
-            Err(error) => {
-                self.release(held, None).await;
-                return Err(error);
-            }
-        };
-        let family = family_of(snapshot.current.credentials.flow);
-        let redeemed = self.exchange_at_tiktok(family, app, &consent.auth_code, &redirect_uri).await;
-        let exchanged = match &redeemed {
-            Ok(redeemed) => {
-                let tokens = redeemed.new_grant_fields(&snapshot.current, family, &redirect_uri);
-                self.stage_new_grant(snapshot, app, &code, tokens, redeemed).await
-            }
-            Err(error) => Err(explained(error.clone(), spent_before)),
-        };
-        if let (Err(_), Some(replaced)) = (&exchanged, replaced) {
-            self.release(replaced, None).await;
-        }
-        if let Err(error) = &redeemed {
-            self.release(Held { answered: held.answered && !error.lost_answer(), ..held }, None).await;
-        }
-        exchanged.map(Exchanged::Now)
-    }
-
-    async fn stage_new_grant(
-        &self,
-        snapshot: &Snapshot,
-        app: &App,
-        code: &Fingerprint,
-        tokens: TokenFields,
-        redeemed: &Redeemed,
-    ) -> Result<Outcome, Error> {
-        let provenance = Provenance {
-            authorizes: true,
-            grant: Some(successor_id(&snapshot.arn, code)),
-            ..Provenance::after(&snapshot.current.credentials, &self.run.request_id, redeemed.asked_at)
-        };
-        self.stage_and_finish(snapshot, app, code, (tokens, provenance), redeemed).await
-    }
-
-    /// Keeps refreshes of the tokens that are going to be replaced from promoting theirs unawares.
-    ///
-    /// Their tokens take the label `TIKTOK_CLAIM` away from the new grant's, and if this run dies before it has promoted
-    /// those, nobody looks for them. So no refresh begins while this run has the claim on the same tokens. If somebody else
-    /// has it, AWSCURRENT is moved to a copy: a compare-and-swap from the version that they have read fails, and what they
-    /// write over the copy does not have the label.
-    async fn claim_what_is_replaced(&self, snapshot: &mut Snapshot, code: &Fingerprint) -> Result<Option<Held>, Error> {
-        loop {
-            let Snapshot { arn, current, claim, .. } = &*snapshot;
-            if !can_be_renewed(current) {
-                return Ok(None);
-            }
-            let pair = current.credentials.fingerprint.clone();
-            if let Claimed::Won { n, spent_before } = self.claim(arn, &pair, claim.as_ref()).await? {
-                return Ok(Some(Held { arn: arn.clone(), pair, n, answered: !spent_before }));
-            }
-            let copy = self.write_copy(arn, current, code).await?;
-            if self.swap(Step::Promote, self.secret, &copy.id, &current.id).await? == Moved::Moved {
-                snapshot.current = copy;
-                return Ok(None);
-            }
-            snapshot.current = self.read_current().await?;
-        }
-    }
-
-    async fn exchange_at_tiktok(
-        &self,
-        family: Flow,
-        app: &App,
-        auth_code: &SecretString,
-        redirect_uri: &str,
+        code: &AuthCode,
+        spent_before: bool,
     ) -> Result<Redeemed, Error> {
         let exchange = || async {
             let asked_at = self.clock.now();
-            let grant = self.tiktok.exchange(family, app, auth_code, redirect_uri).await?;
+            let grant = self.tiktok.exchange(code.family, app, &code.code, &code.redirect_uri).await?;
             Ok(Redeemed { grant, asked_at })
         };
-        self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), exchange)).await
+        let exchanged = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), exchange)).await;
+        exchanged.map_err(|error| explained(error, spent_before))
     }
-
-    /// Goes on with tokens that the code was exchanged for by a run before this one.
-    async fn take_up(&self, snapshot: &Snapshot, app: &App, version: Version) -> Result<Outcome, Error> {
-        let current = &snapshot.current.credentials;
-        if is_or_descends_from(current, &version.credentials) {
-            return Ok(Outcome::fresh(&snapshot.current));
-        }
-        if version.credentials.flow == Flow::LongTerm
-            && let Some(outcome) = self.resume(snapshot, app, &version).await?
-        {
-            return Ok(outcome);
-        }
-        match self.renew(snapshot, Start::Resume(version)).await? {
-            Ended::Done(outcome) => Ok(outcome),
-            Ended::InProgress { until } => Ok(Outcome::in_progress(&snapshot.current, until)),
-            Ended::Rejected(rejection) => Err(self.give_back(rejection).await),
-        }
-    }
-}
-
-enum Exchanged {
-    Now(Outcome),
-    /// The code was exchanged by a run before this one, and this version holds the answer.
-    Before(Version),
-    InProgress {
-        until: Timestamp,
-    },
 }
 
 /// Whose endpoint takes the code. Which kind of grant comes of it, only the answer tells.
@@ -234,10 +148,6 @@ const fn family_of(flow: Flow) -> Flow {
         Flow::TtUser => Flow::TtUser,
         Flow::Business | Flow::LongTerm => Flow::Business,
     }
-}
-
-fn is_or_descends_from(current: &Credentials, ours: &Credentials) -> bool {
-    current.fingerprint == ours.fingerprint || current.descends_from(&ours.fingerprint)
 }
 
 /// What TikTok's refusal of an auth code means to the person who brought it.

@@ -47,7 +47,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// # Errors
     /// When the secret cannot be read, or an address in it or in the request cannot be used.
     pub async fn authorize_url(&self, request: &LinkRequest, api: &Url) -> Result<Link, Error> {
-        let (arn, current, _) = self.timed(Step::Read, self.find()).await?;
+        let current = self.timed(Step::Read, self.read_current()).await?;
         let app = self.app(&current).await?;
         let redirect_uri = match &request.redirect_uri {
             Some(uri) => checked_redirect_uri(uri, Kind::InvalidEvent)?,
@@ -56,7 +56,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let page = consent_page(&current.document, &current.credentials, &app, api)?;
         let now = whole_seconds(self.clock.now());
         let expires_at = now + request.valid_for;
-        let secret = (self.secret, arn.as_str());
+        let secret = (self.secret, current.arn.as_str());
         let state = State::mint(secret, &redirect_uri, (now, expires_at), &self.run.nonce, &app);
         let next = format!(
             "Open authorize_url in a browser, log in to TikTok and confirm. The browser ends on an address that begins with {redirect_uri}: unless that is this function's own page, which does the rest, send the whole address at once as {{\"action\":\"exchange\",\"redirect_url\":\"…\"}}."

@@ -9,6 +9,7 @@ mod link;
 mod redirect;
 mod state;
 
+pub(super) use exchange::AuthCode;
 pub use exchange::Consent;
 pub use link::{DEFAULT_REDIRECT_URI, Link, LinkRequest, MAX_VALIDITY_HOURS, VALIDITY, is_https_or_on_this_machine};
 pub use state::State;

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::*;
 use crate::{
     cycle::{
-        claim::Claim,
-        read::{Authorized, Pending, Version},
+        claim::{Claim, Purpose},
+        read::Version,
     },
     document::{Document, Fingerprint},
     error::{Error, Kind},
@@ -21,13 +21,13 @@ const MIN_LIFETIME: Duration = Duration::from_hours(12);
 type Rule = (fn(&Case) -> bool, &'static str);
 
 const COOL_DOWN: &str = "cool down: TikTok rejected the refresh token at FAILED";
-const SLOW_DOWN: &str = "cool down: many runs have failed, the latest at FAILED";
+const SLOW_DOWN: &str = "cool down: other runs have failed, the latest at FAILED";
 
 /// The rules: the first that fits is the plan. `SLOT`, `AT`, `END` and `FAILED` stand for the times of the case.
 const RULES: [Rule; 17] = [
-    (|c| c.pending == "descendant" && c.is_cooling_down(), COOL_DOWN),
-    (|c| c.pending == "descendant" && c.is_slowed_down(), SLOW_DOWN),
-    (|c| c.pending == "descendant", "resume: a run before this one staged new tokens and did not promote them"),
+    (|c| c.is_behind && c.is_cooling_down(), COOL_DOWN),
+    (|c| c.is_behind && c.is_slowed_down(), SLOW_DOWN),
+    (|c| c.is_behind, "resume: a run before this one staged new tokens and did not promote them"),
     (|c| c.flow == "long_term" && c.asked == "now", "verify: asked for"),
     (|c| c.flow == "long_term" && c.asked == "if needed", "verify: a long-term token can be revoked at any time"),
     (|c| c.flow == "long_term", "verify: not known to be refreshed since the slot SLOT"),
@@ -36,7 +36,7 @@ const RULES: [Rule; 17] = [
     (Case::is_cooling_down, COOL_DOWN),
     (Case::is_slowed_down, SLOW_DOWN),
     (Case::is_slot, "renew: not known to be refreshed since the slot SLOT"),
-    (|c| !["none", "another pair"].contains(&c.claim), "renew: the last run did not finish"),
+    (|c| !["none", "an exchange's", "released without a failure"].contains(&c.claim), "renew: the last run did not finish"),
     (|c| !c.origin, "renew: these tokens have not been refreshed by this function"),
     (|c| c.lifetime == "expired", "renew: the access token expired at END"),
     (|c| c.lifetime == "short", "renew: the access token expires at END"),
@@ -47,22 +47,24 @@ const RULES: [Rule; 17] = [
 /// The last rule, for what none of the others is for.
 const OTHERWISE: &str = "renew: TikTok gave no lifetime, and the last refresh was at AT";
 
-const CLAIMS: [&str; 8] = [
+const CLAIMS: [&str; 9] = [
     "none",
-    "this pair",
-    "another pair",
+    "not released",
+    "released without a failure",
+    "an exchange's",
     "rejected",
     "rejected a day ago",
-    "failed nine times",
-    "failed ten times",
-    "failed ten times until 50 minutes ago",
+    "failed once",
+    "failed twice",
+    "failed twice until 50 minutes ago",
 ];
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
     flow: &'static str,
     asked: &'static str,
-    pending: &'static str,
+    /// Whether the chain holds a pair that counts and is not current.
+    is_behind: bool,
     /// Whether `_refresh` speaks of the tokens that are there.
     origin: bool,
     lifetime: &'static str,
@@ -74,11 +76,11 @@ impl Case {
         let mut all = Vec::new();
         for flow in ["business", "tt_user", "long_term"] {
             for asked in ["now", "slot before", "slot of the same second", "slot after", "if needed"] {
-                for pending in ["none", "done", "descendant", "superseded", "foreign"] {
+                for is_behind in [false, true] {
                     for origin in [true, false] {
                         for lifetime in ["absent", "absent for long", "long", "short", "expired"] {
                             for claim in CLAIMS {
-                                all.push(Self { flow, asked, pending, origin, lifetime, claim });
+                                all.push(Self { flow, asked, is_behind, origin, lifetime, claim });
                             }
                         }
                     }
@@ -102,8 +104,8 @@ impl Case {
         match self.claim {
             "rejected" => Some("2026-11-21T12:00:01Z"),
             "rejected a day ago" => Some("2026-11-21T12:00:00Z"),
-            "failed nine times" | "failed ten times" => Some("2026-11-22T11:10:01Z"),
-            "failed ten times until 50 minutes ago" => Some("2026-11-22T11:10:00Z"),
+            "failed once" | "failed twice" => Some("2026-11-22T11:10:01Z"),
+            "failed twice until 50 minutes ago" => Some("2026-11-22T11:10:00Z"),
             _ => None,
         }
     }
@@ -113,9 +115,9 @@ impl Case {
         self.claim.starts_with("rejected") && self.waits("rejected")
     }
 
-    /// After ten failures a top-up waits for fifty minutes, a slot for one after the latest, and a person for nothing.
+    /// After two failures in a row the hourly run waits for fifty minutes, a slot for one after the latest, and a person for nothing.
     fn is_slowed_down(&self) -> bool {
-        self.claim.starts_with("failed ten times") && self.waits("failed ten times")
+        self.claim.starts_with("failed twice") && self.waits("failed twice")
     }
 
     fn waits(&self, not_long_ago: &str) -> bool {
@@ -155,33 +157,36 @@ impl Case {
         }
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let current = version(self.flow, self.origin, self.refreshed_at(), self.end());
-        let pair = current.credentials.fingerprint.clone();
-        let pending = match self.pending {
-            "none" => Pending::None,
-            "done" => Pending::Done,
-            "descendant" => Pending::Descendant(current.clone()),
-            "superseded" => Pending::Superseded,
-            _ => Pending::Foreign,
-        };
-        let claim = match self.claim {
-            "none" => None,
-            "this pair" => Some(claim(&pair)),
-            "rejected" | "rejected a day ago" => Some(self.claim_that_failed(1, Kind::ReauthorizationRequired, &pair)),
-            // Each time a claim and its end, counted from none.
-            "failed nine times" => Some(self.claim_that_failed(17, Kind::TikTokUnavailable, &pair)),
-            "failed ten times" | "failed ten times until 50 minutes ago" => {
-                Some(self.claim_that_failed(19, Kind::TikTokUnavailable, &pair))
-            }
-            _ => Some(claim(&Fingerprint::of(None, None))),
-        };
-        Snapshot { arn: "arn".to_owned(), current, pending, staged: None, grant: Authorized::None, claim }
+    fn current(&self) -> Version {
+        version(self.flow, self.origin, self.refreshed_at(), self.end())
     }
 
-    fn claim_that_failed(&self, n: u32, kind: Kind, pair: &Fingerprint) -> Claim {
-        let failed = self.failed().map(|at| Failed::new(&Error::new(kind, "No."), time(at), None));
-        Claim { n, failed: failed.map(Box::new), ..claim(pair) }
+    fn newest_claim(&self) -> Option<Claim> {
+        let pair = Fingerprint::of(None, None);
+        let ended = |failures, failed: Option<Failed>| {
+            let failed = failed.map(Box::new);
+            Claim { attempt: 1, released: true, failures, failed, ..claim(&pair) }
+        };
+        let failed = |kind| self.failed().map(|at| Failed::new(&Error::new(kind, "No."), time(at), None));
+        match self.claim {
+            "none" => None,
+            "not released" => Some(claim(&pair)),
+            "released without a failure" => Some(ended(0, None)),
+            "an exchange's" => Some(Claim { purpose: Purpose::Exchange, ..claim(&pair) }),
+            "rejected" | "rejected a day ago" => Some(ended(1, failed(Kind::ReauthorizationRequired))),
+            "failed once" => Some(ended(1, failed(Kind::TikTokUnavailable))),
+            _ => Some(ended(2, failed(Kind::TikTokUnavailable))),
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        let (current, claim) = (self.current(), self.newest_claim());
+        let situation = Situation {
+            credentials: &current.credentials,
+            is_behind: self.is_behind,
+            claim: claim.as_ref(),
+        };
+        plan(situation, self.trigger(), time(NOW), MIN_LIFETIME)
     }
 
     fn rule(&self) -> usize {
@@ -207,23 +212,27 @@ fn version(flow: &str, origin: bool, refreshed_at: &str, end: Option<&str>) -> V
         "app_id": "1", "secret": "s", "flow": flow, "refresh_token": "refresh", "access_token": "access",
         "refreshed_at": refreshed_at, "access_token_expires_at": end,
         "_refresh": {
-            "parent": "p", "fingerprint": pair.as_str(), "lineage": [], "run": "r", "at": refreshed_at,
+            "parent": "p", "fingerprint": pair.as_str(), "root": pair.as_str(), "place": 0, "lineage": [],
+            "authorization": 0, "run": "r", "at": refreshed_at,
         },
     });
     let document = Document::parse(&SecretString::from(body.to_string())).expect("a document");
-    Version::new("v".to_owned(), document).expect("credentials")
+    Version::new("arn".to_owned(), "v".to_owned(), document).expect("credentials")
 }
 
 fn claim(pair: &Fingerprint) -> Claim {
     Claim {
-        n: 0,
+        attempt: 0,
         fingerprint: pair.as_str().to_owned(),
         nonce: "nonce".to_owned(),
         claimed_by: "run".to_owned(),
         claimed_at: time(NOW),
         expires_at: time(NOW),
         result_version_id: "result".to_owned(),
+        purpose: Purpose::Refresh,
+        released: false,
         answered: false,
+        failures: 0,
         failed: None,
     }
 }
@@ -232,8 +241,7 @@ fn claim(pair: &Fingerprint) -> Claim {
 fn the_rules_hold_for_every_combination() {
     let mut used = HashSet::new();
     for case in Case::all() {
-        let plan = plan(&case.snapshot(), case.trigger(), time(NOW), MIN_LIFETIME);
-        assert_eq!(plan.to_string(), case.expected(), "{case:?}");
+        assert_eq!(case.plan().to_string(), case.expected(), "{case:?}");
         used.insert(case.rule());
     }
     assert_eq!(used.len(), RULES.len() + 1, "every rule is needed");
@@ -241,9 +249,9 @@ fn the_rules_hold_for_every_combination() {
 
 #[test]
 fn what_was_resumed_is_renewed_by_the_same_rules() {
-    for case in Case::all().into_iter().filter(|c| c.flow == "business" && c.pending == "none" && c.claim == "none") {
+    for case in Case::all().into_iter().filter(|c| c.flow == "business" && !c.is_behind && c.claim == "none") {
         let is_due =
-            is_still_due((&case.snapshot().current.credentials).into(), case.trigger(), time(NOW), MIN_LIFETIME);
+            is_still_due((&case.current().credentials).into(), case.trigger(), time(NOW), MIN_LIFETIME);
         // By hand is as if needed: tokens that a run before this one redeemed are new enough while they last.
         let case = if case.asked == "now" { Case { asked: "if needed", ..case } } else { case };
         assert_eq!(is_due, case.expected().starts_with("renew"), "{case:?}");
@@ -259,15 +267,7 @@ fn a_lifetime_is_long_enough_to_the_second() {
         ("2026-11-23T00:00:00Z", "skip: the access token lives until"),
     ] {
         let current = version("business", true, "2026-11-22T03:00:02Z", Some(end));
-        let snapshot = Snapshot {
-            arn: "arn".to_owned(),
-            current,
-            pending: Pending::None,
-            staged: None,
-            grant: Authorized::None,
-            claim: None,
-        };
-        let plan = plan(&snapshot, Trigger::IfNeeded, time(NOW), MIN_LIFETIME);
+        let plan = plan(Situation::of(&current.credentials), Trigger::IfNeeded, time(NOW), MIN_LIFETIME);
         assert_eq!(plan.to_string(), format!("{expected} {end}"));
     }
 }

@@ -2,7 +2,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use super::super::{
-    Clock, Cycle, Label, Store, TikTok, Which, attempts::Request, publish::is_itself, read::Snapshot, trace::Step,
+    Clock, Cycle, Label, Store, TikTok, Which, attempts::Request, publish::is_itself, read::Version, trace::Step,
 };
 use crate::{
     document::{App, Format, Publication, project, publications},
@@ -34,16 +34,16 @@ pub enum ReaderState {
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Looks whether the app's credentials are where they should be, and what each reader secret holds. Warns of what a
     /// run would have to put right, or would fail on.
-    pub(super) async fn look_at_readers(&self, snapshot: &Snapshot) -> (Vec<ReaderStatus>, Vec<String>) {
+    pub(super) async fn look_at_readers(&self, current: &Version) -> (Vec<ReaderStatus>, Vec<String>) {
         let (mut seen, mut warnings) = (Vec::new(), Vec::new());
-        let app = self.app(&snapshot.current).await;
+        let app = self.app(current).await;
         warnings.extend(app.as_ref().err().map(Error::to_string));
-        let readers = publications(&snapshot.current.document).unwrap_or_else(|error| {
+        let readers = publications(&current.document).unwrap_or_else(|error| {
             warnings.push(error.to_string());
             Vec::new()
         });
         for reader in readers {
-            let state = self.look_at_reader(snapshot, &reader, app.as_ref().ok()).await;
+            let state = self.look_at_reader(current, &reader, app.as_ref().ok()).await;
             let Publication { secret_id, format, .. } = reader;
             let (state, warning) = state.map_or_else(
                 |error| (ReaderState::Unknown, Some(format!("The reader secret '{secret_id}': {error}"))),
@@ -57,7 +57,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     async fn look_at_reader(
         &self,
-        snapshot: &Snapshot,
+        current: &Version,
         reader: &Publication,
         app: Option<&App>,
     ) -> Result<ReaderState, Error> {
@@ -66,13 +66,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let Some(stored) = self.attempts().once(Request::read(Step::Read), read).await? else {
             return Ok(ReaderState::Empty);
         };
-        if stored.arn == snapshot.arn {
+        if stored.arn == current.arn {
             return Err(is_itself());
         }
         if reader.format.needs_app() && app.is_none() {
             return Ok(ReaderState::Unknown);
         }
-        let current = &snapshot.current;
         let expected = project(reader, &current.document, &current.credentials, app);
         let is_equal = stored.body.expose_secret() == expected.expose_secret();
         Ok(if is_equal { ReaderState::UpToDate } else { ReaderState::OutOfDate })

@@ -9,10 +9,7 @@ use super::{
     words::{about, day, minute},
 };
 use crate::{
-    cycle::{
-        plan::top_up_waits,
-        read::{Pending, Snapshot},
-    },
+    cycle::{claim::Claim, plan::hourly_run_waits, read::Version},
     document::{Credentials, Flow, MAX_BYTES, leaves_room_for_tokens},
 };
 
@@ -25,9 +22,15 @@ const NEARLY_FULL: usize = MAX_BYTES / 10 * 9;
 
 /// What is looked at.
 pub(super) struct Sight<'a> {
-    pub snapshot: &'a Snapshot,
+    pub current: &'a Version,
+    /// The version that the next run makes current.
+    pub waiting: Option<&'a Version>,
+    /// The newest claim on the pair that is replaced next.
+    pub next_claim: Option<&'a Claim>,
     /// The claim on the tokens that are current.
     pub claim: Option<&'a ClaimStatus>,
+    /// Whether AWSPENDING is on a version that is not this function's.
+    pub pending_is_foreign: bool,
     pub now: Timestamp,
     pub min_lifetime: Duration,
 }
@@ -48,7 +51,7 @@ impl Sight<'_> {
     }
 
     fn credentials(&self) -> &Credentials {
-        &self.snapshot.current.credentials
+        &self.current.credentials
     }
 
     fn tokens(&self) -> Option<String> {
@@ -109,19 +112,18 @@ impl Sight<'_> {
     }
 
     fn pending(&self) -> Option<String> {
-        if let Some(waiting) = self.snapshot.waiting() {
+        if let Some(waiting) = self.waiting {
             let id = &waiting.id;
             return Some(format!(
                 "New tokens wait in version {id}, since an earlier run did not get to the end: the next one makes them current."
             ));
         }
-        matches!(self.snapshot.pending, Pending::Foreign)
-            .then(|| "The version labelled AWSPENDING is not this function's, and is left alone.".to_owned())
+        self.pending_is_foreign.then(|| "The version labelled AWSPENDING is not this function's, and is left alone.".to_owned())
     }
 
     /// Why TikTok is left alone, where it is.
     fn cool_down(&self) -> Option<String> {
-        let (failed, until) = top_up_waits(self.snapshot.claim_on_next()?)?;
+        let (failed, until) = hourly_run_waits(self.next_claim?)?;
         let (at, until) = (minute(failed.at), minute(until));
         let when = format!(
             "TikTok is asked again at the next slot, by a top-up not before {until}, and by {{\"action\":\"refresh\"}} at once."
@@ -178,7 +180,7 @@ impl Sight<'_> {
     }
 
     fn size(&self) -> Option<String> {
-        let document = &self.snapshot.current.document;
+        let document = &self.current.document;
         if let Err(error) = leaves_room_for_tokens(document) {
             return Some(error.to_string());
         }
