@@ -46,17 +46,18 @@ impl Chain {
         self.links.push(link);
     }
 
-    /// The pair that counts: the last one of the newest authorization, without those that a person has rolled back from and
-    /// those that turned out to be dead. None if nothing is left.
+    /// The pair that counts: the last one of the newest authorization. Left out are pairs that were spent, pairs that turned
+    /// out to be dead, and authorizations that a person has rolled back from. None if nothing is left.
     pub fn tip(&self, dead: &[Fingerprint]) -> Option<&Version> {
         let current = self.current().credentials.authorization();
         let is_abandoned = |of: u64| of > current && self.abandoned.is_some_and(|abandoned| of <= abandoned);
-        self.links
-            .iter()
-            .filter(|link| !dead.contains(&link.credentials.fingerprint))
-            .filter(|link| !is_abandoned(link.credentials.authorization()))
-            // Of several that are the greatest this is the last.
-            .max_by_key(|link| link.credentials.authorization())
+        let alive = self.links.iter().enumerate().filter(|(place, link)| {
+            !dead.contains(&link.credentials.fingerprint)
+                && !is_abandoned(link.credentials.authorization())
+                && !self.links[place + 1..].iter().any(|later| was_redeemed_from(later, link))
+        });
+        // Of several that are the greatest this is the last.
+        alive.map(|(_, link)| link).max_by_key(|link| link.credentials.authorization())
     }
 
     /// The link that was exchanged for an auth code.
@@ -93,6 +94,13 @@ impl Chain {
         let now = u64::try_from(now.as_millisecond()).unwrap_or_default();
         known.map_or(now, |known| now.max(known + 1))
     }
+}
+
+/// Whether a link is of the same grant as one before it: a grant has one pair at a time.
+fn was_redeemed_from(later: &Version, link: &Version) -> bool {
+    let (later, link) = (&later.credentials, &link.credentials);
+    let redeemed = later.origin.as_ref().and_then(|origin| origin.redeemed.as_deref());
+    redeemed == Some(link.fingerprint.as_str()) || later.authorization() == link.authorization()
 }
 
 /// Whether a person moved AWSCURRENT from a newer authorization to an older one. No run does that.

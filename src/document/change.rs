@@ -48,6 +48,7 @@ pub struct Provenance {
     root: String,
     place: u32,
     lineage: Vec<Fingerprint>,
+    redeemed: Option<String>,
     authorization: u64,
     code: Option<String>,
     run: String,
@@ -59,7 +60,8 @@ impl Provenance {
     #[must_use]
     pub fn renewed(end: &Credentials, grant: &Credentials, authorization: u64, run: &str, at: Timestamp) -> Self {
         let code = grant.origin.as_ref().and_then(|origin| origin.code.clone());
-        Self { code, ..Self::after(end, authorization, run, at) }
+        let redeemed = Some(grant.fingerprint.as_str().to_owned());
+        Self { redeemed, code, ..Self::after(end, authorization, run, at) }
     }
 
     /// Of a pair that follows `end` in the chain and was exchanged for an auth code.
@@ -75,6 +77,7 @@ impl Provenance {
             root: pair.root().to_owned(),
             place: pair.place(),
             lineage: pair.lineage().collect(),
+            redeemed: pair.origin.as_ref().and_then(|origin| origin.redeemed.clone()),
             authorization,
             code: pair.origin.as_ref().and_then(|origin| origin.code.clone()),
             run: run.to_owned(),
@@ -101,7 +104,7 @@ impl Provenance {
         let surplus = lineage.len().saturating_sub(MAX_LINEAGE);
         lineage.drain(..surplus);
         let (root, place) = (end.root().to_owned(), end.place().saturating_add(1));
-        Self { root, place, lineage, authorization, code: None, run: run.to_owned(), at }
+        Self { root, place, lineage, redeemed: None, authorization, code: None, run: run.to_owned(), at }
     }
 }
 
@@ -141,6 +144,7 @@ impl Change {
                 root: provenance.root.clone(),
                 place: provenance.place,
                 lineage: provenance.lineage.iter().map(|ancestor| ancestor.as_str().to_owned()).collect(),
+                redeemed: provenance.redeemed.clone(),
                 authorization: provenance.authorization,
                 code: provenance.code.clone(),
                 run: provenance.run.clone(),

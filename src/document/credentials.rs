@@ -104,6 +104,9 @@ pub struct Origin {
     pub place: u32,
     /// The pairs directly before this one, oldest first.
     pub lineage: Vec<String>,
+    /// The pair whose refresh token was redeemed for this one; none if an auth code was exchanged for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redeemed: Option<String>,
     /// Grows with every authorization, and with every roll-back to an earlier one. Tokens of a higher one count.
     pub authorization: u64,
     /// The fingerprint of the auth code that the grant was exchanged for, if this function did that.

@@ -531,7 +531,7 @@ async fn the_link_goes_back_where_the_last_authorisation_came_from() {
 const REQUESTS: [(&str, &str); 5] = [
     ("PutSecretValue", Label::Claim.name()),
     ("oauth2/access_token", ""),
-    ("PutSecretValue", Label::Grant.name()),
+    ("PutSecretValue", Label::Staged.name()),
     ("oauth2/advertiser/get", ""),
     ("UpdateSecretVersionStage", ""),
 ];
@@ -550,7 +550,7 @@ async fn a_crash_at_any_request_of_an_exchange_costs_nothing_that_was_staged() {
         let killed = function.run(exchange(&address)).await;
         assert!(matches!(killed.outcome, Outcome::Crashed(_)), "{what}");
         world.let_the_claim_expire().await;
-        let is_staged = world.document(Label::Grant.name()).is_some();
+        let is_staged = world.document(Label::Staged.name()).is_some();
         if is_staged {
             // The next scheduled run knows nothing of the exchange but what is in the secret.
             let is_promoted = world.current().get("authorized_at").is_some();
@@ -597,7 +597,7 @@ async fn a_run_that_comes_while_an_exchange_is_at_work_leaves_the_old_tokens_to_
     let link = link(&function, authorize_url()).await;
     let address = consent(&world, &link, GrantSpec::default());
     // After TikTok has given the new tokens.
-    let before_the_stage = When::operation("PutSecretValue").detail(Label::Grant.name());
+    let before_the_stage = When::operation("PutSecretValue").detail(Label::Staged.name());
     let other = Arc::new(world.lambda());
     let run = move || {
         let other = other.clone();

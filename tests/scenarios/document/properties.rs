@@ -109,7 +109,8 @@ fn advertisers() -> impl Strategy<Value = Vec<Advertiser>> {
 
 /// A change with the tokens of one document and a list, each or both.
 fn change(tokens: &Document, list: Option<Vec<Advertiser>>) -> Change {
-    let provenance = Provenance::after(&Credentials::of(tokens).expect("credentials"), "run", Timestamp::UNIX_EPOCH);
+    let spent = Credentials::of(tokens).expect("credentials");
+    let provenance = Provenance::renewed(&spent, &spent, 0, "run", Timestamp::UNIX_EPOCH);
     Change { tokens: Some((TokenFields::of(tokens), provenance)), list: list.map(|list| (list, Timestamp::UNIX_EPOCH)) }
 }
 
