@@ -21,9 +21,9 @@ use crate::{
 /// How long others wait beyond a claim's expiry: more than clocks of Lambda hosts differ.
 pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
-/// How long an exchange holds its claim: TikTok answers within two seconds. The claim is not given back, because a wrong
-/// auth code must not cost two versions. A refresh that begins after that finds out at the stage, and loses nothing.
-const EXCHANGE_TIME: SignedDuration = SignedDuration::from_secs(15);
+/// How long an exchange holds its claim: TikTok answers within two seconds. The claim is not released, because a wrong auth
+/// code must not cost two versions. What begins before a slow answer finds out at the stage, and nothing is lost.
+const EXCHANGE_TIME: SignedDuration = SignedDuration::from_secs(8);
 
 /// The namespace of the version ids that this project derives, drawn once at random. Changing it would make a run blind to
 /// the claims and staged versions of the release before it.
@@ -59,6 +59,9 @@ pub(super) struct Claim {
     pub result_version_id: String,
     #[serde(default)]
     pub purpose: Purpose,
+    /// The fingerprint of the auth code that is exchanged under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// Whether its run is over, and released it.
     #[serde(default)]
     pub released: bool,
@@ -158,7 +161,8 @@ impl Claim {
 
     /// Whether its run may still be at work.
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
-        !self.released && now < self.expires_at + GRACE
+        let grace = if self.purpose == Purpose::Exchange { SignedDuration::ZERO } else { GRACE };
+        !self.released && now < self.expires_at + grace
     }
 
     pub(super) fn state(&self, nonce: &str, now: Timestamp) -> ClaimState {
@@ -239,7 +243,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         // Every turn costs a request, and requests end at the deadline.
         loop {
             self.ensure_room(room, held.attempt, work).await?;
-            if self.put_claim(&held, work.purpose(), Ends::Later).await? == Put::Written {
+            if self.put_claim(&held, work.purpose(), work.code(), Ends::Later).await? == Put::Written {
                 return Ok(Claimed::Won(held));
             }
             let Some(mut claim) = self.read_claim(Which::Id(&pair.claim_id(held.attempt))).await? else {
@@ -262,6 +266,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 claim = newest.insert(labeled.unwrap_or(claim)).clone();
             }
             if let ClaimState::Held { until } = claim.state(&self.nonce, self.clock.now())
+                && !work.may_pass(&claim)
                 && self.get(Which::Id(&pair.claim_id(claim.attempt + 1))).await?.is_none()
             {
                 return Ok(self.in_progress(until));
@@ -280,7 +285,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn release(&self, held: HeldClaim, answered: bool, failed: Option<Failed>) {
         let failures = if failed.is_some() { held.failures + 1 } else { 0 };
         let end = HeldClaim { attempt: held.attempt + 1, failures, ..held };
-        let released = Box::pin(self.put_claim(&end, Purpose::Refresh, Ends::Now { answered, failed })).await;
+        let released = Box::pin(self.put_claim(&end, Purpose::Refresh, None, Ends::Now { answered, failed })).await;
         tracing::info!(secret_id = self.secret, released = released.is_ok(), "released claim");
     }
 
@@ -289,7 +294,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn mark(&self, end: &Version) -> Result<(), Error> {
         let pair = end.credentials.fingerprint.clone();
         let held = HeldClaim { arn: end.arn.clone(), pair, attempt: 0, spent_before: false, failures: 0 };
-        let (Put::Written | Put::Taken) = self.put_claim(&held, Purpose::Append, Ends::Later).await?;
+        let (Put::Written | Put::Taken) = self.put_claim(&held, Purpose::Append, None, Ends::Later).await?;
         Ok(())
     }
 
@@ -304,7 +309,13 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         Ok(self.get(which).await?.as_ref().and_then(Claim::read))
     }
 
-    async fn put_claim(&self, held: &HeldClaim, purpose: Purpose, ends: Ends) -> Result<Put, Error> {
+    async fn put_claim(
+        &self,
+        held: &HeldClaim,
+        purpose: Purpose,
+        code: Option<&Fingerprint>,
+        ends: Ends,
+    ) -> Result<Put, Error> {
         #[derive(Serialize)]
         struct Body {
             claim: Claim,
@@ -330,6 +341,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             expires_at,
             result_version_id: successor_id(&held.arn, &held.pair),
             purpose,
+            code: code.map(|code| code.as_str().to_owned()),
             released,
             answered,
             failures: held.failures,

@@ -67,12 +67,20 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
 
     /// Reads a version by id; one that is not there, or is no credentials document, is none.
     pub(super) async fn read_version(&self, id: &str) -> Result<Option<Version>, Error> {
-        Ok(self.get(Which::Id(id)).await?.and_then(|stored| Version::of(&stored).ok()))
+        self.read_document(Which::Id(id)).await
     }
 
     /// Reads the version that a label is on; one that is not there, or is no credentials document, is none.
     pub(super) async fn read_labeled(&self, label: Label) -> Result<Option<Version>, Error> {
-        Ok(self.get(Which::Label(label)).await?.and_then(|stored| Version::of(&stored).ok()))
+        self.read_document(Which::Label(label)).await
+    }
+
+    async fn read_document(&self, which: Which<'_>) -> Result<Option<Version>, Error> {
+        match self.get(which).await {
+            Ok(stored) => Ok(stored.and_then(|stored| Version::of(&stored).ok())),
+            Err(error) if error.kind() == Kind::InvalidSecret => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn describe(&self) -> Result<Description, Error> {

@@ -60,6 +60,19 @@ impl Work<'_> {
         }
     }
 
+    pub const fn code(&self) -> Option<&Fingerprint> {
+        match self {
+            Self::Exchange(code) => Some(&code.fingerprint),
+            Self::Refresh(_) | Self::Rotation => None,
+        }
+    }
+
+    /// Whether the run need not wait for the one that holds a claim: exchanges of different auth codes send different things.
+    pub fn may_pass(self, claim: &Claim) -> bool {
+        let other = |code: &Fingerprint| claim.code.as_deref().is_some_and(|held| held != code.as_str());
+        self.code().is_some_and(other)
+    }
+
     /// The failure for which TikTok is not to be asked again yet.
     pub fn cools_down(self, claim: &Claim, now: Timestamp) -> Option<Failed> {
         match self {

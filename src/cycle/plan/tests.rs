@@ -230,6 +230,7 @@ fn claim(pair: &Fingerprint) -> Claim {
         expires_at: time(NOW),
         result_version_id: "result".to_owned(),
         purpose: Purpose::Refresh,
+        code: None,
         released: false,
         answered: false,
         failures: 0,

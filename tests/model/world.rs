@@ -151,10 +151,8 @@ impl Store for Port {
 
     async fn count_versions(&self, _: &str, since: Timestamp) -> Result<usize, Error> {
         let since = Duration::from_secs(since.as_second().unsigned_abs());
-        let count = |world: &mut World| {
-            world.secrets.versions(SECRET).iter().filter(|version| version.created >= since).count()
-        };
-        Ok(self.request("count versions".to_owned(), count).await)
+        // The room in a secret concerns no order of things, so it needs no gate.
+        Ok(self.world(|world| world.secrets.versions(SECRET).iter().filter(|it| it.created >= since).count()))
     }
 
     async fn describe(&self, _: &str) -> Result<Option<Description>, Error> {

@@ -12,17 +12,17 @@ use tiktok_token_refresh::fault_switch::FaultSwitch;
 fn noticed_by(switch: FaultSwitch) -> &'static str {
     match switch {
         FaultSwitch::RedeemWithoutClaim | FaultSwitch::CheckBeforeStage => {
-            "model::two_runs_in_every_interleaving_redeem_one_refresh_token_once"
+            "two_runs_in_every_interleaving_redeem_one_refresh_token_once"
         }
         FaultSwitch::PromoteWithoutCompare | FaultSwitch::RebaseDropsFields | FaultSwitch::ClaimOnVersion => {
-            "model::a_field_that_a_person_adds_at_any_moment_of_two_runs_is_kept"
+            "a_field_that_a_person_adds_at_any_moment_of_two_runs_is_kept"
         }
-        FaultSwitch::ForgetEarlierClaim => "model::a_write_that_arrives_after_its_run_was_given_up_is_not_passed_over",
-        FaultSwitch::ClaimWithoutNonce => "model::an_event_that_is_delivered_twice_at_the_same_moment_is_one_redeem",
+        FaultSwitch::ForgetEarlierClaim => "a_write_that_arrives_after_its_run_was_given_up_is_not_passed_over",
+        FaultSwitch::ClaimWithoutNonce => "an_event_that_is_delivered_twice_at_the_same_moment_is_one_redeem",
         FaultSwitch::AuthorizeWithoutClaim | FaultSwitch::AuthorizeKeepsHolder => {
-            "model::an_authorisation_in_every_interleaving_with_a_run_counts_and_no_crash_costs_it"
+            "an_authorisation_in_every_interleaving_with_a_run_counts_and_no_crash_costs_it"
         }
-        FaultSwitch::KeepExpiredSuccessor => "model::tokens_that_were_staged_and_forgotten_for_a_day_are_renewed",
+        FaultSwitch::KeepExpiredSuccessor => "tokens_that_were_staged_and_forgotten_for_a_day_are_renewed",
     }
 }
 
@@ -42,7 +42,7 @@ fn failed_assertion(output: &Output) -> Result<String, String> {
     if output.status.success() {
         return Err("no scenario failed".to_owned());
     }
-    let mut lines = text.lines().skip_while(|line| !line.contains("panicked at tests/scenarios/"));
+    let mut lines = text.lines().skip_while(|line| !line.contains("panicked at tests/model/"));
     match (lines.next(), lines.next()) {
         (Some(_), Some(sentence)) => Ok(sentence.to_owned()),
         _ => Err(format!("the scenario failed, but at no assertion of its own:\n{text}")),

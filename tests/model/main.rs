@@ -2,6 +2,7 @@
 //! shows: it breaks the cycle in one place at a time.
 
 mod explorer;
+mod switches;
 mod world;
 
 use std::{cell::Cell, collections::BTreeSet, rc::Rc, time::Duration};
