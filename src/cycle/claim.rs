@@ -21,8 +21,8 @@ use crate::{
 /// How long others wait beyond a claim's expiry: more than clocks of Lambda hosts differ.
 pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
-/// How long an exchange holds its claim: TikTok answers within two seconds. The claim is not released, because a wrong auth
-/// code must not cost two versions. What begins before a slow answer finds out at the stage, and nothing is lost.
+/// How long an exchange holds its claim: TikTok answers within two seconds. What begins before a slow answer finds out at
+/// the stage, and nothing is lost.
 const EXCHANGE_TIME: SignedDuration = SignedDuration::from_secs(8);
 
 /// The namespace of the version ids that this project derives, drawn once at random. Changing it would make a run blind to
@@ -156,7 +156,12 @@ impl Claim {
             claim: Claim,
         }
         let body = stored.body.expose_secret();
-        serde_json::from_str(body).ok().map(|Body { claim }| claim)
+        let Body { mut claim } = serde_json::from_str(body).ok()?;
+        // Only the newest claim is asked whether it is over, and that one has the label as long as it is not withdrawn.
+        let is_withdrawn = claim.purpose == Purpose::Exchange && !stored.labels.contains(&Label::Claim);
+        claim.released |= is_withdrawn;
+        claim.answered |= is_withdrawn;
+        Some(claim)
     }
 
     /// Whether its run may still be at work.
@@ -180,9 +185,6 @@ impl Claim {
         self.purpose == Purpose::Refresh && !(self.released && self.failed.is_none())
     }
 
-    fn may_have_spent(&self) -> bool {
-        self.purpose == Purpose::Refresh && !self.answered
-    }
 }
 
 /// What came of the wish to claim a pair.
@@ -275,7 +277,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 return Ok(Claimed::CoolDown(Box::new(failed)));
             }
             held.attempt = claim.attempt + 1;
-            held.spent_before = claim.may_have_spent();
+            held.spent_before = work.may_have_been_sent_under(&claim);
             held.failures = if claim.released { claim.failures } else { claim.failures + 1 };
         }
     }
@@ -287,6 +289,14 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let end = HeldClaim { attempt: held.attempt + 1, failures, ..held };
         let released = Box::pin(self.put_claim(&end, Purpose::Refresh, None, Ends::Now { answered, failed })).await;
         tracing::info!(secret_id = self.secret, released = released.is_ok(), "released claim");
+    }
+
+    /// Ends the claim of an exchange whose auth code TikTok refused. It takes the label off, which costs no version.
+    pub(super) async fn withdraw(&self, held: &HeldClaim) {
+        let id = claim_id(&held.arn, &held.pair, held.attempt);
+        let detach = || self.store.detach(self.secret, Label::Claim, &id);
+        let withdrawn = Box::pin(self.attempt(Request::write(Step::Claim), detach)).await;
+        tracing::info!(secret_id = self.secret, withdrawn = withdrawn.is_ok(), "withdrew claim");
     }
 
     /// Marks a pair as one that has a successor, without a wish to redeem it: a run that finds this pair current looks

@@ -140,6 +140,9 @@ pub trait Store {
     /// Moves AWSCURRENT from one version to another, if it is on the first.
     fn promote(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
 
+    /// Takes a label off a version, if it is on that.
+    fn detach(&self, secret: &str, label: Label, from: &str) -> impl Future<Output = Result<Moved, Error>>;
+
     /// Moves AWSPENDING from one version to another, if it is on the first.
     fn move_pending(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<Moved, Error>>;
 }

@@ -73,6 +73,15 @@ impl Work<'_> {
         self.code().is_some_and(other)
     }
 
+    /// Whether what this run is going to send may have been sent under an earlier claim, and the answer was lost.
+    pub fn may_have_been_sent_under(self, claim: &Claim) -> bool {
+        let is_same = match self {
+            Self::Refresh(_) | Self::Rotation => claim.purpose == Purpose::Refresh,
+            Self::Exchange(code) => claim.code.as_deref() == Some(code.fingerprint.as_str()),
+        };
+        is_same && !claim.answered
+    }
+
     /// The failure for which TikTok is not to be asked again yet.
     pub fn cools_down(self, claim: &Claim, now: Timestamp) -> Option<Failed> {
         match self {
@@ -236,8 +245,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         };
         let fetched_at = fetched_at.unwrap_or_else(|| self.clock.now());
         let news = ListNews::of(&task.current.credentials, checked);
-        let kind = if let Work::Exchange(_) = task.work { OutcomeKind::Authorized } else { OutcomeKind::Resumed };
-        let (outcome, version) = self.finish(task, change, Some(staged.clone()), (news, fetched_at), kind).await?;
+        let (news, kind) = ((news, fetched_at), OutcomeKind::Resumed);
+        let (outcome, version) = self.finish(task, change, Some(staged.clone()), news, kind).await?;
         Ok(Resumed::Done(outcome, version))
     }
 
@@ -266,7 +275,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         };
         match answer {
             Ok(redeemed) => self.store_answer(task, chain, tip, held, &redeemed).await,
-            Err(error) if matches!(task.work, Work::Exchange(_)) => Err(error),
+            Err(error) if matches!(task.work, Work::Exchange(_)) => {
+                if !error.lost_answer() && !held.spent_before {
+                    self.withdraw(&held).await;
+                }
+                Err(error)
+            }
             Err(error) => self.not_redeemed(task, chain, tip, Rejection { error, held }, dead).await,
         }
     }

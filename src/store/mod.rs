@@ -152,11 +152,15 @@ impl Store for SecretsManager {
     }
 
     async fn promote(&self, secret: &str, to: &str, from: &str) -> Result<Moved, Error> {
-        self.move_label(secret, Label::Current, to, from).await
+        self.move_label(secret, Label::Current, Some(to), from).await
     }
 
     async fn move_pending(&self, secret: &str, to: &str, from: &str) -> Result<Moved, Error> {
-        self.move_label(secret, Label::Pending, to, from).await
+        self.move_label(secret, Label::Pending, Some(to), from).await
+    }
+
+    async fn detach(&self, secret: &str, label: Label, from: &str) -> Result<Moved, Error> {
+        self.move_label(secret, label, None, from).await
     }
 }
 
@@ -207,13 +211,13 @@ fn has_tag(secret: &SecretListEntry, tag: &Tag) -> bool {
 }
 
 impl SecretsManager {
-    async fn move_label(&self, secret: &str, label: Label, to: &str, from: &str) -> Result<Moved, Error> {
+    async fn move_label(&self, secret: &str, label: Label, to: Option<&str>, from: &str) -> Result<Moved, Error> {
         let request = self
             .client
             .update_secret_version_stage()
             .secret_id(secret)
             .version_stage(label.name())
-            .move_to_version_id(to)
+            .set_move_to_version_id(to.map(str::to_owned))
             .remove_from_version_id(from);
         match Box::pin(request.send()).await {
             Ok(_) => Ok(Moved::Moved),

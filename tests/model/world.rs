@@ -182,25 +182,29 @@ impl Store for Port {
     }
 
     async fn promote(&self, _: &str, to: &str, from: &str) -> Result<Moved, Error> {
-        self.move_label("AWSCURRENT", to, from).await
+        self.move_label("AWSCURRENT", Some(to), from).await
     }
 
     async fn move_pending(&self, _: &str, to: &str, from: &str) -> Result<Moved, Error> {
-        self.move_label("AWSPENDING", to, from).await
+        self.move_label("AWSPENDING", Some(to), from).await
+    }
+
+    async fn detach(&self, _: &str, label: Label, from: &str) -> Result<Moved, Error> {
+        self.move_label(label.name(), None, from).await
     }
 }
 
 impl Port {
-    async fn move_label(&self, label: &str, to: &str, from: &str) -> Result<Moved, Error> {
+    async fn move_label(&self, label: &str, to: Option<&str>, from: &str) -> Result<Moved, Error> {
         let swap = |world: &mut World| {
-            let answer = world.secrets.update_secret_version_stage(SECRET, label, Some(to), Some(from));
+            let answer = world.secrets.update_secret_version_stage(SECRET, label, to, Some(from));
             let token = world.field("access_token").unwrap_or_default();
             let was_redeemed = world.spent.iter().any(|spent| spent.access_token == token);
             let is_rejected = was_redeemed && world.rejected.contains(&token);
             assert!(!(answer.is_ok() && label == "AWSCURRENT" && is_rejected), "a rejected token is not promoted");
             answer.map(|_| ()).map_err(|error| error.exception)
         };
-        match self.request(format!("move {label} to {to} from {from}"), swap).await {
+        match self.request(format!("move {label} to {} from {from}", to.unwrap_or("nothing")), swap).await {
             Ok(()) => Ok(Moved::Moved),
             Err(Exception::InvalidParameter) => Ok(Moved::Conflict),
             Err(other) => Err(unexpected(other)),

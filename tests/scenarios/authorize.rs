@@ -1,6 +1,9 @@
 //! From an app id and a secret to working tokens, and the same way again when a grant has ended.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,12 +14,13 @@ use stand_ins::{
     tiktok::{Advertiser, Propagation, Renewal},
 };
 use tiktok_token_refresh::cycle::Label;
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::{
     evidence::error_message,
     support::{
-        BINARY, CLAIM, SHORT, STAGE, Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side,
+        BINARY, SHORT, STAGE, Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side,
         strict, warnings,
     },
 };
@@ -195,19 +199,19 @@ async fn a_new_grant_leaves_nothing_of_the_old_one_behind() {
 }
 
 #[tokio::test]
-async fn a_link_costs_one_read_and_an_authorisation_that_is_over_one_look_at_the_labels() {
+async fn a_link_costs_one_read_and_the_days_after_an_authorization_are_ordinary() {
     let world = unauthorised();
     let function = world.lambda();
     link(&function, authorize_url()).await;
     assert_eq!(world.faults.journal().operations(), ["GetSecretValue"]);
     assert_eq!(outcome(&authorise(&world, &function, GrantSpec::default()).await), "authorized");
-    for (day, looks) in [(1, 1), (2, 0), (3, 0)] {
+    for day in 1..=3 {
         world.faults.reset();
         assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
         let journal = world.faults.journal();
         assert_eq!(
             (journal.count("GetSecretValue"), journal.count("DescribeSecret")),
-            (1, looks),
+            (1, 0),
             "day {day}\n{journal}"
         );
     }
@@ -567,6 +571,7 @@ async fn a_crash_at_any_request_of_an_exchange_costs_nothing_that_was_staged() {
             } else {
                 assert_eq!(outcome(&again), "authorized", "{what}: the same address works once more");
             }
+            world.let_the_claim_expire().await;
             let next = outcome(&function.run(scheduled()).await);
             assert_eq!(next, if code_is_spent { "refreshed" } else { "fresh" }, "{what}");
         }
@@ -622,57 +627,51 @@ async fn settled() -> Option<(World, Function)> {
 }
 
 #[tokio::test]
-async fn an_exchange_wins_over_a_run_that_is_at_work_meanwhile() {
+async fn an_exchange_waits_for_a_run_that_is_at_work_and_takes_the_place_of_its_tokens() {
     let Some((world, function)) = settled().await else { return };
     let other = Arc::new(world.lambda());
     let link = link(&other, authorize_url()).await;
     let address = consent(&world, &link, GrantSpec::default());
-    let authorise = move || {
-        let (other, address) = (other.clone(), address.clone());
-        async move { assert_eq!(outcome(&other.run(exchange(&address)).await), "authorized") }
+    let (started, ended) = (Arc::new(Notify::new()), Arc::new(Mutex::new(None)));
+    let (start, end) = (started.clone(), ended.clone());
+    tokio::spawn(async move {
+        start.notified().await;
+        let ending = outcome(&other.run(exchange(&address)).await);
+        *end.lock().expect("nobody panicked") = Some(ending);
+    });
+    // The run has spent its token, and takes some seconds to store the answer.
+    let begin = move || {
+        let started = started.clone();
+        async move {
+            started.notify_one();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
     };
-    world.faults.at(When::operation("PutSecretValue").detail(STAGE), Fault::run_before(authorise));
-    assert_eq!(outcome(&function.run(refresh()).await), "superseded");
+    world.faults.at(When::operation("PutSecretValue").detail(STAGE), Fault::run_before(begin));
+    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    let until = tokio::time::Instant::now() + Duration::from_secs(20);
+    while ended.lock().expect("nobody panicked").is_none() && tokio::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(ended.lock().expect("nobody panicked").as_deref(), Some("authorized"));
     world.assert_usable();
     assert!(world.current()["authorized_at"].is_string());
     assert_eq!(world.redeemed(), 3, "the other run did redeem");
 }
 
 #[tokio::test]
-async fn an_exchange_that_dies_beside_a_run_is_brought_to_its_end_by_the_next_one() {
-    // The run has read the secret, has claimed its tokens, or has spent them when the exchange begins.
-    for (moment, ending) in [(CLAIM, "resumed"), ("oauth2/refresh_token", "refreshed"), (STAGE, "refreshed")] {
-        let Some((world, function)) = settled().await else { return };
-        // Made last, it is the one that is killed.
-        let dies = Arc::new(world.lambda());
-        let link = link(&dies, authorize_url()).await;
-        let address = consent(&world, &link, GrantSpec::default());
-        let when = if moment.contains("TIKTOK") {
-            When::operation("PutSecretValue").detail(moment)
-        } else {
-            When::operation(moment)
-        };
-        let world = Arc::new(world);
-        let beside = world.clone();
-        let authorise = move || {
-            let (world, dies, address) = (beside.clone(), dies.clone(), address.clone());
-            async move {
-                let promotes = if moment == CLAIM { 1 } else { 2 };
-                world.faults.at(When::operation("UpdateSecretVersionStage").nth(promotes), Fault::KillBefore);
-                let killed = dies.run(exchange(&address)).await;
-                assert!(matches!(killed.outcome, Outcome::Crashed(_)), "{moment}");
-                world.let_the_claim_expire().await;
-            }
-        };
-        world.faults.at(when, Fault::run_before(authorise));
-        assert_eq!(outcome(&function.run(refresh()).await), ending, "{moment}");
-        // The slot is served; that a new grant waits is what the labels have to tell.
-        let next = outcome(&function.run(scheduled()).await);
-        assert_eq!(next, if ending == "resumed" { "fresh" } else { "resumed" }, "{moment}");
-        assert!(world.current()["authorized_at"].is_string(), "{moment}: the new grant counts");
-        world.assert_usable();
-        assert_eq!(world.redeemed(), 2 + usize::from(ending == "refreshed"), "{moment}");
-    }
+async fn an_exchange_that_dies_before_it_promotes_is_brought_to_its_end_by_the_hourly_run() {
+    let Some((world, function)) = settled().await else { return };
+    let link = link(&function, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+    let killed = function.run(exchange(&address)).await;
+    assert!(matches!(killed.outcome, Outcome::Crashed(_)));
+    // Nothing is due; the claim on the tokens that are current leads to those that wait.
+    assert_eq!(outcome(&function.run(if_needed()).await), "resumed");
+    assert!(world.current()["authorized_at"].is_string(), "the new grant counts");
+    world.assert_usable();
+    assert_eq!(world.redeemed(), 2);
 }
 
 #[tokio::test]
@@ -686,11 +685,14 @@ async fn a_refused_auth_code_leaves_tokens_that_wait_where_the_next_run_finds_th
     let address = consent(&world, &link, GrantSpec::default());
     world.faults.at(When::operation("oauth2/access_token"), Fault::tiktok(40110, "Auth_code is expired"));
     assert_failed(&function.run(exchange(&address)).await, "ReauthorizationRequired", &["auth code"]);
-    // Nothing is due; that tokens wait is what the labels have to tell.
-    let top_up = function.run(json!({"action": "refresh", "if_needed": true})).await;
-    assert_eq!(outcome(&top_up), "resumed");
+    // Nothing is due; the claim on the tokens that are current leads to those that wait.
+    assert_eq!(outcome(&function.run(if_needed()).await), "resumed");
     world.assert_usable();
     assert_eq!(world.redeemed(), 3);
+}
+
+fn if_needed() -> Value {
+    json!({"action": "refresh", "if_needed": true})
 }
 
 #[tokio::test]
@@ -730,14 +732,14 @@ async fn an_exchange_that_others_have_brought_to_its_end_does_not_put_older_toke
             }
         }),
     );
-    assert_eq!(outcome(&function.run(exchange(&address)).await), "superseded");
+    assert_eq!(outcome(&function.run(exchange(&address)).await), "fresh");
     world.assert_usable();
     assert_eq!(world.redeemed(), 1);
 }
 
 #[tokio::test]
 async fn tokens_that_tiktok_issues_and_does_not_accept_do_not_take_the_place_of_working_ones() {
-    // Over tokens that a person made, and over those of a day on which the labels say that nothing waits.
+    // Over tokens that a person made, and over those of an ordinary day.
     for refreshes_before in [0, 2] {
         let world = World::start();
         let function = world.lambda();
@@ -748,16 +750,14 @@ async fn tokens_that_tiktok_issues_and_does_not_accept_do_not_take_the_place_of_
         let spec = GrantSpec { propagation: Propagation::Time(HOUR), ..GrantSpec::long_term() };
         let invocation = authorise(&world, &function, spec).await;
         assert_failed(&invocation, "NewTokenRejected", &[]);
-        assert_eq!(world.current(), before);
-        // The old grant is not left to run out meanwhile.
-        assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
-        world.assert_usable();
-        assert_eq!(world.current()["flow"], before["flow"]);
+        assert_failed(&function.run(refresh()).await, "NewTokenRejected", &["TIKTOK_STAGED"]);
+        assert_eq!(world.current(), before, "the old tokens stay current");
 
         world.tiktok.core().clock.advance(HOUR);
-        assert_eq!(outcome(&function.run(json!({"action": "refresh", "if_needed": true})).await), "resumed");
+        assert_eq!(outcome(&function.run(if_needed()).await), "resumed");
         assert_eq!(world.current()["flow"], "long_term", "the new grant counts once TikTok takes its token");
         world.assert_usable();
+        assert_eq!(world.redeemed(), refreshes_before, "the old grant was not spent meanwhile");
     }
 }
 

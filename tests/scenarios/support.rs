@@ -16,7 +16,7 @@ pub const SHORT: Duration = Duration::from_secs(17);
 
 /// What the requests have in their detail that write a claim, and those that stage tokens as what came of one.
 pub const CLAIM: &str = " TIKTOK_CLAIM";
-pub const STAGE: &str = "+TIKTOK_CLAIM";
+pub const STAGE: &str = " TIKTOK_STAGED";
 
 /// The event of the daily schedule, delivered late: whatever a scenario refreshes is refreshed after its slot.
 pub fn scheduled() -> Value {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tiktok_token_refresh::cycle::RotationStep;
 
 use super::Rotation;
-use crate::support::{Scenario, outcome, refresh, scheduled, strict};
+use crate::support::{Scenario, outcome, refresh, strict};
+use serde_json::json;
 use stand_ins::{APP_ID, Fault, GrantSpec, When, World};
 
 /// A person pastes the first tokens of another grant over those in the secret, right before a request is carried out.
@@ -82,7 +83,7 @@ async fn two_invocations_of_the_first_step_at_once_redeem_once_and_fill_one_vers
 }
 
 #[tokio::test]
-async fn the_last_step_leaves_awspending_to_a_run_that_has_just_staged_and_dies() {
+async fn what_a_run_stages_while_the_last_step_ends_is_promoted_by_the_hourly_run() {
     let Some(world) = strict(World::start()) else { return };
     let rotation = Rotation::begin(&world);
     for step in RotationStep::ALL.into_iter().take(3) {
@@ -99,8 +100,9 @@ async fn the_last_step_leaves_awspending_to_a_run_that_has_just_staged_and_dies(
     assert_eq!(rotation.step(RotationStep::FinishSecret).await, "promoted");
     assert_eq!((world.redeemed(), world.faults.unfired()), (2, 0));
     world.let_the_claim_expire().await;
-    // By their age the current tokens are fresh, but they are spent: only AWSPENDING tells.
-    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "resumed");
+    // By their age the current tokens are fresh, but they are spent: the claim on them tells.
+    let hourly = json!({"action": "refresh", "if_needed": true});
+    assert_eq!(outcome(&world.lambda().run(hourly).await), "resumed");
     world.assert_usable();
     assert_eq!(world.redeemed(), 2);
 }
