@@ -24,6 +24,8 @@ pub(super) struct Request<'a> {
     line: Line<'a>,
     /// The longest that an attempt is waited for.
     timeout: Duration,
+    /// The same while other secrets wait.
+    timeout_among_many: Duration,
     /// The shortest time in which an attempt is worth beginning.
     least: Duration,
     /// What has to be left of the invocation after an attempt.
@@ -32,8 +34,12 @@ pub(super) struct Request<'a> {
     stubborn: bool,
 }
 
-/// TikTok answers within a second or two; what takes ten does not come.
-const TIKTOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// TikTok answers within a second or two. A request is begun only while there is this much time for its answer.
+const TIKTOK_ANSWER: Duration = Duration::from_secs(10);
+/// An answer that is on its way is waited for as long as there is time: giving up on a single-use token burns it.
+const UNTIL_THE_DEADLINE: Duration = Duration::MAX;
+/// A list that takes longer than this keeps the other secrets of a fleet waiting.
+const LIST_AMONG_MANY: Duration = Duration::from_secs(30);
 /// Secrets Manager answers within tens of milliseconds; a first call may have to wait for KMS.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a write to Secrets Manager and its repetition, kept back before a refresh token is spent.
@@ -51,7 +57,7 @@ const ATTEMPTS_AMONG_MANY: u32 = 5;
 
 /// What a refresh needs before its deadline to be worth beginning: time to read, to redeem, and to stage the answer.
 pub const TIME_FOR_A_REFRESH: Duration =
-    Duration::from_secs(STORE_TIMEOUT.as_secs() + TIKTOK_TIMEOUT.as_secs() + STAGE_RESERVE.as_secs());
+    Duration::from_secs(STORE_TIMEOUT.as_secs() + TIKTOK_ANSWER.as_secs() + STAGE_RESERVE.as_secs());
 
 impl<'a> Request<'a> {
     /// Reading in Secrets Manager.
@@ -61,6 +67,7 @@ impl<'a> Request<'a> {
             service: Kind::SecretsManagerUnavailable,
             line: Line::Free,
             timeout: STORE_TIMEOUT,
+            timeout_among_many: STORE_TIMEOUT,
             least: LEAST,
             reserve: RESPONSE_RESERVE,
             stubborn: false,
@@ -87,20 +94,27 @@ impl<'a> Request<'a> {
         Self {
             service: Kind::TikTokUnavailable,
             line: Line::App(app.id.as_str()),
-            timeout: TIKTOK_TIMEOUT,
+            timeout: UNTIL_THE_DEADLINE,
+            timeout_among_many: LIST_AMONG_MANY,
             reserve: Duration::from_secs(2),
             ..Self::read(step)
         }
     }
 
-    /// A refresh token is only spent while TikTok's whole timeout and the write of its answer still fit.
+    /// What TikTok takes once is only sent while there is time for an answer and for its write.
     pub const fn redeem(step: Step, app: &'a App) -> Self {
-        Self { least: TIKTOK_TIMEOUT, reserve: STAGE_RESERVE, ..Self::check(step, app) }
+        let timeout_among_many = UNTIL_THE_DEADLINE;
+        Self { least: TIKTOK_ANSWER, reserve: STAGE_RESERVE, timeout_among_many, ..Self::check(step, app) }
     }
 
     /// Looking up facts about advertisers must not cost anything that matters more.
     pub const fn info(step: Step, app: &'a App) -> Self {
-        Self { timeout: INFO_TIMEOUT, reserve: INFO_RESERVE, ..Self::check(step, app) }
+        Self {
+            timeout: INFO_TIMEOUT,
+            timeout_among_many: INFO_TIMEOUT,
+            reserve: INFO_RESERVE,
+            ..Self::check(step, app)
+        }
     }
 
     fn took_too_long(self, limit: Duration) -> Error {
@@ -256,7 +270,8 @@ impl<C: Clock> Attempts<'_, C> {
     /// How long an attempt may take now; an error if it is not worth beginning.
     fn time_for(&self, request: Request<'_>) -> Result<Duration, Error> {
         let room = self.remaining().checked_sub(request.reserve).filter(|room| *room >= request.least);
-        room.map(|room| room.min(request.timeout)).ok_or_else(|| self.no_time_for(request.step))
+        let timeout = if self.among_many { request.timeout_among_many } else { request.timeout };
+        room.map(|room| room.min(timeout)).ok_or_else(|| self.no_time_for(request.step))
     }
 
     /// The last moment at which an attempt is worth beginning.

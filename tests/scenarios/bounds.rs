@@ -33,7 +33,7 @@ async fn a_tiktok_that_does_not_answer_a_redeem_is_named_before_the_deadline() {
         let world = world();
         world.faults.at(When::operation(REDEEM).always(), fault);
         let invocation = world.lambda().invoke(scheduled(), SHORT).await;
-        assert_failed(&invocation, "TikTokUnavailable", &["did not answer within 10.0 seconds", "redeem"]);
+        assert_failed(&invocation, "TikTokUnavailable", &["did not answer within", "redeem"]);
         assert_eq!(world.faults.journal().count(REDEEM), 1, "there is no time for a second attempt and a write");
         assert_eq!(world.next_run().await, "refreshed");
     }))
