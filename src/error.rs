@@ -33,6 +33,8 @@ pub enum Kind {
     SecretsManagerUnavailable,
     /// TikTok rejects the access token that it has just issued.
     NewTokenRejected,
+    /// The secret takes no more versions for now.
+    SecretLimitExceeded,
     /// The time that the invocation has is not enough for the next step.
     DeadlineExceeded,
     /// Some of several secrets failed.
@@ -52,7 +54,7 @@ pub enum Class {
 
 impl Kind {
     /// Every kind, for documentation and tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidEvent,
         Self::InvalidConfiguration,
         Self::InvalidSecret,
@@ -64,6 +66,7 @@ impl Kind {
         Self::TikTokUnavailable,
         Self::SecretsManagerUnavailable,
         Self::NewTokenRejected,
+        Self::SecretLimitExceeded,
         Self::DeadlineExceeded,
         Self::PartialFailure,
     ];
@@ -83,6 +86,7 @@ impl Kind {
             Self::TikTokUnavailable => "TikTokUnavailable",
             Self::SecretsManagerUnavailable => "SecretsManagerUnavailable",
             Self::NewTokenRejected => "NewTokenRejected",
+            Self::SecretLimitExceeded => "SecretLimitExceeded",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::PartialFailure => "PartialFailure",
         }
@@ -127,6 +131,9 @@ impl Kind {
             }
             Self::NewTokenRejected => {
                 "The new tokens are kept in the version labelled AWSPENDING, and the next run tries them again; if it stays, authorise the app again."
+            }
+            Self::SecretLimitExceeded => {
+                "Find out what writes so many versions; a schedule that runs every hour does not. Secrets Manager removes versions without labels after a day, and the function goes on by itself then."
             }
             Self::DeadlineExceeded => {
                 "Raise the function's timeout (60 seconds are ample for one secret); the next run goes on where this one stopped."
@@ -178,6 +185,16 @@ impl Error {
         self
     }
 
+    /// Names the place where the id of the secret in question stands, if that is not SECRET_ID.
+    #[must_use]
+    pub fn named_in(mut self, place: &str) -> Self {
+        let advice = self.advice();
+        if advice.contains("SECRET_ID") {
+            self.advice = Some(advice.replace("SECRET_ID", place));
+        }
+        self
+    }
+
     /// Says, before what happened, what it happened to.
     #[must_use]
     pub fn context(mut self, to: impl fmt::Display) -> Self {
@@ -207,6 +224,13 @@ impl Error {
     #[must_use]
     pub fn what(&self) -> &str {
         &self.what
+    }
+
+    /// What the other side said, as far as the sentence quotes it.
+    #[must_use]
+    pub fn quoted(&self) -> &str {
+        let after = self.what.split_once('"').map_or("", |(_, after)| after);
+        after.rsplit_once('"').map_or("", |(quoted, _)| quoted)
     }
 
     /// What to do now.

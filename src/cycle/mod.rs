@@ -48,7 +48,8 @@ pub use outcome::{Outcome, OutcomeKind};
 pub use pace::Pace;
 use plan::{Plan, Times, plan};
 pub use ports::{
-    Clock, Description, Directory, Grant, Label, Labels, Listed, Moved, Page, Put, Store, Stored, Tag, TikTok, Which,
+    Clock, Description, Directory, Grant, Label, Labels, Listed, Listing, Moved, Page, Put, Store, Stored, Tag, TikTok,
+    Which,
 };
 use read::Snapshot;
 use renew::{Ended, Start};

@@ -216,6 +216,24 @@ pub struct Grant {
     pub open_id: Option<String>,
     /// What the grant covers, where the answer says so; empty otherwise.
     pub advertiser_ids: Vec<String>,
+    /// What was odd about the answer, in sentences for a person.
+    pub warnings: Vec<String>,
+    /// An error that TikTok reported beside the tokens. Unless a check proves that they work, it is what the request came to.
+    pub reported_error: Option<Error>,
+}
+
+/// What TikTok answered to a request for the advertisers of a token.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    pub advertisers: Vec<Advertiser>,
+    /// How many entries were left out because they have no id.
+    pub dropped: usize,
+}
+
+impl From<Vec<Advertiser>> for Listing {
+    fn from(advertisers: Vec<Advertiser>) -> Self {
+        Self { advertisers, dropped: 0 }
+    }
 }
 
 /// TikTok's Business API.
@@ -237,11 +255,11 @@ pub trait TikTok {
     ) -> impl Future<Output = Result<Grant, Error>>;
 
     /// Lists the advertisers that an access token may read, which also proves that the token works.
-    fn advertisers(
-        &self,
-        app: &App,
-        access_token: &SecretString,
-    ) -> impl Future<Output = Result<Vec<Advertiser>, Error>>;
+    fn advertisers(&self, app: &App, access_token: &SecretString) -> impl Future<Output = Result<Listing, Error>>;
+
+    /// Asks what an account holder's access token is for, which proves that the token works: such a token has no advertisers
+    /// to list.
+    fn token_info(&self, app: &App, access_token: &SecretString) -> impl Future<Output = Result<(), Error>>;
 
     /// Looks up what TikTok knows of some advertisers; those that it does not tell about are left out. TikTok takes at most
     /// a hundred ids in one request.

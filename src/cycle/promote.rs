@@ -7,11 +7,14 @@ use super::{
 };
 use crate::{
     document::{Change, Document, Reduction, fit},
-    error::Error,
+    error::{Error, Kind},
 };
 
 /// The wait before AWSCURRENT is looked at again when a conflict was reported and the read shows none: reads lag writes.
 const READ_LAG: Duration = Duration::from_millis(200);
+
+/// How often that is waited for: reads lag by moments, and not by ten seconds.
+const MAX_LAGS: u32 = 50;
 
 /// Where AWSCURRENT ended up.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         change: &Change,
         mut staged: Option<Version>,
     ) -> Result<Promoted, Error> {
-        let mut base = snapshot.current.clone();
+        let (mut base, mut lags) = (snapshot.current.clone(), 0);
         loop {
             let (next, reduction) = fit(change.apply(&base.document, &base.id)?)?;
             let version = match staged.take() {
@@ -56,7 +59,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             match standing(change, &version, &base, &current) {
                 Standing::Promoted => return Ok(Promoted::Ours { version: current, reduction }),
                 Standing::Newer => return Ok(Promoted::Theirs(current)),
+                Standing::Ancestor if current.id == base.id && lags == MAX_LAGS => {
+                    let what = "Secrets Manager does not move AWSCURRENT from the version that it is on.";
+                    return Err(Error::new(Kind::SecretsManagerUnavailable, what));
+                }
                 Standing::Ancestor if current.id == base.id => {
+                    lags += 1;
                     self.clock.sleep(READ_LAG).await;
                     staged = Some(version);
                 }

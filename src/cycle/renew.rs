@@ -231,8 +231,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let (staged, checked) = tokio::join!(self.stage(snapshot, labels, spent, next), self.check(app, &credentials));
         let staged = staged?;
         let checked = self.look_up(app, checked, &credentials).await;
+        let checked = checked.despite(redeemed.grant.reported_error.as_ref())?;
         let news = ListNews::of_new_grant(&current.credentials, checked, granted);
-        self.finish(snapshot, change, staged, (news, at), kind).await
+        let mut outcome = self.finish(snapshot, change, staged, (news, at), kind).await?;
+        outcome.warnings.extend_from_slice(&redeemed.grant.warnings);
+        Ok(outcome)
     }
 
     /// Promotes staged tokens with what the check told of them.
@@ -305,7 +308,9 @@ enum Redeeming {
 }
 
 fn known_list(credentials: &Credentials) -> Option<Vec<Advertiser>> {
-    (!credentials.advertisers.is_empty()).then(|| credentials.advertisers.clone())
+    // An account holder's list is not fetched, so it keeps its time.
+    let is_listed = credentials.flow != Flow::TtUser && !credentials.advertisers.is_empty();
+    is_listed.then(|| credentials.advertisers.clone())
 }
 
 pub(super) fn can_be_renewed(version: &Version) -> bool {

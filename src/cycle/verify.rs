@@ -19,7 +19,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn verify(&self, snapshot: &Snapshot) -> Result<Outcome, Error> {
         let app = self.app(&snapshot.current).await?;
         match self.check_and_look_up(&app, &snapshot.current.credentials).await {
-            Checked::Unknown(error) => Err(error),
+            Checked::Unknown(error) if !is_refused_list(&error, &snapshot.current) => Err(error),
             checked => self.update_list(snapshot, checked, OutcomeKind::Verified).await,
         }
     }
@@ -35,7 +35,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         };
         let Rejection { error: rejection, held } = rejection;
         let (error, kept) = match &checked {
-            Checked::Works(_) => (rejection, Some(&current.fingerprint)),
+            Checked::Works(_) | Checked::Proven => (rejection, Some(&current.fingerprint)),
             Checked::Rejected(_) => (rejection, None),
             Checked::Unknown(error) => {
                 let note = format!("{} Whether the access token still works could not be told", rejection.what());
@@ -86,6 +86,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Promoted::Theirs(theirs) => Outcome::superseded(&theirs),
         })
     }
+}
+
+/// Whether TikTok took the token and refused the list alone, which is known already. An exchange goes on then, too: 40001 is
+/// about a permission or an advertiser, and TikTok says it of tokens that work.
+fn is_refused_list(error: &Error, current: &Version) -> bool {
+    error.code() == Some(40001) && !current.credentials.advertisers.is_empty()
 }
 
 /// Whether a change would only set a newer time on the same list.

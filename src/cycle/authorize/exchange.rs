@@ -133,7 +133,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 let tokens = redeemed.new_grant_fields(&snapshot.current, family, &redirect_uri);
                 self.stage_new_grant(snapshot, app, &code, tokens, redeemed).await
             }
-            Err(error) => Err(explained(error.clone(), spent_before)),
+            Err(error) => Err(explained(error.clone(), family, spent_before)),
         };
         if let (Err(_), Some(replaced)) = (&exchanged, replaced) {
             self.release(replaced, None).await;
@@ -241,14 +241,15 @@ fn is_or_descends_from(current: &Credentials, ours: &Credentials) -> bool {
 }
 
 /// What TikTok's refusal of an auth code means to the person who brought it.
-fn explained(error: Error, spent_before: bool) -> Error {
+fn explained(error: Error, family: Flow, spent_before: bool) -> Error {
     let kind = error.kind();
     match (kind, error.code()) {
         (Kind::ReauthorizationRequired, _) if error.lost_answer() || spent_before => {
             error.context("The answer to an earlier attempt was lost, most likely with the tokens in it")
         }
         (Kind::ReauthorizationRequired, _) => {
-            error.context("TikTok does not take the auth code, which works once and for an hour at most")
+            let time = if family == Flow::TtUser { "10 minutes" } else { "an hour" };
+            error.context(format_args!("TikTok does not take the auth code, which works once and for {time} at most"))
         }
         // TikTok answers with the one or the other to a wrong app.
         (Kind::TikTokMisconfigured, Some(40000 | 40113)) => error.advise(
