@@ -81,6 +81,7 @@ impl Call {
             SdkError::ServiceError(service) => {
                 let meta = service.err().meta();
                 let message = masked(meta.message().unwrap_or("no message"), secrets, MAX_SHOWN);
+                let message = if matches!(self, Self::Put) { without_object(&message) } else { message };
                 self.refused(secret, meta.code().unwrap_or("an unnamed error"), message.trim_end_matches('.'))
             }
             SdkError::ConstructionFailure(_) => not_sent(error),
@@ -171,6 +172,14 @@ impl Call {
         Error::new(Kind::AccessDenied, what).advise(format!(
             "Grant {needed} on the secret's KMS key to the function's role, and see that the key is enabled."
         ))
+    }
+}
+
+/// A message without the object that it quotes: a secret's value may be in it.
+fn without_object(message: &str) -> String {
+    match message.split_once('{') {
+        Some((before, rest)) => format!("{before}***{}", rest.rsplit_once('}').map_or("", |(_, after)| after)),
+        None => message.to_owned(),
     }
 }
 
