@@ -164,7 +164,7 @@ impl HttpConnector for SdkConnector {
             let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
             let mut response = client.execute(request).await.map_err(connector_error)?;
             let (status, headers) = (response.status(), mem::take(response.headers_mut()));
-            let (mut body, end) = read_bounded(response, limit).await;
+            let (mut body, end) = read_bounded(response, limit, |_| false).await;
             end.map_err(|error| match error {
                 BodyError::Broken(error) => connector_error(error),
                 BodyError::Cut => ConnectorError::io("the answer is cut".into()),
@@ -189,7 +189,7 @@ fn connector_error(error: reqwest::Error) -> ConnectorError {
 pub(crate) enum BodyError {
     /// The connection ended before the body did.
     Broken(reqwest::Error),
-    /// What came to its end is half of something.
+    /// What came is half of something, or the end that its length promises does not come.
     Cut,
     /// It is larger than anything that was asked for.
     TooLarge,
@@ -197,12 +197,20 @@ pub(crate) enum BodyError {
 
 /// Reads a body up to a limit, whatever its length is said to be. What came before it broke off is there, too. The buffer is
 /// wiped when it is dropped.
+///
+/// A length that promises more than comes would keep the reader waiting, so `is_whole` tells of a body before its end
+/// whether anything is missing.
 pub(crate) async fn read_bounded(
     mut response: reqwest::Response,
     limit: usize,
+    is_whole: impl Fn(&[u8]) -> bool,
 ) -> (Zeroizing<Vec<u8>>, Result<(), BodyError>) {
     let mut body = Zeroizing::new(Vec::new());
+    let promised = response.content_length().unwrap_or_default();
     loop {
+        if promised > body.len() as u64 && body.trim_ascii_end().ends_with(b"}") && is_whole(&body) {
+            return (body, Err(BodyError::Cut));
+        }
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
                 let room = limit - body.len();

@@ -73,6 +73,11 @@ impl Answer {
         is_envelope.then_some(answer)
     }
 
+    /// Whether a body is an envelope from its beginning to its end.
+    pub(super) fn is_whole(body: &[u8]) -> bool {
+        Self::parse(body).is_some_and(|answer| !answer.cut)
+    }
+
     /// Whether the answer says that the request was carried out, as far as it says anything.
     pub const fn is_success(&self) -> bool {
         matches!((self.code, &self.oauth_error), (Some(0), _) | (None, None))

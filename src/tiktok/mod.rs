@@ -92,7 +92,7 @@ impl BusinessApi {
             sent.inspect_err(|error| tracing::warn!(endpoint = call.endpoint, error = error.what(), "TikTok"))?;
         let status = response.status().as_u16();
         let log_id = header(response.headers(), "x-tt-logid").map(|id| call.without_secrets(&id, &[]));
-        let (body, end) = read_bounded(response, call.limit).await;
+        let (body, end) = read_bounded(response, call.limit, Answer::is_whole).await;
         self.answered.set(end.is_ok().then(SystemTime::now));
         let received =
             Received { status, answer: Answer::parse(&body), broken: end.err().map(|it| call.not_read(&it)) };
@@ -424,7 +424,8 @@ impl Call<'_> {
             }
             (None, name) => {
                 let name = name.unwrap_or_default();
-                let shown = self.without_secrets(name, &own);
+                // Names have some twenty characters.
+                let shown: String = self.without_secrets(name, &own).chars().take(40).collect();
                 let what = format!("TikTok answered with the error {shown} \"{message}\" ({endpoint}{request}).");
                 (Error::new(codes::kind_of_name(name), what), Reported::Name(name))
             }

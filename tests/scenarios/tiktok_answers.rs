@@ -387,6 +387,7 @@ fn surroundings() -> Vec<Surrounding> {
         ("a message that is no text", json_body(|answer| answer["message"] = json!({"text": ["OK"]})), ""),
         ("a hundred and fifty headers", headers, ""),
         ("a length that promises more", Fault::OverlongLength, ""),
+        ("a length that promises more and an open connection", Fault::OverlongLengthHeld, ""),
         (
             "a broken end",
             body(|text| text[..text.find(",\"scope\"").expect("a scope") + 4].into()),

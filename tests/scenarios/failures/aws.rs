@@ -232,7 +232,7 @@ async fn a_refusal_that_is_no_conflict_is_shown_and_not_tried_again() {
         let refusal = Fault::aws_error(400, "InvalidParameterException", message);
         world.faults.at(When::operation("UpdateSecretVersionStage").always(), refusal);
         let invocation = world.lambda().run(scheduled()).await;
-        let says = ["UpdateSecretVersionStage", "InvalidParameterException", message];
+        let says = ["UpdateSecretVersionStage", "InvalidParameterException", message.trim_end_matches('.')];
         assert_failed(&invocation, "InvalidConfiguration", &says);
         assert_eq!(world.faults.journal().count("UpdateSecretVersionStage"), 1);
         assert_eq!(world.next_run().await, "resumed");

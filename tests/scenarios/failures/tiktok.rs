@@ -462,7 +462,8 @@ async fn an_error_body_of_oauth_is_a_refusal_and_not_a_wrong_address() {
         world.faults.at(When::operation(REDEEM), Fault::answer(status, "application/json", body.to_string()));
         let invocation = world.lambda().run(scheduled()).await;
         assert_eq!(outcome(&invocation), kind, "{status} {body}");
-        let said = if kind == "kept" { warnings(&invocation) } else { crate::evidence::error_message(&invocation).to_owned() };
+        let said =
+            if kind == "kept" { warnings(&invocation) } else { crate::evidence::error_message(&invocation).to_owned() };
         assert!(said.contains(says) && !said.contains("TIKTOK_API_URL"), "{status} {body}: {said}");
         assert_eq!(world.next_run().await, "refreshed", "{status} {body}");
     }

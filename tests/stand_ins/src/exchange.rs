@@ -49,12 +49,8 @@ pub(super) async fn exchange(call: Call, apply: impl Future<Output = Answer> + S
         Fault::WrongContentType => reply(apply.await.with_content_type("text/html; charset=utf-8")),
         Fault::Garbage => reply(Answer::new(200, "application/json", &b"\xff\xfe{\"code\":0,\x00<"[..])),
         Fault::Reshaped(reshape) => reply(reshape(apply.await)),
-        Fault::OverlongLength => {
-            let mut answer = apply.await;
-            let whole = answer.body.len();
-            answer.body = [&answer.body[..], &[b' '; 64]].concat().into();
-            Ok(misbehaving(&call, answer, |body| cut_at(body, whole)))
-        }
+        Fault::OverlongLength => Ok(overlong(&call, apply.await, cut_at)),
+        Fault::OverlongLengthHeld => Ok(overlong(&call, apply.await, held_at)),
         Fault::TruncatedBody => Ok(misbehaving(&call, apply.await, truncated)),
         Fault::SlowBody(time) => Ok(misbehaving(&call, apply.await, |body| slow(body, time))),
         Fault::HugeBody(size) => {
@@ -88,6 +84,20 @@ fn misbehaving(call: &Call, answer: Answer, body: impl FnOnce(Bytes) -> Payload)
     let mut response = answer.with_body(body(whole));
     response.headers_mut().insert(CONTENT_LENGTH, length);
     response
+}
+
+/// The response of `answer` with a content length that promises more.
+fn overlong(call: &Call, mut answer: Answer, body: impl FnOnce(Bytes, usize) -> Payload) -> Response<Payload> {
+    let whole = answer.body.len();
+    answer.body = [&answer.body[..], &[b' '; 64]].concat().into();
+    misbehaving(call, answer, |bytes| body(bytes, whole))
+}
+
+fn held_at(body: Bytes, end: usize) -> Payload {
+    pieces(move |sender| async move {
+        let _ = sender.send(Ok(body.slice(..end))).await;
+        sender.closed().await;
+    })
 }
 
 fn truncated(body: Bytes) -> Payload {

@@ -57,6 +57,8 @@ pub enum Fault {
     Garbage,
     /// Applied and rightly answered, but the content length promises more, and the connection closes behind the body.
     OverlongLength,
+    /// The same, but the connection stays open.
+    OverlongLengthHeld,
     /// Applied; what is answered goes through a function before it is sent.
     Reshaped(Reshape),
     /// Not applied; answered with what a function makes of the request's JSON. Secrets Manager alone does so.
@@ -151,6 +153,7 @@ impl Fault {
             Self::HugeBody(_) => "HugeBody",
             Self::Garbage => "Garbage",
             Self::OverlongLength => "OverlongLength",
+            Self::OverlongLengthHeld => "OverlongLengthHeld",
             Self::Reshaped(_) => "Reshaped",
             Self::AnsweredFrom(_) => "AnsweredFrom",
             Self::WrongContentType => "WrongContentType",
