@@ -357,25 +357,24 @@ impl Call<'_> {
     fn judge_tokens(self, received: Received, now: Timestamp) -> Result<Grant, Error> {
         let Received { status, answer, broken } = received;
         let grant = answer.as_ref().map(|answer| answer.grant(now));
-        let is_cut = answer.as_ref().is_some_and(|answer| answer.cut);
-        match (grant, self.envelope(status, answer).and_then(|answer| self.judge(answer))) {
-            (Some(Ok(grant)), Ok(_)) => Ok(grant),
+        let is_cut = answer.as_ref().is_none_or(|answer| answer.cut);
+        // A cut answer says nothing worse than that of itself.
+        let is_well = (200..=299).contains(&status) && answer.as_ref().is_some_and(Answer::is_success);
+        let judged = self.envelope(status, answer).and_then(|answer| self.judge(answer));
+        let error = match (grant, judged) {
+            (Some(Ok(grant)), Ok(_)) => return Ok(grant),
+            (Some(Ok(grant)), Err(_)) if is_well => return Ok(grant),
             (Some(Ok(mut grant)), Err(error)) => {
-                // Of a cut answer it is said already, unless TikTok reports something else.
-                if !is_cut || error.code().is_some() || !(200..=299).contains(&status) {
-                    let warning =
-                        format!("TikTok reported an error beside tokens that work all the same. {}", error.what());
-                    grant.warnings.push(warning);
-                    grant.reported_error = Some(error);
-                }
-                Ok(grant)
+                let what = error.what();
+                grant.warnings.push(format!("TikTok reported an error beside tokens that work all the same. {what}"));
+                grant.reported_error = Some(error);
+                return Ok(grant);
             }
-            (_, Err(error)) => Err(broken.unwrap_or(error)),
-            (None, Ok(_)) => Err(broken.unwrap_or_else(|| self.not_an_answer())),
-            (Some(Err(what)), Ok(_)) => {
-                Err(broken.unwrap_or_else(|| Error::new(Kind::TikTokUnavailable, what).with_lost_answer()))
-            }
-        }
+            (Some(Err(what)), Ok(_)) => Error::new(Kind::TikTokUnavailable, what).with_lost_answer(),
+            (None, Ok(_)) => self.not_an_answer(),
+            (_, Err(error)) => error,
+        };
+        Err(broken.filter(|_| is_cut).unwrap_or(error))
     }
 
     /// Judges an answer that is worth nothing unless it is whole. One whose connection ended behind it is.

@@ -490,6 +490,19 @@ async fn an_error_beside_a_token_that_does_not_work_stays_the_failure() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_arrived_is_one_whatever_its_length_promises() {
+    for fault in [Fault::OverlongLength, Fault::OverlongLengthHeld] {
+        let world = World::start();
+        world.tiktok.core().revoke(world.grant);
+        world.faults.at(When::operation(BUSINESS), fault.clone());
+        world.faults.at(When::operation(LIST), fault);
+        assert_failed(&world.lambda().run(scheduled()).await, "ReauthorizationRequired", &["40107"]);
+        let journal = world.faults.journal();
+        assert_eq!((journal.count(BUSINESS), world.faults.unfired()), (1, 0), "{journal}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_was_not_read_whole_is_none() {
     let world = World::with(same_refresh_token());
     let broken = |_: &str| b"{\"code\":0,\"data\":{\"access_token\":\"act.\xff\"}}".to_vec();

@@ -6,7 +6,7 @@ use serde_json::json;
 use tiktok_token_refresh::cycle::RotationStep;
 use tokio::sync::Notify;
 
-use super::{Rotation, every_kind_of_grant};
+use super::{Rotation, every_kind_of_grant, listed};
 use crate::support::{Scenario, assert_failed, outcome, refresh, scheduled, strict};
 use stand_ins::{APP_ID, Fault, GrantSpec, When, World, tiktok::Advertiser};
 
