@@ -31,10 +31,10 @@ pub enum Kind {
     TikTokUnavailable,
     /// Secrets Manager could not be reached, or failed, until the deadline.
     SecretsManagerUnavailable,
-    /// The secret has so many versions of the last day that new tokens might not be stored.
-    VersionLimitReached,
     /// TikTok rejects the access token that it has just issued.
     NewTokenRejected,
+    /// The secret takes no more versions for now.
+    SecretLimitExceeded,
     /// The time that the invocation has is not enough for the next step.
     DeadlineExceeded,
     /// Some of several secrets failed.
@@ -65,8 +65,8 @@ impl Kind {
         Self::TikTokThrottled,
         Self::TikTokUnavailable,
         Self::SecretsManagerUnavailable,
-        Self::VersionLimitReached,
         Self::NewTokenRejected,
+        Self::SecretLimitExceeded,
         Self::DeadlineExceeded,
         Self::PartialFailure,
     ];
@@ -85,8 +85,8 @@ impl Kind {
             Self::TikTokThrottled => "TikTokThrottled",
             Self::TikTokUnavailable => "TikTokUnavailable",
             Self::SecretsManagerUnavailable => "SecretsManagerUnavailable",
-            Self::VersionLimitReached => "VersionLimitReached",
             Self::NewTokenRejected => "NewTokenRejected",
+            Self::SecretLimitExceeded => "SecretLimitExceeded",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::PartialFailure => "PartialFailure",
         }
@@ -129,11 +129,11 @@ impl Kind {
             Self::SecretsManagerUnavailable => {
                 "Nothing to do yet: the next run tries again. If it stays, look at the AWS Health Dashboard."
             }
-            Self::VersionLimitReached => {
-                "Nothing was spent. Write to the secret less often; a version no longer counts when it is a day old."
-            }
             Self::NewTokenRejected => {
                 "The new tokens are kept in the version labelled TIKTOK_STAGED, and the next run tries them again; if it stays, authorise the app again."
+            }
+            Self::SecretLimitExceeded => {
+                "Find out what writes so many versions; a schedule that runs every hour does not. Secrets Manager removes versions without labels after a day, and the function goes on by itself then."
             }
             Self::DeadlineExceeded => {
                 "Raise the function's timeout (60 seconds are ample for one secret); the next run goes on where this one stopped."
@@ -185,6 +185,16 @@ impl Error {
         self
     }
 
+    /// Names the place where the id of the secret in question stands, if that is not SECRET_ID.
+    #[must_use]
+    pub fn named_in(mut self, place: &str) -> Self {
+        let advice = self.advice();
+        if advice.contains("SECRET_ID") {
+            self.advice = Some(advice.replace("SECRET_ID", place));
+        }
+        self
+    }
+
     /// Says, before what happened, what it happened to.
     #[must_use]
     pub fn context(mut self, to: impl fmt::Display) -> Self {
@@ -214,6 +224,13 @@ impl Error {
     #[must_use]
     pub fn what(&self) -> &str {
         &self.what
+    }
+
+    /// What the other side said, as far as the sentence quotes it.
+    #[must_use]
+    pub fn quoted(&self) -> &str {
+        let after = self.what.split_once('"').map_or("", |(_, after)| after);
+        after.rsplit_once('"').map_or("", |(quoted, _)| quoted)
     }
 
     /// What to do now.

@@ -152,6 +152,15 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         tally.into_inner()
     }
 
+    /// Where a person corrects the id of a secret.
+    fn place_of(&self, id: &str) -> &'static str {
+        match &self.settings.secrets {
+            Secrets::Named(ids) if ids.iter().any(|named| named == id) => "SECRET_ID",
+            Secrets::Named(_) => "the secret's id in the event",
+            Secrets::Tagged(_) => "the secret's id in the event, or SECRET_TAG",
+        }
+    }
+
     /// Works on as many secrets at a time as there are places.
     async fn work_through<'i>(
         &self,
@@ -165,7 +174,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             if among_many && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
                 return tally.borrow_mut().leave(id);
             }
-            let result = work(id).await.inspect_err(|error| {
+            let result = work(id).await.map_err(|error| error.named_in(self.place_of(id))).inspect_err(|error| {
                 tracing::error!(secret_id = id, error_type = error.kind().name(), code = error.code(), "{error}");
             });
             tally.borrow_mut().add(place, id, result);

@@ -33,6 +33,9 @@ use secrecy::zeroize::Zeroizing;
 /// A connection that is not there after this long does not come: both peers are a few tens of milliseconds away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// More headers than any gateway adds. With hyper's own limit of a hundred, an answer with more of them would be lost.
+const MAX_HEADERS: usize = 1_000;
+
 /// Builds clients that share one TLS configuration, and so its session cache.
 #[derive(Clone, Debug)]
 pub struct Http {
@@ -83,6 +86,7 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
+            .http1_max_headers(MAX_HEADERS)
             .connect_timeout(CONNECT_TIMEOUT)
     }
 
@@ -160,8 +164,10 @@ impl HttpConnector for SdkConnector {
             let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
             let mut response = client.execute(request).await.map_err(connector_error)?;
             let (status, headers) = (response.status(), mem::take(response.headers_mut()));
-            let mut body = read_bounded(response, limit).await.map_err(|error| match error {
+            let (mut body, end) = read_bounded(response, limit, |_| false).await;
+            end.map_err(|error| match error {
                 BodyError::Broken(error) => connector_error(error),
+                BodyError::Cut => ConnectorError::io("the answer is cut".into()),
                 // Whatever sent it, it is not what Secrets Manager answers.
                 BodyError::TooLarge => ConnectorError::io("the answer is too large".into()),
             })?;
@@ -178,26 +184,42 @@ fn connector_error(error: reqwest::Error) -> ConnectorError {
     if timed_out { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
 }
 
-/// Why a body could not be read.
+/// Why a body could not be read to its end.
 #[derive(Debug)]
 pub(crate) enum BodyError {
     /// The connection ended before the body did.
     Broken(reqwest::Error),
+    /// What came is half of something, or the end that its length promises does not come.
+    Cut,
     /// It is larger than anything that was asked for.
     TooLarge,
 }
 
-/// Reads a body up to a limit, whatever its length is said to be. The buffer is wiped when it is dropped.
+/// Reads a body up to a limit, whatever its length is said to be. What came before it broke off is there, too. The buffer is
+/// wiped when it is dropped.
+///
+/// A length that promises more than comes would keep the reader waiting, so `is_whole` tells of a body before its end
+/// whether anything is missing.
 pub(crate) async fn read_bounded(
     mut response: reqwest::Response,
     limit: usize,
-) -> Result<Zeroizing<Vec<u8>>, BodyError> {
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> (Zeroizing<Vec<u8>>, Result<(), BodyError>) {
     let mut body = Zeroizing::new(Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(|error| BodyError::Broken(error.without_url()))? {
-        if body.len() + chunk.len() > limit {
-            return Err(BodyError::TooLarge);
+    let promised = response.content_length().unwrap_or_default();
+    loop {
+        if promised > body.len() as u64 && body.trim_ascii_end().ends_with(b"}") && is_whole(&body) {
+            return (body, Err(BodyError::Cut));
         }
-        body.extend_from_slice(&chunk);
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
+                let room = limit - body.len();
+                body.extend_from_slice(&chunk[..room]);
+                return (body, Err(BodyError::TooLarge));
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return (body, Ok(())),
+            Err(error) => return (body, Err(BodyError::Broken(error.without_url()))),
+        }
     }
-    Ok(body)
 }

@@ -15,6 +15,7 @@
 //! | [`http`] | the one HTTP client that both of them use | TLS, reqwest, the SDK's connector |
 //! | [`settings`], [`logging`] | the environment, and what is logged | |
 //! | [`error`] | one error type: a stable name, a class, advice | |
+//! | [`masking`] | hides secrets in what a server says | |
 //!
 //! Dependencies point inward, from `main` to `handler` to `cycle` to `document`; `store` and `tiktok` are plugged in from
 //! outside. How the cycle keeps its promises is told in [`cycle`].
@@ -28,6 +29,7 @@ pub mod fault_switch;
 pub mod handler;
 pub mod http;
 pub mod logging;
+pub mod masking;
 pub mod page;
 pub mod report;
 pub mod settings;

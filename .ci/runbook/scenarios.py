@@ -205,6 +205,17 @@ def secrets_manager_unavailable(it):
     ends_well(it.paste())
 
 
+@of("SecretLimitExceeded")
+def secret_limit_exceeded(it):
+    def full(request):
+        if request.action == "PutSecretValue":
+            return aws_says("LimitExceededException", "The secret has as many versions as it can have.")
+
+    with it.between.rule(full):
+        expect("as many versions" in it.fails("SecretLimitExceeded"), "The error does not say what AWS said.")
+    ends_well(it.paste())
+
+
 def only_takes(*tokens):
     """TikTok lists no advertisers for other access tokens than these."""
 

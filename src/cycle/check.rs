@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use super::{Clock, Cycle, Store, TikTok, attempts::Request, trace::Step};
+use super::{Clock, Cycle, Listing, Store, TikTok, attempts::Request, trace::Step};
 use crate::{
-    document::{Advertiser, App, Credentials},
+    document::{Advertiser, App, Credentials, Flow},
     error::{Error, Kind},
 };
 
@@ -18,10 +18,26 @@ const NEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 pub(super) enum Checked {
     /// It works.
     Works(Listed),
+    /// It works, and has no advertisers to list: it is an account holder's.
+    Proven,
     /// TikTok rejects it.
     Rejected(Error),
     /// Nobody knows: the answer did not come, or does not prove a dead token.
     Unknown(Error),
+}
+
+impl Checked {
+    /// The same where it proves the token or TikTok reported no error beside it. Otherwise that error counts: the tokens stay
+    /// staged, and a later run checks them again.
+    pub fn despite(self, reported: Option<&Error>) -> Result<Self, Error> {
+        match (self, reported) {
+            (Self::Rejected(_) | Self::Unknown(_), Some(error)) => {
+                let what = "TikTok gave new tokens together with an error, and the check does not prove that they work";
+                Err(error.clone().context(what))
+            }
+            (checked, _) => Ok(checked),
+        }
+    }
 }
 
 /// The advertisers of a token that works.
@@ -35,7 +51,8 @@ pub(super) struct Listed {
 }
 
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
-    /// Lists the advertisers with the access token of these credentials: proves the token and yields the list.
+    /// Lists the advertisers with the access token of these credentials: proves the token and yields the list. The token of
+    /// an account holder is proven alone.
     pub(super) async fn check(&self, app: &App, credentials: &Credentials) -> Checked {
         self.timed(Step::Check, self.check_patiently(app, credentials)).await
     }
@@ -47,9 +64,14 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let is_new = credentials.refreshed_at.is_some_and(|at| self.clock.now().duration_since(at) < NEW);
         let mut waits = WAITS_FOR_A_NEW_TOKEN.iter().filter(|_| is_new);
         loop {
-            let list = || self.tiktok.advertisers(app, token);
-            let error = match self.attempt(Request::check(Step::Check, app), list).await {
-                Ok(list) => return Checked::Works(sorted(list).into()),
+            let request = Request::check(Step::Check, app);
+            let checked = if credentials.flow == Flow::TtUser {
+                self.attempt(request, || self.tiktok.token_info(app, token)).await.map(|()| Checked::Proven)
+            } else {
+                self.attempt(request, || self.tiktok.advertisers(app, token)).await.map(|it| Checked::Works(it.into()))
+            };
+            let error = match checked {
+                Ok(checked) => return checked,
                 Err(error) if error.kind() == Kind::ReauthorizationRequired => error,
                 Err(error) => return Checked::Unknown(error),
             };
@@ -61,9 +83,16 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 }
 
-impl From<Vec<Advertiser>> for Listed {
-    fn from(advertisers: Vec<Advertiser>) -> Self {
-        Self { advertisers, warning: None, left_out: false }
+impl From<Listing> for Listed {
+    fn from(Listing { advertisers, dropped }: Listing) -> Self {
+        let advertisers = sorted(advertisers);
+        let warning = (dropped > 0).then(|| {
+            let all = advertisers.len() + dropped;
+            format!(
+                "TikTok's list of advertisers has {all} entries, and {dropped} of them without an id were left out."
+            )
+        });
+        Self { advertisers, warning, left_out: false }
     }
 }
 

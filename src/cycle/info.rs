@@ -3,7 +3,7 @@
 //! It is asked for when the new tokens are staged already, once, for as long as the deadline leaves ample room. Whatever
 //! goes wrong costs a warning: what was known before stays.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use secrecy::SecretString;
 
@@ -25,6 +25,9 @@ const AT_A_TIME: usize = 100;
 /// ids included, so those of more than 385 do not fit into a secret of 65,536. This is the next number of whole requests.
 const MAX_ADVERTISERS: usize = 4 * AT_A_TIME;
 
+/// How many requests more are made to find those that TikTok refuses among others: enough to halve a hundred down to one.
+const MORE_REQUESTS: usize = 14;
+
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Checks an access token, and looks its advertisers up.
     pub(super) async fn check_and_look_up(&self, app: &App, credentials: &Credentials) -> Checked {
@@ -37,7 +40,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn look_up(&self, app: &App, checked: Checked, credentials: &Credentials) -> Checked {
         match (checked, &credentials.access_token) {
             (Checked::Works(listed), Some(token)) if self.run.advertiser_info && !listed.advertisers.is_empty() => {
-                let looked_up = self.with_info(app, token, listed.advertisers, &credentials.advertisers);
+                let looked_up = self.with_info(app, token, listed, &credentials.advertisers);
                 Checked::Works(self.timed(Step::Info, looked_up).await)
             }
             (checked, _) => checked,
@@ -48,15 +51,19 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         &self,
         app: &App,
         token: &SecretString,
-        mut list: Vec<Advertiser>,
+        Listed { advertisers: mut list, warning: before, .. }: Listed,
         known: &[Advertiser],
     ) -> Listed {
+        let joined = |warning: Option<String>| {
+            let both: Vec<_> = before.iter().cloned().chain(warning).collect();
+            (!both.is_empty()).then(|| both.join(" "))
+        };
         if list.len() > MAX_ADVERTISERS {
             let warning = format!(
                 "Currency, time zone and status of {} advertisers would not fit into the secret, and were not asked for. Set ADVERTISER_INFO to false.",
                 list.len()
             );
-            return Listed { advertisers: list, warning: Some(warning), left_out: true };
+            return Listed { advertisers: list, warning: joined(Some(warning)), left_out: true };
         }
         let (found, error) = self.info_of(app, token, &list).await;
         let mut found: HashMap<_, _> = found.into_iter().map(|it| (it.id.clone(), it)).collect();
@@ -74,7 +81,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let all = list.len();
             format!("Currency, time zone and status of {missing} of {all} advertisers are as they were before: {why}")
         });
-        Listed { advertisers: list, warning, left_out: false }
+        Listed { advertisers: list, warning: joined(warning), left_out: false }
     }
 
     /// What TikTok tells before it takes too long, and the last error that kept it from telling more.
@@ -84,14 +91,23 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let ids: Vec<&str> = list.iter().map(|advertiser| advertiser.id.as_str()).collect();
         let ask = async {
             // One request after the other: the app's limit by the second is for what matters more.
-            for ids in ids.chunks(AT_A_TIME) {
+            let mut waiting: VecDeque<Vec<&str>> = ids.chunks(AT_A_TIME).map(<[_]>::to_vec).collect();
+            let mut more = MORE_REQUESTS;
+            while let Some(ids) = waiting.pop_front() {
                 self.attempts().turn(request).await?;
                 let asked_at = self.clock.now();
-                let answer = self.tiktok.advertiser_info(token, ids).await;
+                let answer = self.tiktok.advertiser_info(token, &ids).await;
                 match answer.inspect_err(|error| _ = self.attempts().note(request, error, asked_at)) {
                     Ok(some) => found.extend(some),
-                    // One deleted advertiser is enough for a refusal; the next hundred may be told about.
-                    Err(error) if error.kind() == Kind::TikTokMisconfigured => refused = Some(error),
+                    // One advertiser that was deleted is enough for a refusal; the others may be told about.
+                    Err(error) if error.kind() == Kind::TikTokMisconfigured => {
+                        let others = others(&ids, &error);
+                        if let Some(left) = more.checked_sub(others.len()) {
+                            more = left;
+                            others.into_iter().rev().for_each(|ids| waiting.push_front(ids));
+                        }
+                        refused = Some(error);
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -99,6 +115,20 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         };
         let asked = self.attempts().once(request, ask).await;
         (found, asked.err().or(refused))
+    }
+}
+
+/// Whom to ask about after a refusal: all but those that it names, or one half after the other if it names none. A refusal
+/// that is not about advertisers leaves nobody.
+fn others<'a>(ids: &[&'a str], refusal: &Error) -> Vec<Vec<&'a str>> {
+    let said = refusal.quoted();
+    let (named, others): (Vec<&str>, Vec<&str>) = ids.iter().copied().partition(|id| said.contains(id));
+    let is_about_advertisers = said.to_ascii_lowercase().contains("advertiser");
+    match (named.is_empty(), is_about_advertisers) {
+        (false, _) if others.is_empty() => Vec::new(),
+        (false, _) => vec![others],
+        (true, true) if ids.len() > 1 => ids.chunks(ids.len().div_ceil(2)).map(<[_]>::to_vec).collect(),
+        (true, _) => Vec::new(),
     }
 }
 

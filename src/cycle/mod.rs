@@ -51,7 +51,8 @@ use chain::Chain;
 use claim::Claim;
 use plan::{Plan, Situation, Times, plan};
 pub use ports::{
-    Clock, Description, Directory, Grant, Label, Labels, Listed, Moved, Page, Put, Store, Stored, Tag, TikTok, Which,
+    Clock, Description, Directory, Grant, Label, Labels, Listed, Listing, Moved, Page, Put, Store, Stored, Tag, TikTok,
+    Which,
 };
 use promote::Promotion;
 use read::Version;

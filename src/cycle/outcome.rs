@@ -207,6 +207,7 @@ impl ListNews {
     ) -> Result<Self, Error> {
         match checked {
             Checked::Rejected(error) => Err(error),
+            Checked::Proven => Ok(Self { fetched: None, warning: None, left_out: false }),
             Checked::Works(listed) if listed.advertisers.is_empty() && !before.advertisers.is_empty() => Ok(Self {
                 fetched: None,
                 warning: Some("TikTok listed no advertisers at all; the old list was kept. If that is right, remove it from the secret by hand.".to_owned()),
@@ -218,6 +219,11 @@ impl ListNews {
             Checked::Unknown(error) if granted.is_some() => Ok(Self {
                 fetched: granted,
                 warning: Some(format!("The advertisers could not be listed, so new ones have no names yet: {}", error.what())),
+                left_out: false,
+            }),
+            Checked::Unknown(error) if before.flow == Flow::TtUser => Ok(Self {
+                fetched: None,
+                warning: Some(format!("The access token could not be checked: {}", error.what())),
                 left_out: false,
             }),
             Checked::Unknown(error) => Ok(Self {

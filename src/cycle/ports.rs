@@ -96,6 +96,7 @@ impl<Id: AsRef<str>, Names: IntoIterator<Item: AsRef<str>>> FromIterator<(Id, Na
 /// What Secrets Manager tells of a secret beside its values.
 #[derive(Clone, Debug)]
 pub struct Description {
+    pub labels: Labels,
     /// Keys and values.
     pub tags: Vec<(String, String)>,
 }
@@ -125,7 +126,7 @@ pub trait Store {
     /// Counts the versions of a secret that were created at or after that time, those without a label too.
     fn count_versions(&self, secret: &str, since: Timestamp) -> impl Future<Output = Result<usize, Error>>;
 
-    /// Tells the tags of a secret; `None` if it does not exist.
+    /// Tells where the labels of a secret are, and its tags; `None` if it does not exist.
     fn describe(&self, secret: &str) -> impl Future<Output = Result<Option<Description>, Error>>;
 
     /// Writes a version under an id, and puts labels on it, but not AWSCURRENT. Repeating it with the same body is harmless.
@@ -210,6 +211,24 @@ pub struct Grant {
     pub open_id: Option<String>,
     /// What the grant covers, where the answer says so; empty otherwise.
     pub advertiser_ids: Vec<String>,
+    /// What was odd about the answer, in sentences for a person.
+    pub warnings: Vec<String>,
+    /// An error that TikTok reported beside the tokens. Unless a check proves that they work, it is what the request came to.
+    pub reported_error: Option<Error>,
+}
+
+/// What TikTok answered to a request for the advertisers of a token.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    pub advertisers: Vec<Advertiser>,
+    /// How many entries were left out because they have no id.
+    pub dropped: usize,
+}
+
+impl From<Vec<Advertiser>> for Listing {
+    fn from(advertisers: Vec<Advertiser>) -> Self {
+        Self { advertisers, dropped: 0 }
+    }
 }
 
 /// TikTok's Business API.
@@ -231,11 +250,11 @@ pub trait TikTok {
     ) -> impl Future<Output = Result<Grant, Error>>;
 
     /// Lists the advertisers that an access token may read, which also proves that the token works.
-    fn advertisers(
-        &self,
-        app: &App,
-        access_token: &SecretString,
-    ) -> impl Future<Output = Result<Vec<Advertiser>, Error>>;
+    fn advertisers(&self, app: &App, access_token: &SecretString) -> impl Future<Output = Result<Listing, Error>>;
+
+    /// Asks what an account holder's access token is for, which proves that the token works: such a token has no advertisers
+    /// to list.
+    fn token_info(&self, app: &App, access_token: &SecretString) -> impl Future<Output = Result<(), Error>>;
 
     /// Looks up what TikTok knows of some advertisers; those that it does not tell about are left out. TikTok takes at most
     /// a hundred ids in one request.

@@ -7,11 +7,14 @@ use secrecy::ExposeSecret;
 use super::{Clock, Cycle, Moved, Store, TikTok, read::Version, trace::Step};
 use crate::{
     document::{Change, Document, Reduction, Relation, fit},
-    error::Error,
+    error::{Error, Kind},
 };
 
 /// The wait before AWSCURRENT is looked at again when a conflict was reported and the read shows none: reads lag writes.
 const READ_LAG: Duration = Duration::from_millis(200);
+
+/// How often that is waited for: reads lag by moments, and not by ten seconds.
+const MAX_LAGS: u32 = 50;
 
 /// What is to be promoted.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +53,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         promotion: Promotion<'_>,
         mut staged: Option<Version>,
     ) -> Result<Promoted, Error> {
-        let mut base = read.clone();
+        let (mut base, mut lags) = (read.clone(), 0);
         loop {
             let (next, reduction) = fit(promotion.change.apply(&base.document, &base.id)?)?;
             let version = match staged.take() {
@@ -64,7 +67,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             match conflict(promotion, &version, read, &current) {
                 Conflict::Promoted => return Ok(Promoted::Ours { version: current, reduction }),
                 Conflict::Superseded => return Ok(Promoted::Theirs(current)),
+                Conflict::Rebase if current.id == base.id && lags == MAX_LAGS => {
+                    let what = "Secrets Manager does not move AWSCURRENT from the version that it is on.";
+                    return Err(Error::new(Kind::SecretsManagerUnavailable, what));
+                }
                 Conflict::Rebase if current.id == base.id => {
+                    lags += 1;
                     self.clock.sleep(READ_LAG).await;
                     staged = Some(version);
                 }

@@ -14,6 +14,9 @@ use crate::{
     error::{Error, Kind},
 };
 
+/// Where a reader secret is named.
+const PUBLISH: &str = "the field 'publish'";
+
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Fills every reader secret that the document asks for. Returns those that had to be written.
     ///
@@ -55,7 +58,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let arn = before.as_ref().map_or(secret, |before| before.arn.as_str());
             let id = content_id(arn, &body);
             let put = self.put_into(Request::write(Step::Publish), secret, &id, &[Label::Pending], &body);
-            put.await.map_err(|error| missing(error, secret))?;
+            put.await.map_err(|error| missing(error, secret).named_in(PUBLISH))?;
             let Some(before) = before else {
                 // The first version of a secret is current from the start, unless somebody else's has become the first.
                 match self.read_reader(current, secret).await? {
@@ -63,7 +66,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                     Some(_) | None => return Ok(true),
                 }
             };
-            if self.swap(Step::Publish, secret, &id, &before.version_id).await? == Moved::Moved {
+            let swapped = self.swap(Step::Publish, secret, &id, &before.version_id).await;
+            if swapped.map_err(|error| error.named_in(PUBLISH))? == Moved::Moved {
                 return Ok(true);
             }
         }
@@ -78,7 +82,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     }
 
     async fn read_reader(&self, current: &Version, secret: &str) -> Result<Option<Stored>, Error> {
-        let stored = self.get_from(Step::Publish, secret, Which::Label(Label::Current)).await?;
+        let stored = self.get_from(Step::Publish, secret, Which::Label(Label::Current)).await;
+        let stored = stored.map_err(|error| error.named_in(PUBLISH))?;
         if stored.as_ref().is_some_and(|stored| stored.arn == current.arn) {
             return Err(is_itself());
         }

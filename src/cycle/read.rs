@@ -95,8 +95,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             AppSource::Secret(id) => id,
         };
         let stored = self.get_from(Step::Read, id, Which::Label(Label::Current)).await;
-        let named = |error: Error| error.context(format_args!("The secret '{id}' that 'app_secret_id' names"));
-        let stored = stored.map_err(named)?.ok_or_else(|| no_value(id))?;
+        let named = |error: Error| {
+            let what = format_args!("The secret '{id}' that 'app_secret_id' names");
+            error.named_in("'app_secret_id'").context(what)
+        };
+        let stored = stored.map_err(named)?.ok_or_else(|| named(no_value(id)))?;
         Document::parse(&stored.body).and_then(|document| app_of(&document)).map_err(named)
     }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     document::{
-        Advertiser, App, Change, Credentials, Fingerprint, Provenance, TokenFields, fit, leaves_room_for_tokens,
+        Advertiser, App, Change, Credentials, Fingerprint, Flow, Provenance, TokenFields, fit, leaves_room_for_tokens,
     },
     error::{Error, Kind},
 };
@@ -355,10 +355,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             // Another run had an answer, too, and that one's authorization is newer.
             return Ok(Spent::Again(chain));
         }
+        let checked = checked.despite(redeemed.grant.reported_error.as_ref())?;
         let checked = self.look_up(&task.app, checked, &credentials).await;
         let news = ListNews::of_new_grant(&current.credentials, checked, new.granted);
         let change = Change { tokens: staged.tokens_over(current), list: None };
-        let (outcome, version) = self.finish(task, change, Some(staged), (news, at), new.kind).await?;
+        let (mut outcome, version) = self.finish(task, change, Some(staged), (news, at), new.kind).await?;
+        outcome.warnings.extend_from_slice(&redeemed.grant.warnings);
         Ok(Spent::Ended(Replaced::Done(outcome, version)))
     }
 
@@ -518,7 +520,9 @@ fn has_another(chain: &Chain, dead: &[Fingerprint]) -> bool {
 }
 
 fn known_list(credentials: &Credentials) -> Option<Vec<Advertiser>> {
-    (!credentials.advertisers.is_empty()).then(|| credentials.advertisers.clone())
+    // An account holder's list is not fetched, so it keeps its time.
+    let is_listed = credentials.flow != Flow::TtUser && !credentials.advertisers.is_empty();
+    is_listed.then(|| credentials.advertisers.clone())
 }
 
 fn new_token_rejected(rejection: &Error) -> Error {
@@ -532,7 +536,7 @@ fn too_many_versions(number: usize, work: Work<'_>) -> Error {
     let what = format!(
         "The secret has {number} versions that are younger than a day. A run of this kind begins only while {max} are not exceeded, because Secrets Manager takes about a hundred, and new tokens could not be stored."
     );
-    Error::new(Kind::VersionLimitReached, what)
+    Error::new(Kind::SecretLimitExceeded, what)
 }
 
 fn nothing_works() -> Error {

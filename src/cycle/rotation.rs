@@ -252,7 +252,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             return Ok(ended(StepOutcome::NotTested, &current.id));
         };
         match self.check(&app, &version.credentials).await {
-            Checked::Works(_) => Ok(ended(StepOutcome::Works, token)),
+            Checked::Works(_) | Checked::Proven => Ok(ended(StepOutcome::Works, token)),
             // The old tokens may be dead by now, so doubt does not keep the new ones from being promoted.
             Checked::Unknown(error) => {
                 let warning = format!("Whether the new access token works could not be told: {}", error.what());

@@ -19,7 +19,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     pub(super) async fn verify(&self, current: &Version) -> Result<(Outcome, Version), Error> {
         let app = self.app(current).await?;
         match self.check_and_look_up(&app, &current.credentials).await {
-            Checked::Unknown(error) => Err(error),
+            Checked::Unknown(error) if !is_refused_list(&error, current) => Err(error),
             checked => self.update_list(current, checked, OutcomeKind::Verified).await,
         }
     }
@@ -39,7 +39,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         };
         let Rejection { error: rejection, held } = rejection;
         let (error, kept) = match &checked {
-            Checked::Works(_) => (rejection.clone(), Some(&credentials.fingerprint)),
+            Checked::Works(_) | Checked::Proven => (rejection.clone(), Some(&credentials.fingerprint)),
             Checked::Rejected(_) => (rejection.clone(), None),
             Checked::Unknown(error) => {
                 let note = format!("{} Whether the access token still works could not be told", rejection.what());
@@ -95,6 +95,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Promoted::Theirs(theirs) => (Outcome::superseded(&theirs), theirs),
         })
     }
+}
+
+/// Whether TikTok took the token and refused the list alone, which is known already. An exchange goes on then, too: 40001 is
+/// about a permission or an advertiser, and TikTok says it of tokens that work.
+fn is_refused_list(error: &Error, current: &Version) -> bool {
+    error.code() == Some(40001) && !current.credentials.advertisers.is_empty()
 }
 
 /// Whether a change would only set a newer time on the same list.

@@ -264,10 +264,14 @@ impl Credentials {
         }
     }
 
-    /// Whether the list of advertisers is older than the tokens: it could not be fetched when they were renewed.
+    /// Whether the list of advertisers is older than the tokens: it could not be fetched when they were renewed. An account
+    /// holder's token has no list that could be fetched.
     #[must_use]
     pub fn list_is_stale(&self) -> bool {
-        self.refreshed_at.is_some_and(|refreshed| self.advertisers_fetched_at.is_none_or(|fetched| fetched < refreshed))
+        self.flow != Flow::TtUser
+            && self
+                .refreshed_at
+                .is_some_and(|refreshed| self.advertisers_fetched_at.is_none_or(|fetched| fetched < refreshed))
     }
 
     /// Whether the access token's lifetime is known to have ended.

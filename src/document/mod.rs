@@ -11,6 +11,7 @@ pub mod field;
 mod fingerprint;
 mod projection;
 mod raw;
+mod redaction;
 mod size;
 
 pub use change::{Change, Provenance, TokenFields, whole_seconds};
@@ -18,4 +19,5 @@ pub use credentials::{Advertiser, AdvertiserInfo, App, AppSource, Credentials, F
 pub use fingerprint::{Fingerprint, hex};
 pub use projection::{Format, Publication, project, publications};
 pub use raw::{Document, json_text};
+pub use redaction::secrets_in;
 pub use size::{MAX_BYTES, Reduction, TOKEN_HEADROOM, fit, leaves_room_for_tokens};

@@ -4,6 +4,7 @@
 //! Each method is one attempt. The SDK's own retries are off, because only the cycle knows the deadline; every write
 //! carries a `ClientRequestToken` and is serialised once, so that repeating it after a lost answer changes nothing.
 
+mod denial;
 mod failure;
 mod plain;
 
@@ -116,8 +117,9 @@ impl Store for SecretsManager {
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
             Err(error) => return Err(Call::Describe.failed(secret, &error)),
         };
+        let labels = output.version_ids_to_stages().into_iter().flatten().collect();
         let tags = output.tags.into_iter().flatten().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())));
-        Ok(Some(Description { tags: tags.collect() }))
+        Ok(Some(Description { labels, tags: tags.collect() }))
     }
 
     async fn count_versions(&self, secret: &str, since: Timestamp) -> Result<usize, Error> {
@@ -147,7 +149,7 @@ impl Store for SecretsManager {
         match Box::pin(request.send()).await {
             Ok(_) => Ok(Put::Written),
             Err(error) if error.code() == Some("ResourceExistsException") => Ok(Put::Taken),
-            Err(error) => Err(Call::Put.failed(secret, &error)),
+            Err(error) => Err(Call::failed_to_write(secret, &error, body)),
         }
     }
 
@@ -221,9 +223,21 @@ impl SecretsManager {
             .remove_from_version_id(from);
         match Box::pin(request.send()).await {
             Ok(_) => Ok(Moved::Moved),
-            // The label is not on `from`. The caller looks where it is.
-            Err(error) if error.code() == Some("InvalidParameterException") => Ok(Moved::Conflict),
+            Err(error) if error.code() == Some("InvalidParameterException") => {
+                // AWS says of a label that is not on `from` where it is "currently attached". Other words may mean that, too.
+                let says_so = error.message().is_some_and(|message| message.contains("currently attached"));
+                if says_so || self.is_elsewhere(secret, label, from).await {
+                    return Ok(Moved::Conflict);
+                }
+                Err(Call::Promote.failed(secret, &error))
+            }
             Err(error) => Err(Call::Promote.failed(secret, &error)),
         }
+    }
+
+    /// Whether a label is known to be on another version than that.
+    async fn is_elsewhere(&self, secret: &str, label: Label, version: &str) -> bool {
+        let described = self.describe(secret).await;
+        described.is_ok_and(|secret| secret.is_some_and(|secret| secret.labels.version(label) != Some(version)))
     }
 }

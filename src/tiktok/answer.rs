@@ -1,25 +1,37 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
-use secrecy::{ExposeSecret, SecretString};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde_json::value::RawValue;
 
 use crate::{
-    cycle::Grant,
+    cycle::{Grant, Listing},
     document::{Advertiser, AdvertiserInfo},
 };
 
-/// A lifetime beyond this is a mistake, and would overflow the calendar: a hundred years.
-const MAX_LIFETIME_SECONDS: u64 = 100 * 365 * 86_400;
+/// The longest lifetime that is believed: ten years. Refresh tokens live one.
+const MAX_LIFETIME_SECONDS: u64 = 10 * 365 * 86_400;
+
+/// How far ahead a Unix time in place of a lifetime may lie.
+const MAX_AHEAD: SignedDuration = SignedDuration::from_hours(2 * 365 * 24);
 
 /// A longer scope is left out: it is there to be read by people, and must not take the tokens' room in the secret.
 const MAX_SCOPE: usize = 1_024;
 
+/// Pages beyond this are not asked for: ten thousand advertisers at a hundred a page.
+const MAX_PAGES: u32 = 100;
+
 /// TikTok's envelope. `data` and whatever stands beside it stay JSON text: numbers of nineteen digits must not pass
 /// through a float.
 pub struct Answer {
-    pub code: i64,
+    /// None where the answer has none: then it is judged by what it holds.
+    pub code: Option<i64>,
     pub message: Option<String>,
     pub request_id: Option<String>,
+    /// The name of an error as OAuth has them: RFC 6749, section 5.2, and RFC 6750, section 3.1.
+    pub oauth_error: Option<String>,
+    /// Whether the JSON ended in the middle. It was read up to its last whole member.
+    pub cut: bool,
     data: Fields,
     beside: Fields,
 }
@@ -29,51 +41,129 @@ pub struct Answer {
 struct Fields(BTreeMap<String, SecretString>);
 
 impl Answer {
-    /// Reads an envelope: a JSON object with a code.
+    /// Reads an envelope: a JSON object that has a code, an error of OAuth's, data or a token. A byte order mark before it,
+    /// text behind it and bytes that are not UTF-8 do not matter. One that ends in the middle is read as far as it goes.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let beside = Fields::parse(std::str::from_utf8(body).ok()?)?;
-        let data = beside.json("data").and_then(Fields::parse).unwrap_or_default();
-        Some(Self {
-            code: beside.integer("code")?,
-            message: beside.text("message").as_ref().map(shown),
-            request_id: beside.text("request_id").or_else(|| data.text("request_id")).as_ref().map(shown),
+        let text = Zeroizing::new(String::from_utf8_lossy(body).into_owned());
+        let text = text.trim_start_matches(|c: char| c == '\u{feff}' || c == '\0' || c.is_whitespace());
+        let (beside, cut) = match Fields::parse(text) {
+            Some(fields) => (fields, false),
+            None => (closed(text).iter().find_map(|text| Fields::parse(text))?, true),
+        };
+        let data = beside.object("data").unwrap_or_default();
+        let error = beside.object("error").unwrap_or_default();
+        let oauth_error = beside.text("error").or_else(|| error.text("code")).filter(|error| !is_ok(error));
+        let message = ["message", "error_description", "msg"].into_iter().find_map(|name| beside.text(name));
+        let message = message.or_else(|| error.text("message")).or_else(|| data.text("description"));
+        let request_id = beside.text("request_id").or_else(|| data.text("request_id"));
+        let request_id = request_id.or_else(|| beside.text("log_id")).or_else(|| error.text("log_id"));
+        let answer = Self {
+            code: beside.integer("code").or_else(|| data.integer("error_code")),
+            message: message.as_ref().map(shown),
+            request_id: request_id.as_ref().map(shown),
+            oauth_error: oauth_error.as_ref().map(shown),
+            cut,
             data,
             beside,
-        })
+        };
+        let is_envelope = answer.code.is_some()
+            || answer.oauth_error.is_some()
+            || answer.beside.0.contains_key("data")
+            || answer.tokens().is_some();
+        is_envelope.then_some(answer)
     }
 
-    /// The tokens. Some clients saw them under `data`, some beside it; older answers have other names for the lifetimes.
+    /// Whether a body is an envelope from its beginning to its end.
+    pub(super) fn is_whole(body: &[u8]) -> bool {
+        Self::parse(body).is_some_and(|answer| !answer.cut)
+    }
+
+    /// Whether the answer says that the request was carried out, as far as it says anything.
+    pub const fn is_success(&self) -> bool {
+        matches!((self.code, &self.oauth_error), (Some(0), _) | (None, None))
+    }
+
+    /// The tokens. Some clients saw them under `data`, some beside it; older answers have other names for the lifetimes,
+    /// which count from `now`.
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    pub fn grant(&self) -> Result<Grant, &'static str> {
-        let fields = if self.data.0.contains_key("access_token") { &self.data } else { &self.beside };
-        let token = |name| fields.text(name).filter(|token| !token.expose_secret().trim().is_empty());
-        let lifetime = |names: &[&str]| names.iter().find_map(|name| fields.seconds(name));
+    pub fn grant(&self, now: Timestamp) -> Result<Grant, &'static str> {
+        let (fields, access_token) =
+            self.tokens().ok_or("TikTok answered with success but without an access token.")?;
+        let refresh_token = fields.token("refresh_token");
+        // Of a cut answer nothing tells whether a refresh token was to follow. The old one may be worth more than none.
+        if self.cut && refresh_token.is_none() {
+            return Err("TikTok's answer broke off before its refresh token.");
+        }
+        let mut warnings = Vec::new();
+        if self.cut {
+            warnings.push(
+                "TikTok's answer broke off behind its tokens, so what it says beside them is incomplete.".to_owned(),
+            );
+        }
+        if refresh_token.is_none()
+            && fields.text("refresh_token").is_some_and(|it| !it.expose_secret().trim().is_empty())
+        {
+            warnings.push(
+                "TikTok's answer has a refresh token with characters that no token has, so the one before it is kept."
+                    .to_owned(),
+            );
+        }
+        let mut lifetime = |names: &[&str], of: &str| {
+            let (name, lifetime) = names.iter().find_map(|name| Some((name, fields.lifetime(name, now)?)))?;
+            if let Lifetime::Odd(number) = &lifetime {
+                warnings.push(format!("TikTok's '{name}' is {number}, which is neither a lifetime nor a time to come, so the end of the {of} is not known."));
+            }
+            lifetime.known()
+        };
+        let expires_in = lifetime(&["expires_in", "expires", "expires_at"], "access token");
+        let refresh_names =
+            ["refresh_token_expires_in", "refresh_expires_in", "refresh_expires", "refresh_token_expires_at"];
+        let refresh_token_expires_in = lifetime(&refresh_names, "refresh token");
         Ok(Grant {
-            access_token: token("access_token").ok_or("TikTok answered with success but without an access token.")?,
-            refresh_token: token("refresh_token"),
-            expires_in: lifetime(&["expires_in", "expires"]),
-            refresh_token_expires_in: lifetime(&["refresh_token_expires_in", "refresh_expires_in", "refresh_expires"]),
+            access_token,
+            refresh_token,
+            expires_in,
+            refresh_token_expires_in,
             scope: fields.scope().map(str::to_owned),
             open_id: fields.text("open_id").as_ref().map(shown),
             advertiser_ids: fields.ids("advertiser_ids"),
+            warnings,
+            reported_error: None,
         })
+    }
+
+    /// Where the access token is, and the token.
+    fn tokens(&self) -> Option<(&Fields, SecretString)> {
+        [&self.data, &self.beside].into_iter().find_map(|fields| Some((fields, fields.token("access_token")?)))
+    }
+
+    /// Every token that the answer holds, wherever it is: a message may repeat it.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = SecretString> {
+        let fields = [&self.data, &self.beside].into_iter();
+        fields.flat_map(|fields| ["access_token", "refresh_token"].into_iter().filter_map(|name| fields.text(name)))
     }
 
     /// The advertisers. An empty list is legal; an answer without a list is none.
     ///
     /// # Errors
-    /// As [`Answer::grant`].
-    pub fn advertisers(&self) -> Result<Vec<Advertiser>, &'static str> {
-        self.list()?
-            .into_iter()
-            .map(|entry| {
-                let entry = Fields::parse(entry.get())?;
-                Some(Advertiser::new(entry.id("advertiser_id")?, entry.words("advertiser_name")))
-            })
-            .collect::<Option<_>>()
-            .ok_or("TikTok's list of advertisers has an entry without an id.")
+    /// As [`Answer::grant`]; also where there are entries, and none of them has an id.
+    pub fn advertisers(&self) -> Result<Listing, &'static str> {
+        let entries = self.list()?;
+        let advertiser = |entry: &&RawValue| {
+            let Some(entry) = Fields::parse(entry.get()) else {
+                return Some(Advertiser::new(id(entry.get())?, None));
+            };
+            let name = entry.words("advertiser_name").or_else(|| entry.words("name"));
+            Some(Advertiser::new(entry.id("advertiser_id")?, name))
+        };
+        let advertisers: Vec<_> = entries.iter().filter_map(advertiser).collect();
+        let dropped = entries.len() - advertisers.len();
+        if advertisers.is_empty() && dropped > 0 {
+            return Err("TikTok's list of advertisers has entries, and none of them has an id.");
+        }
+        Ok(Listing { advertisers, dropped })
     }
 
     /// What TikTok tells of advertisers. An entry that does not say whom it is about tells nothing.
@@ -89,15 +179,24 @@ impl Answer {
                 timezone: entry.words("timezone"),
                 status: entry.words("status"),
             };
-            Some(Advertiser { id: entry.id("advertiser_id")?, name: entry.words("name"), info })
+            let name = entry.words("name").or_else(|| entry.words("advertiser_name"));
+            Some(Advertiser { id: entry.id("advertiser_id")?, name, info })
         };
         Ok(self.list()?.into_iter().filter_map(info).collect())
     }
 
+    /// How many pages the list has.
+    pub fn pages(&self) -> u32 {
+        let info = self.data.object("page_info").or_else(|| self.beside.object("page_info"));
+        let pages = info.and_then(|info| info.integer("total_page"));
+        pages.and_then(|pages| u32::try_from(pages).ok()).unwrap_or(1).clamp(1, MAX_PAGES)
+    }
+
     fn list(&self) -> Result<Vec<&RawValue>, &'static str> {
         const NO_LIST: &str = "TikTok's answer holds no list of advertisers.";
-        let list: Option<Vec<&RawValue>> =
-            serde_json::from_str(self.data.json("list").ok_or(NO_LIST)?).map_err(|_| NO_LIST)?;
+        // Where `data` is no object, it may be the list itself.
+        let list = self.data.json("list").or_else(|| self.beside.json("data").filter(|data| data.starts_with('[')));
+        let list: Option<Vec<&RawValue>> = serde_json::from_str(list.ok_or(NO_LIST)?).map_err(|_| NO_LIST)?;
         Ok(list.unwrap_or_default())
     }
 }
@@ -109,9 +208,26 @@ impl fmt::Debug for Answer {
     }
 }
 
+/// How long a token lives, as an answer tells it.
+enum Lifetime {
+    Seconds(u64),
+    /// None, as far as the answer tells.
+    None,
+    /// Something else, in words that may be shown.
+    Odd(String),
+}
+
+impl Lifetime {
+    fn known(self) -> Option<Duration> {
+        if let Self::Seconds(seconds) = self { Some(Duration::from_secs(seconds)) } else { None }
+    }
+}
+
 impl Fields {
+    /// Reads the object that a text begins with.
     fn parse(json: &str) -> Option<Self> {
-        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
+        let mut values = serde_json::Deserializer::from_str(json).into_iter::<BTreeMap<Cow<'_, str>, &RawValue>>();
+        let fields = values.next()?.ok()?;
         let secret = |value: &RawValue| SecretString::from(value.get());
         Some(Self(fields.into_iter().map(|(name, value)| (name.into_owned(), secret(value))).collect()))
     }
@@ -120,8 +236,21 @@ impl Fields {
         self.0.get(name).map(ExposeSecret::expose_secret)
     }
 
+    /// An object, also one that was put into a text as JSON.
+    fn object(&self, name: &str) -> Option<Self> {
+        Self::parse(self.json(name)?).or_else(|| Self::parse(self.text(name)?.expose_secret()))
+    }
+
     fn text(&self, name: &str) -> Option<SecretString> {
         serde_json::from_str(self.json(name)?).ok()
+    }
+
+    /// A text that can be a token: one with the mark of a broken character was not read whole.
+    fn token(&self, name: &str) -> Option<SecretString> {
+        self.text(name).filter(|token| {
+            let token = token.expose_secret();
+            !token.trim().is_empty() && !token.contains(char::REPLACEMENT_CHARACTER)
+        })
     }
 
     /// A text that is no secret, and not empty.
@@ -129,17 +258,41 @@ impl Fields {
         self.text(name).as_ref().map(shown).filter(|words| !words.is_empty())
     }
 
-    /// A whole number, also where it is written as text.
+    /// A whole number, also where it is written as text or with a fraction of zero.
     fn integer(&self, name: &str) -> Option<i64> {
-        self.json(name)?.trim_matches('"').parse().ok()
+        let json = self.json(name)?.trim_matches('"').trim();
+        json.parse().ok().or_else(|| {
+            let number: f64 = json.parse().ok().filter(|number: &f64| number.fract() == 0.0 && number.abs() < 1e15)?;
+            #[allow(clippy::cast_possible_truncation, reason = "it is whole, and smaller than any i64")]
+            Some(number as i64)
+        })
     }
 
-    /// A lifetime in seconds; zero and less is none.
-    fn seconds(&self, name: &str) -> Option<Duration> {
-        let number = self.json(name)?.trim_matches('"');
-        let whole = number.split_once('.').map_or(number, |(whole, _)| whole);
-        let seconds: u64 = whole.parse().ok()?;
-        (seconds > 0).then(|| Duration::from_secs(seconds.min(MAX_LIFETIME_SECONDS)))
+    /// A lifetime; none if there is no such field. Serialisers write a number of seconds as text, with a fraction or with
+    /// an exponent, and some endpoints give the time at which the token ends: Unix time in seconds or milliseconds, or
+    /// RFC 3339.
+    fn lifetime(&self, name: &str, now: Timestamp) -> Option<Lifetime> {
+        let json = self.json(name).filter(|json| *json != "null")?;
+        let text = json.trim_matches('"').trim();
+        if let Ok(end) = text.parse::<Timestamp>() {
+            return Some(until(end, now).unwrap_or_else(|| Lifetime::Odd(end.to_string())));
+        }
+        let Ok(number) = text.parse::<f64>() else {
+            return Some(if text.is_empty() { Lifetime::None } else { Lifetime::Odd("not a number".to_owned()) });
+        };
+        if !number.is_finite() {
+            return Some(Lifetime::Odd("not a number of seconds".to_owned()));
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is out of range is its end")]
+        let seconds = number.max(0.0) as u64;
+        Some(match seconds {
+            0 => Lifetime::None,
+            1..=MAX_LIFETIME_SECONDS => Lifetime::Seconds(seconds),
+            _ => {
+                let end = |seconds: u64| until(Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?, now);
+                end(seconds).or_else(|| end(seconds / 1_000)).unwrap_or_else(|| Lifetime::Odd(format!("{seconds}")))
+            }
+        })
     }
 
     /// The permissions as TikTok wrote them, if it is in a form that the secret's readers expect: a text, or a list of
@@ -156,19 +309,70 @@ impl Fields {
         id(self.json(name)?)
     }
 
-    /// A list of ids; empty unless it is one.
+    /// The ids of a list, without entries that are none.
     fn ids(&self, name: &str) -> Vec<String> {
         let list: Option<Vec<&RawValue>> = self.json(name).and_then(|json| serde_json::from_str(json).ok());
-        list.and_then(|list| list.into_iter().map(|value| id(value.get())).collect()).unwrap_or_default()
+        list.unwrap_or_default().into_iter().filter_map(|value| id(value.get())).collect()
     }
+}
+
+/// The lifetime of a token that ends at that time, unless it has ended or the time is too far ahead to be one.
+fn until(end: Timestamp, now: Timestamp) -> Option<Lifetime> {
+    let left = end.duration_since(now);
+    let seconds = u64::try_from(left.as_secs()).ok().filter(|seconds| *seconds > 0 && left <= MAX_AHEAD)?;
+    Some(Lifetime::Seconds(seconds))
 }
 
 /// An id of up to nineteen digits: text in this version of the API, a number in older ones.
 fn id(json: &str) -> Option<String> {
     if json.starts_with('"') {
-        return serde_json::from_str(json).ok().filter(|id: &String| !id.is_empty());
+        let id: String = serde_json::from_str(json).ok()?;
+        let id = id.trim();
+        return (!id.is_empty() && !id.contains(char::REPLACEMENT_CHARACTER)).then(|| id.to_owned());
     }
-    json.bytes().all(|b| b.is_ascii_digit()).then(|| json.to_owned())
+    // Digits that a serialiser wrote as a float stay exact only where they all are there.
+    let digits = json.split_once('.').filter(|(_, rest)| rest.bytes().all(|b| b == b'0')).map_or(json, |(id, _)| id);
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.to_owned())
+}
+
+/// What a JSON object that broke off holds, as objects that end: after its last value that may be whole, and after its last
+/// comma.
+fn closed(json: &str) -> Vec<Zeroizing<String>> {
+    /// An envelope has two levels, and a list in it two more.
+    const DEEPEST: usize = 16;
+    let (mut open, mut in_text, mut escaped) = (Vec::new(), false, false);
+    let (mut after_value, mut at_comma) = (None, None);
+    for (at, byte) in json.bytes().enumerate() {
+        match (in_text, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (true, b'"') => {
+                in_text = false;
+                after_value = Some((at + 1, open.clone()));
+            }
+            (true, _) => {}
+            (false, b'"') => in_text = true,
+            (false, b'{') => open.push('}'),
+            (false, b'[') => open.push(']'),
+            (false, b'}' | b']') => {
+                open.pop();
+                after_value = Some((at + 1, open.clone()));
+            }
+            (false, b',') => at_comma = Some((at, open.clone())),
+            (false, _) => {}
+        }
+        if open.len() > DEEPEST {
+            return Vec::new();
+        }
+    }
+    let ends = [after_value, at_comma].into_iter().flatten();
+    ends.map(|(end, open)| Zeroizing::new(json[..end].chars().chain(open.into_iter().rev()).collect())).collect()
+}
+
+/// TikTok's newer endpoints put `{"error":{"code":"ok"}}` beside a success.
+fn is_ok(error: &SecretString) -> bool {
+    let error = error.expose_secret();
+    error.is_empty() || error.eq_ignore_ascii_case("ok")
 }
 
 /// For texts that are no secrets.

@@ -9,27 +9,37 @@ mod codes;
 
 use std::{
     cell::Cell,
+    collections::HashSet,
     fmt,
     time::{Instant, SystemTime},
 };
 
 pub use answer::Answer;
-use reqwest::{Client, RequestBuilder, header::HeaderMap};
+use codes::Reported;
+use jiff::Timestamp;
+use reqwest::{
+    Client, RequestBuilder,
+    header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap},
+};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::Serialize;
-use url::{Url, form_urlencoded::byte_serialize};
+use url::Url;
 
 use crate::{
-    cycle::{Grant, TikTok},
+    cycle::{Grant, Listing, TikTok},
     document::{Advertiser, App, Flow, json_text},
     error::{Error, Kind},
     http::{Ahead, BodyError, Http, MAX_AGE, read_bounded},
+    masking::masked,
 };
 
 /// An answer with tokens has one or two kilobytes.
 const MAX_TOKEN_ANSWER: usize = 256 * 1024;
 /// A list of ten thousand advertisers has about one megabyte.
 const MAX_LIST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// No text of TikTok's that is shown is longer than a line.
+const MAX_SHOWN: usize = 200;
 
 /// What is asked for about each advertiser: TikTok's whole answer holds addresses and telephone numbers.
 const INFO_FIELDS: [&str; 6] = ["advertiser_id", "name", "currency", "display_timezone", "timezone", "status"];
@@ -66,29 +76,36 @@ impl BusinessApi {
         self.ahead.connections() == 1 && idle.is_some_and(|idle| idle.is_ok_and(|idle| idle < MAX_AGE))
     }
 
-    /// Sends a request once and reads its answer.
-    async fn send(&self, request: RequestBuilder, call: Call<'_>) -> Result<Answer, Error> {
+    /// Sends a request once, reads its answer and judges it.
+    async fn send<R>(
+        &self,
+        request: RequestBuilder,
+        call: Call<'_>,
+        judge: impl FnOnce(Received) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let started = Instant::now();
         self.answered.set(None);
-        let sent = request.send().await.map_err(|error| call.not_answered(&error));
+        // Nothing here can unpack an answer, and a gateway may pack what nobody asked it to pack.
+        let sent = request.header(ACCEPT_ENCODING, "identity").send().await;
+        let sent = sent.map_err(|error| call.not_answered(&error));
         let response =
             sent.inspect_err(|error| tracing::warn!(endpoint = call.endpoint, error = error.what(), "TikTok"))?;
-        let status = response.status();
-        let log_id = header(response.headers(), "x-tt-logid").map(|id| call.without_secrets(&id));
-        let body = read_bounded(response, call.limit).await.map_err(|error| call.not_read(&error));
-        self.answered.set(body.is_ok().then(SystemTime::now));
-        let answer = body.and_then(|body| call.read(status.as_u16(), &body));
-        let request_id = answer.as_ref().ok().and_then(|answer| call.request_id(answer));
+        let status = response.status().as_u16();
+        let log_id = header(response.headers(), "x-tt-logid").map(|id| call.without_secrets(&id, &[]));
+        let (body, end) = read_bounded(response, call.limit, Answer::is_whole).await;
+        self.answered.set(end.is_ok().then(SystemTime::now));
+        let received =
+            Received { status, answer: Answer::parse(&body), broken: end.err().map(|it| call.not_read(&it)) };
         tracing::info!(
             endpoint = call.endpoint,
-            status = status.as_u16(),
-            code = answer.as_ref().ok().map(|answer| answer.code),
-            request_id,
+            status,
+            code = received.answer.as_ref().and_then(|answer| answer.code),
+            request_id = received.answer.as_ref().and_then(|answer| call.request_id(answer)),
             log_id,
             ms = started.elapsed().as_secs_f32() * 1000.0,
             "TikTok answered"
         );
-        answer.and_then(|answer| call.judge(answer))
+        judge(received)
     }
 
     /// Sends what TikTok takes once, and reads the tokens that it gives for it.
@@ -98,11 +115,32 @@ impl BusinessApi {
         body: serde_json::Result<Vec<u8>>,
         secrets: &[&str],
     ) -> Result<Grant, Error> {
+        let call = Call { endpoint, limit: MAX_TOKEN_ANSWER, secrets };
+        let request = self.post(endpoint, body)?;
+        self.send(request, call, |received| call.judge_tokens(received, Timestamp::now())).await
+    }
+
+    fn post(&self, endpoint: &str, body: serde_json::Result<Vec<u8>>) -> Result<RequestBuilder, Error> {
         let body = Zeroizing::new(body.unwrap_or_default());
-        let request =
-            self.client.post(self.url(endpoint)?).header("Content-Type", "application/json").body(body.to_vec());
-        let answer = self.send(request, Call { endpoint, limit: MAX_TOKEN_ANSWER, secrets }).await?;
-        answer.grant().map_err(|what| Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
+        Ok(self.client.post(self.url(endpoint)?).header(CONTENT_TYPE, "application/json").body(body.to_vec()))
+    }
+
+    /// One page of the advertisers.
+    async fn page_of_advertisers(&self, app: &App, access_token: &str, page: u32) -> Result<(Listing, u32), Error> {
+        let endpoint = "oauth2/advertiser/get";
+        let secret = app.secret.expose_secret();
+        let mut request = self
+            .client
+            .get(self.url(endpoint)?)
+            .query(&[("app_id", app.id.as_str()), ("secret", secret)])
+            .header("Access-Token", access_token);
+        if page > 1 {
+            request = request.query(&[("page", page)]);
+        }
+        let call = Call { endpoint, limit: MAX_LIST_ANSWER, secrets: &[secret, access_token] };
+        let answer = self.send(request, call, |received| call.judge_whole(received)).await?;
+        let listing = answer.advertisers().map_err(|what| Error::new(Kind::TikTokUnavailable, what))?;
+        Ok((listing, answer.pages()))
     }
 
     /// A path under the base URL. It ends in a slash: without it TikTok answers "404 page not found".
@@ -114,6 +152,21 @@ impl BusinessApi {
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// What came of a request.
+struct Received {
+    status: u16,
+    /// None if it is no envelope.
+    answer: Option<Answer>,
+    /// Why the body did not come to its end.
+    broken: Option<Error>,
+}
+
+#[derive(Serialize)]
+struct TokenInfo<'a> {
+    app_id: &'a str,
+    access_token: &'a str,
 }
 
 #[derive(Serialize)]
@@ -192,17 +245,25 @@ impl TikTok for BusinessApi {
         self.ask_for_tokens(endpoint, body, &[secret, auth_code]).await
     }
 
-    async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Vec<Advertiser>, Error> {
-        let endpoint = "oauth2/advertiser/get";
-        let (secret, access_token) = (app.secret.expose_secret(), access_token.expose_secret());
-        let request = self
-            .client
-            .get(self.url(endpoint)?)
-            .query(&[("app_id", app.id.as_str()), ("secret", secret)])
-            .header("Access-Token", access_token);
-        let call = Call { endpoint, limit: MAX_LIST_ANSWER, secrets: &[secret, access_token] };
-        let answer = self.send(request, call).await?;
-        answer.advertisers().map_err(|what| Error::new(Kind::TikTokUnavailable, what))
+    async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Listing, Error> {
+        let access_token = access_token.expose_secret();
+        let (mut listing, mut pages) = self.page_of_advertisers(app, access_token, 1).await?;
+        let mut known: HashSet<String> = listing.advertisers.iter().map(|advertiser| advertiser.id.clone()).collect();
+        let mut page = 1;
+        while page < pages {
+            page += 1;
+            let (next, of) = self.page_of_advertisers(app, access_token, page).await?;
+            let known_before = known.len();
+            known.extend(next.advertisers.iter().map(|advertiser| advertiser.id.clone()));
+            // A server that counts pages and does not turn them sends the same one for ever.
+            if known.len() == known_before {
+                break;
+            }
+            listing.advertisers.extend(next.advertisers);
+            listing.dropped += next.dropped;
+            pages = of;
+        }
+        Ok(listing)
     }
 
     async fn advertiser_info(&self, access_token: &SecretString, ids: &[&str]) -> Result<Vec<Advertiser>, Error> {
@@ -214,8 +275,17 @@ impl TikTok for BusinessApi {
             .query(&[("advertiser_ids", json_text(ids)), ("fields", json_text(&INFO_FIELDS))])
             .header("Access-Token", access_token);
         let call = Call { endpoint, limit: MAX_LIST_ANSWER, secrets: &[access_token] };
-        let answer = self.send(request, call).await?;
+        let answer = self.send(request, call, |received| call.judge_whole(received)).await?;
         answer.advertiser_info().map_err(|what| Error::new(Kind::TikTokUnavailable, what))
+    }
+
+    async fn token_info(&self, app: &App, access_token: &SecretString) -> Result<(), Error> {
+        let endpoint = "tt_user/token_info/get";
+        let access_token = access_token.expose_secret();
+        let request = self.post(endpoint, serde_json::to_vec(&TokenInfo { app_id: &app.id, access_token }))?;
+        let call = Call { endpoint, limit: MAX_TOKEN_ANSWER, secrets: &[access_token] };
+        let answer = self.send(request, call, |received| call.judge_whole(received)).await?;
+        answer.code.map(drop).ok_or_else(|| call.not_an_answer())
     }
 }
 
@@ -253,7 +323,7 @@ impl Call<'_> {
 
     fn not_read(self, error: &BodyError) -> Error {
         let what = match error {
-            BodyError::Broken(_) => "broke off in the middle",
+            BodyError::Broken(_) | BodyError::Cut => "broke off in the middle",
             BodyError::TooLarge => "is larger than any answer to this request",
         };
         Error::new(Kind::TikTokUnavailable, format!("TikTok's answer {what} ({}).", self.endpoint)).with_lost_answer()
@@ -264,15 +334,66 @@ impl Call<'_> {
     /// # Errors
     /// A status that says all there is to say, or something else than an envelope.
     pub fn read(self, status: u16, body: &[u8]) -> Result<Answer, Error> {
-        let endpoint = self.endpoint;
-        match (Answer::parse(body), status) {
-            (_, 429) => Err(Error::new(Kind::TikTokThrottled, format!("TikTok asks to wait: HTTP 429 ({endpoint})."))),
-            (Some(answer), 200..=299) => Ok(answer),
-            (Some(answer), 400..=499) if answer.code != 0 => Ok(answer),
-            (None, 200..=299) => {
-                let what = format!("TikTok's answer is not what its API answers ({endpoint}).");
-                Err(Error::new(Kind::TikTokUnavailable, what).with_lost_answer())
+        self.envelope(status, Answer::parse(body))
+    }
+
+    /// Nearly every error arrives as HTTP 200 with a code that is not zero.
+    ///
+    /// # Errors
+    /// What TikTok's code, or the name of an error as OAuth has them, stands for.
+    pub fn judge(self, answer: Answer) -> Result<Answer, Error> {
+        if answer.is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
+    }
+
+    /// Reads the tokens of an answer. Tokens that arrived are tokens, whatever came with them: only a check can tell whether
+    /// they work.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn tokens(self, status: u16, body: &[u8], now: Timestamp) -> Result<Grant, Error> {
+        self.judge_tokens(Received { status, answer: Answer::parse(body), broken: None }, now)
+    }
+
+    fn judge_tokens(self, received: Received, now: Timestamp) -> Result<Grant, Error> {
+        let Received { status, answer, broken } = received;
+        let grant = answer.as_ref().map(|answer| answer.grant(now));
+        let is_cut = answer.as_ref().is_none_or(|answer| answer.cut);
+        // A cut answer says nothing worse than that of itself.
+        let is_well = (200..=299).contains(&status) && answer.as_ref().is_some_and(Answer::is_success);
+        let judged = self.envelope(status, answer).and_then(|answer| self.judge(answer));
+        let error = match (grant, judged) {
+            (Some(Ok(grant)), Ok(_)) => return Ok(grant),
+            (Some(Ok(grant)), Err(_)) if is_well => return Ok(grant),
+            (Some(Ok(mut grant)), Err(error)) => {
+                let what = error.what();
+                grant.warnings.push(format!("TikTok reported an error beside tokens that work all the same. {what}"));
+                grant.reported_error = Some(error);
+                return Ok(grant);
             }
+            (Some(Err(what)), Ok(_)) => Error::new(Kind::TikTokUnavailable, what).with_lost_answer(),
+            (None, Ok(_)) => self.not_an_answer(),
+            (_, Err(error)) => error,
+        };
+        Err(broken.filter(|_| is_cut).unwrap_or(error))
+    }
+
+    /// Judges an answer that is worth nothing unless it is whole. One whose connection ended behind it is.
+    fn judge_whole(self, received: Received) -> Result<Answer, Error> {
+        let Received { status, answer, broken } = received;
+        match broken {
+            Some(error) if answer.as_ref().is_none_or(|answer| answer.cut) => Err(error),
+            _ => self.judge(self.envelope(status, answer)?),
+        }
+    }
+
+    fn envelope(self, status: u16, answer: Option<Answer>) -> Result<Answer, Error> {
+        let endpoint = self.endpoint;
+        match (answer, status) {
+            (_, 429) => Err(Error::new(Kind::TikTokThrottled, format!("TikTok asks to wait: HTTP 429 ({endpoint})."))),
+            (Some(answer), 200..=299 | 400..=499) if !answer.is_success() => Ok(answer),
+            (Some(answer), 200..=299) if answer.cut => Err(self.not_read(&BodyError::Cut)),
+            (Some(answer), 200..=299) => Ok(answer),
+            (None, 200..=299) => Err(self.not_an_answer()),
             (_, 300..=499) => {
                 let what = format!("The address did not answer as TikTok's API does: HTTP {status} ({endpoint}).");
                 Err(Error::new(Kind::TikTokMisconfigured, what)
@@ -285,53 +406,46 @@ impl Call<'_> {
         }
     }
 
-    /// Nearly every error arrives as HTTP 200 with a code that is not zero.
-    ///
-    /// # Errors
-    /// What TikTok's code stands for.
-    pub fn judge(self, answer: Answer) -> Result<Answer, Error> {
-        if answer.code == 0 {
-            return Ok(answer);
-        }
-        let message = self.without_secrets(answer.message.as_deref().unwrap_or("no message"));
-        let kind = codes::kind_of(answer.code, &message);
-        let request = self.request_id(&answer).map(|id| format!(", request {id}")).unwrap_or_default();
-        let what = format!("TikTok answered with code {} \"{message}\" ({}{request}).", answer.code, self.endpoint);
-        let error = Error::new(kind, what).with_code(answer.code);
-        let error = codes::advice(answer.code).map_or_else(|| error.clone(), |advice| error.clone().advise(advice));
+    fn not_an_answer(self) -> Error {
+        let what = format!("TikTok's answer is not what its API answers ({}).", self.endpoint);
+        Error::new(Kind::TikTokUnavailable, what).with_lost_answer()
+    }
+
+    fn refusal(self, answer: &Answer) -> Error {
+        let own: Vec<SecretString> = answer.secrets().collect();
+        let message = self.without_secrets(answer.message.as_deref().unwrap_or("no message"), &own);
+        let request = self.request_id(answer).map(|id| format!(", request {id}")).unwrap_or_default();
+        let endpoint = self.endpoint;
+        let (error, reported) = match (answer.code, answer.oauth_error.as_deref()) {
+            (Some(code), _) => {
+                let what = format!("TikTok answered with code {code} \"{message}\" ({endpoint}{request}).");
+                (Error::new(codes::kind_of(code, &message), what).with_code(code), Reported::Code(code))
+            }
+            (None, name) => {
+                let name = name.unwrap_or_default();
+                // Names have some twenty characters.
+                let shown: String = self.without_secrets(name, &own).chars().take(40).collect();
+                let what = format!("TikTok answered with the error {shown} \"{message}\" ({endpoint}{request}).");
+                (Error::new(codes::kind_of_name(name), what), Reported::Name(name))
+            }
+        };
+        let error = match codes::advice(&reported, endpoint, &message) {
+            Some(advice) => error.advise(advice),
+            None => error,
+        };
         // An internal error may have struck after the token was taken.
-        Err(if kind == Kind::TikTokUnavailable { error.with_lost_answer() } else { error })
+        if error.kind() == Kind::TikTokUnavailable { error.with_lost_answer() } else { error }
     }
 
     fn request_id(self, answer: &Answer) -> Option<String> {
-        answer.request_id.as_deref().map(|id| self.without_secrets(id))
+        let own: Vec<SecretString> = answer.secrets().collect();
+        answer.request_id.as_deref().map(|id| self.without_secrets(id, &own))
     }
 
-    /// A text of TikTok's without what the request carried, and not longer than a line.
-    fn without_secrets(self, text: &str) -> String {
-        // What cannot be printed goes first: it must not stand between the halves of a secret.
-        let text = printable(text);
-        // Ids are mostly shorter than any secret, which no spelling makes shorter: to spell it takes more than to compare.
-        let length = text.len();
-        let secrets = self.secrets.iter().filter(|secret| printable(secret).len() <= length);
-        let spellings = secrets.flat_map(|secret| spellings(secret)).map(|secret| printable(&secret));
-        let hide =
-            |text: Zeroizing<String>, secret: Zeroizing<String>| Zeroizing::new(text.replace(secret.as_str(), "***"));
-        let text = spellings.filter(|secret| !secret.is_empty()).fold(text, hide);
-        text.chars().take(200).collect()
+    /// A text of TikTok's without what the request carried and what the answer gives, and not longer than a line.
+    fn without_secrets(self, text: &str, own: &[SecretString]) -> String {
+        let secrets: Vec<&str> =
+            self.secrets.iter().copied().chain(own.iter().map(ExposeSecret::expose_secret)).collect();
+        masked(text, &secrets, MAX_SHOWN)
     }
-}
-
-fn printable(text: &str) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(text.to_owned());
-    text.retain(|c| !c.is_control());
-    text
-}
-
-/// A secret as it may stand in a message: as it is, or as a quoted URL or a quoted body spells it.
-fn spellings(secret: &str) -> [Zeroizing<String>; 4] {
-    let in_json = json_text(secret);
-    let in_query: String = byte_serialize(secret.as_bytes()).collect();
-    let in_url = in_query.replace('+', "%20");
-    [secret.to_owned(), in_json.trim_matches('"').to_owned(), in_query, in_url].map(Zeroizing::new)
 }

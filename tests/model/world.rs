@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tiktok_token_refresh::{
-    cycle::{Clock, Description, Grant, Label, Moved, Put, Store, Stored, TikTok, Which},
+    cycle::{Clock, Description, Grant, Label, Labels, Listing, Moved, Put, Store, Stored, TikTok, Which},
     document::{Advertiser, AdvertiserInfo, App, Flow},
     error::{Error, Kind},
 };
@@ -156,7 +156,7 @@ impl Store for Port {
     }
 
     async fn describe(&self, _: &str) -> Result<Option<Description>, Error> {
-        Ok(Some(Description { tags: Vec::new() }))
+        Ok(Some(Description { labels: Labels::default(), tags: Vec::new() }))
     }
 
     async fn put(&self, _: &str, id: &str, labels: &[Label], body: &SecretString) -> Result<Put, Error> {
@@ -239,7 +239,7 @@ impl TikTok for Port {
         self.request("exchange".to_owned(), exchange).await.map(grant).map_err(rejection)
     }
 
-    async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Vec<Advertiser>, Error> {
+    async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Listing, Error> {
         let token = access_token.expose_secret();
         if self.world(|world| world.rejected.iter().any(|rejected| rejected == token)) {
             // It stays dead, so asking once more needs no place in the order of things.
@@ -257,7 +257,12 @@ impl TikTok for Port {
             list
         };
         let list = self.request(format!("list with {:x}", hash(token)), list).await.map_err(rejection)?;
-        Ok(list.into_iter().map(|entry| Advertiser::new(entry.id, Some(entry.name))).collect())
+        let list: Vec<_> = list.into_iter().map(|entry| Advertiser::new(entry.id, Some(entry.name))).collect();
+        Ok(list.into())
+    }
+
+    async fn token_info(&self, app: &App, access_token: &SecretString) -> Result<(), Error> {
+        self.advertisers(app, access_token).await.map(drop)
     }
 
     async fn advertiser_info(&self, access_token: &SecretString, ids: &[&str]) -> Result<Vec<Advertiser>, Error> {
@@ -286,6 +291,8 @@ fn grant((access_token, refresh_token, expires_in): Given) -> Grant {
         scope: None,
         open_id: None,
         advertiser_ids: Vec::new(),
+        warnings: Vec::new(),
+        reported_error: None,
     }
 }
 

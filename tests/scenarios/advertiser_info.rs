@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stand_ins::{APP_SECRET, Fault, Flow, Function, GrantSpec, When, World, tiktok::Advertiser};
+use stand_ins::{APP_SECRET, Fault, Flow, Function, GrantSpec, When, World, tiktok::Advertiser, wire::Answer};
 use tiktok_token_refresh::document::MAX_BYTES;
 
 use crate::{
@@ -43,8 +43,8 @@ fn many(count: u64, name: &str) -> Vec<Advertiser> {
     (0..count).map(|n| Advertiser::new(&id(n), &format!("{name} {n:04}"))).collect()
 }
 
-fn grants() -> [GrantSpec; 3] {
-    [GrantSpec::default(), GrantSpec::of(Flow::TtUser), GrantSpec::long_term()]
+fn grants() -> [GrantSpec; 2] {
+    [GrantSpec::default(), GrantSpec::long_term()]
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn a_run_in_a_hurry_does_not_ask() {
 #[tokio::test]
 async fn many_are_asked_for_a_hundred_at_a_time_one_request_after_the_other() {
     let world = World::with(GrantSpec { advertisers: many(250, "A"), ..GrantSpec::default() });
-    let refused = Fault::tiktok(40001, "An advertiser was deleted.");
+    let refused = Fault::tiktok(40001, "No permission.");
     world.faults.at(When::operation(INFO).nth(2), refused);
     let invocation = asking(&world).run(refresh()).await;
     assert_eq!(world.faults.journal().count(INFO), 3);
@@ -361,4 +361,76 @@ async fn they_go_when_nobody_asks_for_them_any_more() {
     assert_eq!(world.current()["advertisers"], both(with_facts));
     world.lambda().run(refresh()).await;
     assert_eq!(world.current()["advertisers"], both(without_facts), "what nobody keeps up to date is worth nothing");
+}
+
+#[tokio::test]
+async fn those_that_tiktok_refuses_by_name_do_not_cost_the_others_their_facts() {
+    for refused in [&[3][..], &[1, 5], &[1, 2, 3, 4]] {
+        let world = World::with(GrantSpec { advertisers: many(5, "A"), ..GrantSpec::default() });
+        let id = |n: &u64| (7_000_000_000_000_000_000 + n - 1).to_string();
+        world.tiktok.core().refused_advertisers = refused.iter().map(id).collect();
+        let invocation = asking(&world).run(refresh()).await;
+        assert_eq!(outcome(&invocation), "refreshed");
+        let warning = warnings(&invocation);
+        assert!(warning.contains(&format!("status of {} of 5 advertisers", refused.len())), "{warning}");
+        assert!(
+            warning.contains("code 40001") && warning.contains("may not operate this advertiser account"),
+            "{warning}"
+        );
+        assert!(!warning.contains("Tick"), "the permission is there: {warning}");
+        let advertisers = world.current()["advertisers"].as_array().expect("a list").clone();
+        let told: Vec<bool> = advertisers.iter().map(|advertiser| advertiser["currency"] == "EUR").collect();
+        assert_eq!(told, (1..=5).map(|n| !refused.contains(&n)).collect::<Vec<_>>());
+        assert_eq!(world.faults.journal().count(INFO), 2, "all, and all but those");
+    }
+}
+
+#[tokio::test]
+async fn one_that_tiktok_refuses_without_naming_it_is_found_by_halving() {
+    let world = World::with(GrantSpec { advertisers: many(100, "A"), ..GrantSpec::default() });
+    world.tiktok.core().refused_advertisers = vec!["7000000000000000041".to_owned()];
+    let unnamed = Fault::reshaped(|answer| {
+        let mut body: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        if body["code"] == 40001 {
+            body["message"] = json!("No permission to operate an advertiser.");
+        }
+        Answer { body: body.to_string().into(), ..answer }
+    });
+    world.faults.at(When::operation(INFO).always(), unnamed);
+    let invocation = asking(&world).run(refresh()).await;
+    assert!(warnings(&invocation).contains("status of 1 of 100 advertisers"), "{}", warnings(&invocation));
+    let requests = world.faults.journal().count(INFO);
+    assert!((13..=15).contains(&requests), "{requests}");
+}
+
+#[tokio::test]
+async fn a_refusal_of_every_advertiser_ends_after_few_requests() {
+    let world = World::with(GrantSpec { advertisers: many(100, "A"), ..GrantSpec::default() });
+    let refusal = Fault::tiktok(40001, "No permission to operate these advertisers.");
+    world.faults.at(When::operation(INFO).always(), refusal);
+    let invocation = asking(&world).run(refresh()).await;
+    assert!(warnings(&invocation).contains("status of 100 of 100 advertisers"), "{}", warnings(&invocation));
+    assert_eq!(world.faults.journal().count(INFO), 15);
+}
+
+#[tokio::test]
+async fn an_account_holder_has_no_advertisers_to_ask_about() {
+    let world = World::with(GrantSpec::of(Flow::TtUser));
+    let invocation = asking(&world).run(refresh()).await;
+    assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".to_owned(), String::new()));
+    assert_eq!(world.faults.journal().count(INFO), 0);
+}
+
+#[tokio::test]
+async fn a_warning_about_the_list_stands_beside_one_about_the_facts() {
+    let world = World::start();
+    let list =
+        json!({"code": 0, "data": {"list": [{"advertiser_id": "7000000000000000001"}, {"advertiser_name": "Nobody"}]}});
+    world.faults.at(When::operation("oauth2/advertiser/get"), Fault::answer(200, "application/json", list.to_string()));
+    world.faults.at(When::operation(INFO), Fault::tiktok(40105, "Access token is incorrect."));
+    let warning = warnings(&asking(&world).run(refresh()).await);
+    assert!(
+        warning.contains("1 of them without an id") && warning.contains("status of 1 of 1 advertisers"),
+        "{warning}"
+    );
 }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::Path};
 use tiktok_token_refresh::error::{Class, Error, Kind};
 
 /// The stable name, the class, and the sentence for a person who knows nothing but this error.
-const TEXTS: [(&str, Class, &str); 13] = [
+const TEXTS: [(&str, Class, &str); 14] = [
     (
         "InvalidEvent",
         Class::Permanent,
@@ -48,6 +48,11 @@ const TEXTS: [(&str, Class, &str); 13] = [
         "NewTokenRejected",
         Class::Permanent,
         "The new tokens are kept in the version labelled AWSPENDING, and the next run tries them again; if it stays, authorise the app again.",
+    ),
+    (
+        "SecretLimitExceeded",
+        Class::Permanent,
+        "Find out what writes so many versions; a schedule that runs every hour does not. Secrets Manager removes versions without labels after a day, and the function goes on by itself then.",
     ),
     (
         "DeadlineExceeded",

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hyper::Request;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::{
     page::{HOST, browser, from_browser, redirect},
-    support::{BINARY, SHORT, Scenario, refresh, side_by_side},
+    support::{BINARY, SHORT, STAGE, Scenario, refresh, side_by_side},
 };
 
 /// An app whose secret looks different in a URL and in JSON. Both of its ends can be recognised.
@@ -333,4 +334,118 @@ async fn neither_code_nor_state_of_a_redirect_shows_on_the_page_or_in_the_log() 
         assert_eq!(statuses, [400, 400, 400, 404, 400, 502, 200, 400, 404]);
     });
     side_by_side(cases).await;
+}
+
+/// The parts of eight characters that a secret consists of, and those of its spellings that a server may use.
+fn recognizable(secret: &str) -> BTreeSet<String> {
+    let encoded: String = byte_serialize(secret.as_bytes()).collect();
+    let base64 = BASE64_STANDARD.encode(secret);
+    let parts = |text: &str| {
+        text.chars().collect::<Vec<_>>().windows(8).map(|part| part.iter().collect()).collect::<Vec<String>>()
+    };
+    [secret, &encoded, &base64].into_iter().flat_map(parts).collect()
+}
+
+/// What a server may make of a secret: cut short at either end or both, in another spelling, or both.
+fn mangled(secret: &str) -> Vec<String> {
+    let chars: Vec<char> = secret.chars().collect();
+    let cut = |from: usize, to: usize| chars[from..to].iter().collect::<String>();
+    let (length, third) = (chars.len(), chars.len() / 3);
+    let cuts = [
+        cut(0, length - 1),
+        cut(0, 2 * third),
+        cut(0, 10),
+        cut(third, length),
+        cut(third, 2 * third + 2),
+        cut(length - 9, length),
+    ];
+    let spelled = |text: String| {
+        let encoded: String = byte_serialize(text.as_bytes()).collect();
+        [
+            text.to_uppercase(),
+            encoded.to_lowercase(),
+            json!(text).to_string(),
+            format!("{}...", encoded),
+            BASE64_STANDARD.encode(&text),
+            text,
+        ]
+    };
+    cuts.into_iter().flat_map(spelled).chain([BASE64_STANDARD.encode(format!("{APP_ID}:{secret}"))]).collect()
+}
+
+#[tokio::test]
+async fn no_part_of_a_secret_shows_that_can_be_recognised_however_it_is_repeated() {
+    let example = world(|_| {});
+    let count = mangled(&example.field("refresh_token")).len();
+    let cases = (0..count).flat_map(|index| [REDEEM, "oauth2/advertiser/get"].map(|operation| (index, operation)));
+    side_by_side(cases.map(|(index, operation)| async move {
+        let world = world(|_| {});
+        let token = if operation == REDEEM { world.field("refresh_token") } else { "-".to_owned() };
+        let secrets = [APP_SECRET.to_owned(), token];
+        let known = secrets.iter().filter(|secret| secret.len() > 8);
+        let said: Vec<_> = known.clone().map(|secret| mangled(secret).swap_remove(index)).collect();
+        let fault = json!({"code": 40002, "message": format!("Wrong: {}.", said.join(" or ")), "request_id": said[0]});
+        world.faults.at(When::operation(operation).always(), Fault::answer(200, "application/json", fault.to_string()));
+        let invocation = lambda(&world, LOGGING[0]).invoke(refresh(), SHORT).await;
+        let shown = format!("{:?} {:?}", invocation.outcome, invocation.logs);
+        assert!(shown.contains("Wrong: "), "TikTok's message is shown: {shown}");
+        // The name of the secret has the same random digits as the tokens of its world.
+        let parts = known.flat_map(|secret| recognizable(secret)).filter(|part| !world.secret_id.contains(part));
+        for part in parts {
+            assert!(!shown.contains(&part), "{operation} {said:?}: {part:?} shows in: {shown}");
+        }
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn new_tokens_that_tiktok_repeats_in_a_message_do_not_show() {
+    let world = world(|_| {});
+    let repeat = Fault::rewritten(|text| {
+        let mut answer: Value = text.parse().expect("JSON");
+        answer["code"] = json!(20001);
+        answer["message"] = json!(format!("Partly done: {}", answer["data"]));
+        answer["request_id"] = answer["data"]["access_token"].clone();
+        answer.to_string().into()
+    });
+    world.faults.at(When::operation(REDEEM), repeat);
+    let invocation = lambda(&world, LOGGING[0]).run(refresh()).await;
+    let shown = format!("{:?}", invocation.outcome);
+    assert!(shown.contains("Partly done"), "{shown}");
+    assert_tight(&world, &invocation, "a message with tokens");
+}
+
+#[tokio::test]
+async fn aws_is_quoted_without_what_a_write_carried() {
+    let quotes: [fn(&str) -> String; 4] = [
+        |body| format!("Value '{body}' at 'secretString' is too long."),
+        |body| format!("Refused to write {}", json!(body)),
+        |body| format!("Refused near {}", &body[body.len() / 2..]),
+        |body| format!("Refused: {}", body.replace(['{', '}', '"'], " ")),
+    ];
+    let exceptions = [
+        "ValidationException",
+        "InvalidParameterException",
+        "InvalidRequestException",
+        "LimitExceededException",
+        "AccessDeniedException",
+    ];
+    let cases = quotes.into_iter().flat_map(|quote| exceptions.map(|exception| (quote, exception)));
+    let cases = cases.flat_map(|case| ["/reader", STAGE].map(|part| (case, part)));
+    side_by_side(cases.map(|((quote, exception), part)| async move {
+        let world = world(|document| document["mine"] = json!("canary-of-another-tool"));
+        let refuse = Fault::answered_from(move |request| {
+            let message = quote(request["SecretString"].as_str().expect("a value"));
+            Answer::new(400, "application/x-amz-json-1.1", json!({"__type": exception, "message": message}).to_string())
+        });
+        world.faults.at(When::operation("PutSecretValue").detail(part).always(), refuse);
+        let invocation = lambda(&world, LOGGING[0]).invoke(refresh(), SHORT).await;
+        let error = format!("{:?}", invocation.outcome);
+        assert!(
+            error.contains("Refused") || error.contains("too long") || error.contains("***"),
+            "{exception}: {error}"
+        );
+        assert_tight(&world, &invocation, exception);
+    }))
+    .await;
 }

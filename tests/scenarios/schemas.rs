@@ -206,7 +206,8 @@ async fn what_the_function_writes_is_valid_as_what_a_person_stores_is() {
                 function.run(refresh()).await;
                 assert_valid(&schema, &world.current(), flow);
             }
-            assert!(world.current()["advertisers"].is_array(), "{flow} has run");
+            let written = if flow == "tt_user" { "refreshed_at" } else { "advertisers" };
+            assert!(world.current().get(written).is_some(), "{flow} has run");
         }
     }
 }

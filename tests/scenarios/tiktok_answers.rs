@@ -6,13 +6,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stand_ins::{
-    Fault, Flow, GrantSpec, When, World,
+    APP_ID, APP_SECRET, Fault, Flow, GrantSpec, When, World,
     tiktok::{Advertiser, RefreshTokenField, Renewal, RequestId, Shape},
+    wire::Answer,
 };
 use tiktok_token_refresh::tiktok::Call;
 
 use crate::support::{
-    Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, warnings,
+    BINARY, SHORT, Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, warnings,
 };
 
 const BUSINESS: &str = "oauth2/refresh_token";
@@ -294,7 +295,7 @@ fn a_lifetime_of_nothing_and_a_scope_that_would_crowd_out_the_tokens_are_none() 
     let call = Call { endpoint: "oauth2/refresh_token", limit: 1_000, secrets: &[] };
     let granted = |data: Value| {
         let body = json!({"code": 0, "data": data}).to_string();
-        call.read(200, body.as_bytes()).expect("an envelope").grant().expect("tokens")
+        call.tokens(200, body.as_bytes(), Timestamp::now()).expect("tokens")
     };
     for scope in [Value::Null, json!("s".repeat(1_023))] {
         let grant = granted(json!({"access_token": "a", "expires_in": 0, "refresh_expires_in": "0", "scope": scope}));
@@ -310,7 +311,7 @@ fn a_scope_that_readers_of_the_secret_would_not_understand_is_none() {
     let call = Call { endpoint: "oauth2/refresh_token", limit: 1_000, secrets: &[] };
     let kept = |scope: &str| {
         let body = format!(r#"{{"code": 0, "data": {{"access_token": "a", "scope": {scope}}}}}"#);
-        call.read(200, body.as_bytes()).expect("an envelope").grant().expect("tokens").scope
+        call.tokens(200, body.as_bytes(), Timestamp::now()).expect("tokens").scope
     };
     for scope in [r#""""#, r#""ads.read,\u00e4""#, "[]", r#"[4, "ads.read", 18446744073709551615]"#] {
         assert_eq!(kept(scope).as_deref(), Some(scope));
@@ -319,4 +320,416 @@ fn a_scope_that_readers_of_the_secret_would_not_understand_is_none() {
     for scope in odd.into_iter().chain(["[1e400]", r#""\ud800""#, r#"["\ud800"]"#]) {
         assert_eq!(kept(scope), None, "{scope}");
     }
+}
+
+/// A form of the right answer that surrounds its tokens with something odd, and what a warning says of it.
+type Surrounding = (&'static str, Fault, &'static str);
+
+fn body(rewrite: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Fault {
+    Fault::rewritten(rewrite)
+}
+
+/// The same with a change to the JSON.
+fn json_body(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Fault {
+    body(move |text| {
+        let mut answer = text.parse().expect("JSON");
+        change(&mut answer);
+        answer.to_string().into()
+    })
+}
+
+fn with_status(status: u16) -> Fault {
+    Fault::reshaped(move |answer| {
+        let (content_type, body) = ("application/json", answer.body.clone());
+        Answer::new(status, content_type, body)
+    })
+}
+
+fn surroundings() -> Vec<Surrounding> {
+    const REPORTED: &str = "TikTok reported an error beside tokens that work all the same";
+    let headers =
+        Fault::reshaped(|answer| (0..150).fold(answer, |answer, _| answer.with_header("x-gateway", "one of many")));
+    vec![
+        ("a byte order mark", body(|text| [b"\xef\xbb\xbf", text.as_bytes()].concat()), ""),
+        ("blank lines and a NUL", body(|text| format!("\r\n\0 {text}").into()), ""),
+        ("text behind it", body(|text| format!("{text}\n<!-- edge-7 -->").into()), ""),
+        ("a code of 0.0", body(|text| text.replacen("\"code\":0", "\"code\":0.0", 1).into()), ""),
+        ("a code of \"0\"", body(|text| text.replacen("\"code\":0", "\"code\":\"0\"", 1).into()), ""),
+        ("a code of null", json_body(|answer| answer["code"] = Value::Null), ""),
+        ("a code in words", json_body(|answer| answer["code"] = json!("OK")), ""),
+        ("no code", json_body(|answer| drop(answer.as_object_mut().expect("an object").remove("code"))), ""),
+        ("tokens at the top and nothing else", json_body(|answer| *answer = answer["data"].take()), ""),
+        (
+            "empty tokens under data",
+            json_body(|answer| {
+                let tokens = answer["data"].take();
+                answer["data"] = json!({"access_token": "", "refresh_token": null});
+                answer.as_object_mut().expect("an object").extend(tokens.as_object().expect("tokens").clone());
+            }),
+            "",
+        ),
+        ("data as a text", json_body(|answer| answer["data"] = json!(answer["data"].to_string())), ""),
+        (
+            "an error of \"ok\"",
+            json_body(|answer| answer["error"] = json!({"code": "ok", "message": "", "log_id": "1"})),
+            "",
+        ),
+        (
+            "a byte that is not UTF-8",
+            body(|text| {
+                text.replacen("\"OK\"", "\"O\u{1}K\"", 1)
+                    .bytes()
+                    .map(|byte| if byte == 1 { 0xff } else { byte })
+                    .collect()
+            }),
+            "",
+        ),
+        ("a message that is no text", json_body(|answer| answer["message"] = json!({"text": ["OK"]})), ""),
+        ("a hundred and fifty headers", headers, ""),
+        ("a length that promises more", Fault::OverlongLength, ""),
+        ("a length that promises more and an open connection", Fault::OverlongLengthHeld, ""),
+        (
+            "a broken end",
+            body(|text| text[..text.find(",\"scope\"").expect("a scope") + 4].into()),
+            "broke off behind its tokens",
+        ),
+        ("HTTP 500", with_status(500), REPORTED),
+        ("HTTP 502", with_status(502), REPORTED),
+        ("HTTP 400", with_status(400), REPORTED),
+        ("HTTP 429", with_status(429), REPORTED),
+        ("a code of partial success", json_body(|answer| answer["code"] = json!(20001)), REPORTED),
+        ("a code of an internal error", json_body(|answer| answer["code"] = json!(50000)), REPORTED),
+        (
+            "an OAuth error",
+            json_body(|answer| {
+                let tokens = answer["data"].take();
+                *answer = json!({"error": "temporarily_unavailable", "data": tokens});
+            }),
+            REPORTED,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn tokens_that_arrived_are_tokens_whatever_surrounds_them() {
+    let flows = [Flow::Business, Flow::TtUser];
+    let cases = flows.into_iter().flat_map(|flow| surroundings().into_iter().map(move |case| (flow, case)));
+    side_by_side(cases.map(|(flow, (case, fault, says))| async move {
+        let world = World::with(GrantSpec::of(flow));
+        world.faults.at(When::operation(if flow == Flow::TtUser { TT_USER } else { BUSINESS }), fault);
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_eq!(outcome(&invocation), "refreshed", "{flow:?}, {case}: {:?}", invocation.outcome);
+        let warning = warnings(&invocation);
+        assert!(warning.contains(says) && warning.is_empty() == says.is_empty(), "{flow:?}, {case}: {warning}");
+        world.assert_usable();
+        assert_eq!((world.redeemed(), world.faults.unfired()), (1, 0), "{flow:?}, {case}");
+        assert_eq!(outcome(&world.lambda().run(refresh()).await), "refreshed", "{flow:?}, {case}");
+        world.assert_usable();
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn an_exchange_takes_the_tokens_that_arrived_whatever_surrounds_them() {
+    for spec in [GrantSpec::default(), GrantSpec::long_term()] {
+        let cases = surroundings().into_iter().map(|case| (spec.clone(), case));
+        side_by_side(cases.map(|(spec, (case, fault, says))| async move {
+            // Whether a refresh token was to follow in a broken answer, nothing tells.
+            if spec == GrantSpec::long_term() && case == "a broken end" {
+                return;
+            }
+            let world = World::empty();
+            world.create_secret(&world.secret_id, &json!({"app_id": APP_ID, "secret": APP_SECRET}));
+            world.faults.at(When::operation("oauth2/access_token"), fault);
+            let function = world.lambda();
+            let link = crate::authorize::link(&function, crate::authorize::authorize_url()).await;
+            let address = crate::authorize::consent(&world, &link, spec);
+            let invocation = function.run(crate::authorize::exchange(&address)).await;
+            assert_eq!(outcome(&invocation), "authorized", "{case}: {:?}", invocation.outcome);
+            assert!(warnings(&invocation).contains(says), "{case}: {}", warnings(&invocation));
+            world.assert_usable();
+        }))
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_error_beside_a_token_that_does_not_work_stays_the_failure() {
+    let answers = [
+        (
+            200,
+            json!({"code": 40002, "message": "No.", "data": {"access_token": "not-TikTok's"}}),
+            "TikTokMisconfigured",
+            "code 40002",
+        ),
+        (
+            200,
+            json!({"code": 40107, "message": "No.", "access_token": "not-TikTok's"}),
+            "ReauthorizationRequired",
+            "code 40107",
+        ),
+        (500, json!({"code": 0, "data": {"access_token": "not-TikTok's"}}), "TikTokUnavailable", "HTTP 500"),
+        (404, json!({"code": 0, "data": {"access_token": "not-TikTok's"}}), "TikTokMisconfigured", "HTTP 404"),
+        (
+            401,
+            json!({"error": "invalid_client", "access_token": "not-TikTok's"}),
+            "TikTokMisconfigured",
+            "error invalid_client",
+        ),
+    ];
+    side_by_side(answers.map(|(status, answer, kind, says)| async move {
+        let world = World::start();
+        let before = world.current();
+        world.faults.at(When::operation(BUSINESS), Fault::answer(status, "application/json", answer.to_string()));
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_failed(&invocation, kind, &[says, "together with an error"]);
+        assert_eq!(world.current(), before, "{says}");
+        assert_eq!(world.next_run().await, "refreshed", "{says}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_arrived_is_one_whatever_its_length_promises() {
+    for fault in [Fault::OverlongLength, Fault::OverlongLengthHeld] {
+        let world = World::start();
+        world.tiktok.core().revoke(world.grant);
+        world.faults.at(When::operation(BUSINESS), fault.clone());
+        world.faults.at(When::operation(LIST), fault);
+        assert_failed(&world.lambda().run(scheduled()).await, "ReauthorizationRequired", &["40107"]);
+        let journal = world.faults.journal();
+        assert_eq!((journal.count(BUSINESS), world.faults.unfired()), (1, 0), "{journal}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_not_read_whole_is_none() {
+    let world = World::with(same_refresh_token());
+    let broken = |_: &str| b"{\"code\":0,\"data\":{\"access_token\":\"act.\xff\"}}".to_vec();
+    world.faults.at(When::operation(BUSINESS), Fault::rewritten(broken));
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed", "TikTok was asked once more");
+    world.assert_usable();
+    assert_eq!(world.redeemed(), 2);
+}
+
+#[tokio::test]
+async fn no_request_asks_for_an_answer_that_has_to_be_unpacked() {
+    for flow in [Flow::Business, Flow::TtUser] {
+        let world = World::with(GrantSpec::of(flow));
+        world.function_with(BINARY, &[("ADVERTISER_INFO", "true")]).run(refresh()).await;
+        let encodings: Vec<_> = world.tiktok.core().accepted_encodings.iter().cloned().collect();
+        assert_eq!(encodings, ["identity"]);
+    }
+}
+
+#[tokio::test]
+async fn a_lifetime_is_understood_as_serialisers_write_it() {
+    let day = Duration::from_hours(24);
+    let unix = |from_now: i64| Timestamp::now().as_second() + from_now;
+    let cases = [
+        ("\"86400\"".to_owned(), day),
+        ("\" 86400 \"".to_owned(), day),
+        ("86400.0".to_owned(), day),
+        ("86400.9".to_owned(), day),
+        ("8.64E4".to_owned(), day),
+        ("\"8.64e+4\"".to_owned(), day),
+        ("2.8484364E7".to_owned(), Duration::from_secs(28_484_364)),
+        (unix(86_400).to_string(), day),
+        (format!("\"{}\"", unix(86_400)), day),
+        (format!("{}.0", unix(86_400)), day),
+        (format!("{}000", unix(86_400)), day),
+        (format!("\"{}\"", Timestamp::now() + day), day),
+    ];
+    side_by_side(
+        cases.into_iter().flat_map(|case| [("expires_in", case.clone()), ("refresh_token_expires_in", case)]).map(
+            |(name, (written, lifetime))| async move {
+                let world = World::start();
+                let case = format!("{name}: {written}");
+                world.faults.at(When::operation(BUSINESS), lifetime_written(name, written));
+                let invocation = world.lambda().run(scheduled()).await;
+                assert_eq!(
+                    (outcome(&invocation), warnings(&invocation)),
+                    ("refreshed".to_owned(), String::new()),
+                    "{case}"
+                );
+                let document = world.current();
+                let end = if name == "expires_in" { "access_token_expires_at" } else { "refresh_token_expires_at" };
+                assert!(is_in(&document[end], lifetime), "{case}: {}", document[end]);
+            },
+        ),
+    )
+    .await;
+}
+
+fn lifetime_written(name: &'static str, written: String) -> Fault {
+    Fault::rewritten(move |text| {
+        let at = text.find(&format!("\"{name}\":")).expect("a lifetime") + name.len() + 3;
+        let end = at + text[at..].find([',', '}']).expect("an end");
+        format!("{}{written}{}", &text[..at], &text[end..]).into()
+    })
+}
+
+#[tokio::test]
+async fn a_lifetime_that_cannot_be_one_is_unknown_and_a_warning_says_so() {
+    let long_ago = (Timestamp::now().as_second() - 86_400).to_string();
+    let too_far = (Timestamp::now().as_second() + 3 * 365 * 86_400).to_string();
+    let cases = [
+        long_ago,
+        too_far,
+        "99999999999999".to_owned(),
+        "1e300".to_owned(),
+        "1e400".to_owned(),
+        "\"soon\"".to_owned(),
+        "[86400]".to_owned(),
+        "\"2020-01-01T00:00:00Z\"".to_owned(),
+    ];
+    side_by_side(cases.map(|written| async move {
+        let world = World::start();
+        world.faults.at(When::operation(BUSINESS), lifetime_written("expires_in", written.clone()));
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_eq!(outcome(&invocation), "refreshed", "{written}");
+        let warning = warnings(&invocation);
+        assert!(
+            warning.contains("'expires_in'") && warning.contains("the end of the access token is not known"),
+            "{written}: {warning}"
+        );
+        assert_eq!(world.current().get("access_token_expires_at"), None, "{written}");
+        world.assert_usable();
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn one_bad_entry_does_not_cost_the_list() {
+    let first = json!({"advertiser_id": "7000000000000000001", "advertiser_name": "First Advertiser"});
+    let entries = [
+        (json!({"advertiser_name": "Nobody"}), json!(null), 1),
+        (json!({"advertiser_id": "", "advertiser_name": "Nobody"}), json!(null), 1),
+        (json!({"advertiser_id": null}), json!(null), 1),
+        (json!({"advertiser_id": {"id": "7"}}), json!(null), 1),
+        (json!(null), json!(null), 1),
+        (json!([]), json!(null), 1),
+        (json!({"advertiser_id": "8", "advertiser_name": null}), json!({"advertiser_id": "8"}), 0),
+        (json!({"advertiser_id": "8", "advertiser_name": 8}), json!({"advertiser_id": "8"}), 0),
+        (json!({"advertiser_id": 8, "name": "Acht"}), json!({"advertiser_id": "8", "advertiser_name": "Acht"}), 0),
+        (json!({"advertiser_id": 8.0}), json!({"advertiser_id": "8"}), 0),
+        (json!("8"), json!({"advertiser_id": "8"}), 0),
+    ];
+    side_by_side(entries.map(|(entry, kept, dropped)| {
+        let first = first.clone();
+        async move {
+            let world = World::start();
+            let answer = json!({"code": 0, "message": "OK", "data": {"list": [entry, first]}});
+            world.faults.at(When::operation(LIST), Fault::answer(200, "application/json", answer.to_string()));
+            let invocation = world.lambda().run(scheduled()).await;
+            assert_eq!(outcome(&invocation), "refreshed", "{answer}");
+            let expected: Vec<_> = [first, kept].into_iter().filter(|it| !it.is_null()).collect();
+            assert_eq!(world.current()["advertisers"], json!(expected), "{answer}");
+            let warning = warnings(&invocation);
+            assert_eq!(warning.contains("2 entries, and 1 of them without an id"), dropped == 1, "{answer}: {warning}");
+            assert_eq!(warning.is_empty(), dropped == 0, "{answer}: {warning}");
+        }
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn one_byte_that_is_not_utf8_does_not_cost_the_list() {
+    let world = World::start();
+    let spoil = |text: &str| {
+        text.replacen("Zweite", "Zw\u{1}ite", 1).bytes().map(|byte| if byte == 1 { 0xfc } else { byte }).collect()
+    };
+    world.faults.at(When::operation(LIST), Fault::rewritten(spoil));
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".to_owned(), String::new()));
+    let advertisers = &world.current()["advertisers"];
+    assert_eq!(advertisers[0]["advertiser_name"], "First Advertiser");
+    assert_eq!(advertisers[1]["advertiser_name"], "Zw\u{fffd}ite Werbung GmbH");
+}
+
+#[tokio::test]
+async fn a_list_of_which_no_entry_can_be_read_does_not_take_the_place_of_a_good_one() {
+    let (world, before) = refreshed(GrantSpec::default(), Shape::default()).await;
+    let answer = json!({"code": 0, "data": {"list": [{"advertiser_name": "Nobody"}]}}).to_string();
+    world.faults.at(When::operation(LIST).always(), Fault::answer(200, "application/json", answer));
+    let invocation = world.lambda().invoke(refresh(), SHORT).await;
+    assert_eq!(outcome(&invocation), "refreshed");
+    assert!(warnings(&invocation).contains("none of them has an id"), "{}", warnings(&invocation));
+    assert_eq!(world.current()["advertisers"], before["advertisers"]);
+}
+
+#[tokio::test]
+async fn a_list_that_says_that_it_has_more_pages_is_read_to_its_end() {
+    let advertisers: Vec<_> =
+        (1..=5).map(|n| Advertiser::new(&format!("{}", 7_000_000_000_000_000_000_u64 + n), "Name")).collect();
+    for (page_size, pages) in [(2, 3), (1, 5), (5, 1), (10, 1)] {
+        let spec = GrantSpec { advertisers: advertisers.clone(), ..GrantSpec::default() };
+        let shape = Shape { page_size: Some(page_size), ..Shape::default() };
+        let (world, document) = refreshed(spec, shape).await;
+        assert_eq!(document["advertiser_ids"].as_array().map(Vec::len), Some(5), "{page_size}");
+        assert_eq!(world.faults.journal().count(LIST), pages);
+    }
+}
+
+#[tokio::test]
+async fn pages_that_are_counted_and_never_turned_end_the_list() {
+    let world = World::start();
+    let page = json!({"code": 0, "data": {"list": [{"advertiser_id": "7"}], "page_info": {"page": 1, "total_page": 1_000_000}}});
+    world.faults.at(When::operation(LIST).always(), Fault::answer(200, "application/json", page.to_string()));
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    assert_eq!(world.current()["advertiser_ids"], json!(["7"]));
+    assert_eq!(world.faults.journal().count(LIST), 2);
+}
+
+const TOKEN_INFO: &str = "tt_user/token_info/get";
+
+#[tokio::test]
+async fn an_account_holders_token_is_checked_where_it_belongs() {
+    let world = World::with(GrantSpec::of(Flow::TtUser));
+    let function = world.lambda();
+    for _ in 0..2 {
+        let invocation = function.run(refresh()).await;
+        assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".to_owned(), String::new()));
+        let result = only_result(&invocation);
+        assert_eq!((&result["advertisers"], &result["advertisers_stale"]), (&json!(0), &json!(false)));
+        world.assert_usable();
+    }
+    let journal = world.faults.journal();
+    assert_eq!((journal.count(TOKEN_INFO), journal.count(LIST)), (2, 0), "{journal}");
+    assert_eq!(journal.count("PutSecretValue"), 4, "what has no list is staged as it is promoted: {journal}");
+    let status = only_result(&function.run(json!({"action": "status"})).await);
+    assert_eq!(status["advertisers_stale"], false);
+    assert!(!status["warnings"].to_string().contains("advertisers"), "{}", status["warnings"]);
+
+    // A dead refresh token leaves a token that works, and a revoked grant leaves none.
+    world.tiktok.core().revoke_token(&world.field("refresh_token"));
+    assert_eq!(outcome(&function.run(refresh()).await), "kept");
+    world.tiktok.core().revoke(world.grant);
+    assert_failed(&function.run(refresh()).await, "ReauthorizationRequired", &["40107"]);
+}
+
+#[tokio::test]
+async fn an_account_holders_new_token_that_is_rejected_is_not_promoted() {
+    let world = World::with(GrantSpec::of(Flow::TtUser));
+    let before = world.current();
+    world.faults.at(When::operation(TOKEN_INFO).always(), Fault::tiktok(40105, "Access token is incorrect"));
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_failed(&invocation, "NewTokenRejected", &["40105", TOKEN_INFO]);
+    assert_eq!(world.current(), before);
+    assert_eq!(world.next_run().await, "resumed");
+}
+
+#[tokio::test]
+async fn the_advertisers_that_an_account_holders_secret_holds_stay_as_they_are() {
+    let world = World::with_document(GrantSpec::of(Flow::TtUser), |document| {
+        document["advertiser_ids"] = json!(["6999"]);
+        document["advertisers"] = json!([{"advertiser_id": "6999", "advertiser_name": "By hand"}]);
+    });
+    for _ in 0..2 {
+        let invocation = world.lambda().run(refresh()).await;
+        assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".to_owned(), String::new()));
+        assert_eq!(world.current()["advertisers"][0]["advertiser_name"], "By hand");
+        assert_eq!(only_result(&invocation)["advertisers_stale"], false);
+    }
+    assert_eq!(world.faults.journal().count("PutSecretValue"), 4);
 }

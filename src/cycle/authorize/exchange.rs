@@ -138,7 +138,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Ok(Redeemed { grant, asked_at })
         };
         let exchanged = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), exchange)).await;
-        exchanged.map_err(|error| explained(error, spent_before))
+        exchanged.map_err(|error| explained(error, code.family, spent_before))
     }
 }
 
@@ -151,14 +151,15 @@ const fn family_of(flow: Flow) -> Flow {
 }
 
 /// What TikTok's refusal of an auth code means to the person who brought it.
-fn explained(error: Error, spent_before: bool) -> Error {
+fn explained(error: Error, family: Flow, spent_before: bool) -> Error {
     let kind = error.kind();
     match (kind, error.code()) {
         (Kind::ReauthorizationRequired, _) if error.lost_answer() || spent_before => {
             error.context("The answer to an earlier attempt was lost, most likely with the tokens in it")
         }
         (Kind::ReauthorizationRequired, _) => {
-            error.context("TikTok does not take the auth code, which works once and for an hour at most")
+            let time = if family == Flow::TtUser { "10 minutes" } else { "an hour" };
+            error.context(format_args!("TikTok does not take the auth code, which works once and for {time} at most"))
         }
         // TikTok answers with the one or the other to a wrong app.
         (Kind::TikTokMisconfigured, Some(40000 | 40113)) => error.advise(

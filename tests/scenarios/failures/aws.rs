@@ -142,8 +142,9 @@ async fn staged_tokens_wait_until_they_can_be_promoted() {
 }
 
 #[tokio::test]
-async fn a_promotion_that_is_refused_although_nobody_was_faster_is_tried_again_until_the_deadline() {
-    let refusal = || Fault::aws_error(400, "InvalidParameterException", "The version stage is attached elsewhere.");
+async fn a_promotion_that_is_refused_although_nobody_was_faster_is_tried_again_for_as_long_as_reads_may_lag() {
+    let message = "Staging label AWSCURRENT is currently attached to version 1, so you must explicitly reference it.";
+    let refusal = || Fault::aws_error(400, "InvalidParameterException", message);
     let promotion = || When::operation("UpdateSecretVersionStage");
     let world = World::start();
     world.faults.at(promotion(), refusal());
@@ -153,7 +154,9 @@ async fn a_promotion_that_is_refused_although_nobody_was_faster_is_tried_again_u
     let world = World::start();
     world.faults.at(promotion().always(), refusal());
     let invocation = world.lambda().invoke(scheduled(), SHORT).await;
-    assert_failed(&invocation, "DeadlineExceeded", &["the step 'promote'"]);
+    assert_failed(&invocation, "SecretsManagerUnavailable", &["does not move AWSCURRENT"]);
+    let swaps = world.faults.journal().count("UpdateSecretVersionStage");
+    assert!(swaps < 60, "{swaps} swaps");
     assert_eq!(world.next_run().await, "resumed");
     assert_eq!(world.redeemed(), 1);
 }
@@ -220,4 +223,201 @@ async fn new_tokens_that_cannot_be_stored_until_the_deadline_are_an_error_that_s
         assert_eq!(world.next_run().await, "refreshed");
     }))
     .await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_no_conflict_is_shown_and_not_tried_again() {
+    for message in ["You can't move a staging label of this secret.", "Invalid value."] {
+        let world = World::start();
+        let refusal = Fault::aws_error(400, "InvalidParameterException", message);
+        world.faults.at(When::operation("UpdateSecretVersionStage").always(), refusal);
+        let invocation = world.lambda().run(scheduled()).await;
+        let says = ["UpdateSecretVersionStage", "InvalidParameterException", message.trim_end_matches('.')];
+        assert_failed(&invocation, "InvalidConfiguration", &says);
+        assert_eq!(world.faults.journal().count("UpdateSecretVersionStage"), 1);
+        assert_eq!(world.next_run().await, "resumed");
+        assert_eq!(world.redeemed(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_in_words_that_nobody_knows_is_one_where_the_label_has_moved() {
+    let Some(world) = strict(World::start()) else { return };
+    let (client, secret, before) = (world.secrets_manager.client(), world.secret_id.clone(), world.current());
+    let edit = Fault::run_before(move || {
+        let mut edited = before.clone();
+        edited["mine"] = serde_json::json!("edited");
+        let (client, secret) = (client.clone(), secret.clone());
+        async move { drop(client.put(&secret, &edited.to_string()).await.expect("a person may write")) }
+    });
+    let conflict = Fault::aws_error(400, "InvalidParameterException", "Conflict.");
+    world.faults.at(When::operation("UpdateSecretVersionStage"), conflict);
+    world.faults.at(When::operation("oauth2/advertiser/get"), edit);
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    assert_eq!((world.field("mine").as_str(), world.faults.unfired()), ("edited", 0));
+    world.assert_usable();
+}
+
+#[tokio::test]
+async fn a_write_that_is_refused_shows_what_aws_said_and_what_to_do() {
+    for (exception, message, kind, says) in [
+        (
+            "InvalidRequestException",
+            "Operation not permitted on a replica secret. Call must be made in primary secret's region.",
+            "InvalidConfiguration",
+            "stop-replication-to-replica",
+        ),
+        (
+            "InvalidRequestException",
+            "You can't perform this operation on a secret that is managed by another service.",
+            "InvalidConfiguration",
+            "a secret of your own",
+        ),
+        (
+            "InvalidParameterException",
+            "The parameter VersionStages can't have more than 20 labels.",
+            "InvalidConfiguration",
+            "what the message names",
+        ),
+        (
+            "ValidationException",
+            "1 validation error detected: Value at 'secretString' failed to satisfy constraint: Member must have length less than or equal to 65536",
+            "InvalidConfiguration",
+            "what the message names",
+        ),
+        (
+            "PreconditionNotMetException",
+            "The request failed because you did not complete all the prerequisite steps.",
+            "InvalidConfiguration",
+            "what the message names",
+        ),
+        (
+            "LimitExceededException",
+            "You've exceeded the limit of 100 versions for this secret.",
+            "SecretLimitExceeded",
+            "after a day",
+        ),
+    ] {
+        let world = World::start();
+        let refusal = Fault::aws_error(400, exception, message);
+        world.faults.at(When::operation("PutSecretValue").detail(CLAIM).always(), refusal);
+        let invocation = world.lambda().run(scheduled()).await;
+        let said = message.trim_end_matches('.');
+        assert_failed(
+            &invocation,
+            kind,
+            &["PutSecretValue", exception, said, says].map(|it| {
+                if kind == "SecretLimitExceeded" && it == "PutSecretValue" { "no more versions" } else { it }
+            }),
+        );
+        let puts = world.faults.journal().count("PutSecretValue");
+        assert_eq!((puts, world.redeemed()), (1, 0), "{exception}: nothing was spent, and nothing tried again");
+        assert_eq!(world.next_run().await, "refreshed");
+    }
+}
+
+#[tokio::test]
+async fn an_explicit_deny_is_named_as_such_and_a_grant_is_not_the_advice() {
+    let explicit = |policy: &str| format!("with an explicit deny in a {policy}");
+    let implicit = |policy: &str| format!("because no {policy} allows the secretsmanager:PutSecretValue action");
+    for (how, names, says) in [
+        (explicit("resource-based policy"), "explicit deny in a resource-based policy", "get-resource-policy"),
+        (
+            explicit("service control policy"),
+            "explicit deny in a service control policy",
+            "administrators of the organization",
+        ),
+        (
+            explicit("resource control policy"),
+            "explicit deny in a resource control policy",
+            "administrators of the organization",
+        ),
+        (
+            explicit("permissions boundary"),
+            "explicit deny in a permissions boundary",
+            "permissions boundary of the function's role",
+        ),
+        (
+            explicit("VPC endpoint policy"),
+            "explicit deny in a VPC endpoint policy",
+            "VPC endpoint that the function's subnets use",
+        ),
+        (explicit("session policy"), "explicit deny in a session policy", "session policy"),
+        (
+            "with an explicit deny in an identity-based policy".to_owned(),
+            "explicit deny in an identity-based policy",
+            "policies of the function's role",
+        ),
+        ("with an explicit deny".to_owned(), "explicit deny", "Remove the Deny statement"),
+        (
+            implicit("service control policy"),
+            "no service control policy allows it",
+            "Allow secretsmanager:PutSecretValue in the service control policy",
+        ),
+        (implicit("permissions boundary"), "no permissions boundary allows it", "in the permissions boundary"),
+        (implicit("VPC endpoint policy"), "no VPC endpoint policy allows it", "VPC endpoint"),
+    ] {
+        let world = World::start();
+        let message = format!(
+            "User: arn:aws:sts::123456789012:assumed-role/role/function is not authorized to perform: secretsmanager:PutSecretValue on resource: arn:aws:secretsmanager:eu-west-1:123456789012:secret:x {how}"
+        );
+        world
+            .faults
+            .at(When::operation("PutSecretValue").always(), Fault::aws_error(400, "AccessDeniedException", &message));
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_failed(&invocation, "AccessDenied", &[names, says, "secretsmanager:PutSecretValue"]);
+        let said = crate::evidence::error_message(&invocation);
+        assert!(!said.contains("Grant"), "{how}: {said}");
+        assert_eq!(world.next_run().await, "refreshed", "{how}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_policy_denies_its_use_is_named_as_such() {
+    let world = World::start();
+    let message = "User: arn:aws:sts::123456789012:assumed-role/role/function is not authorized to perform: kms:GenerateDataKey on resource: arn:aws:kms:eu-west-1:123456789012:key/1 with an explicit deny in a resource-based policy";
+    world
+        .faults
+        .at(When::operation("PutSecretValue").always(), Fault::aws_error(400, "AccessDeniedException", message));
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_failed(
+        &invocation,
+        "AccessDenied",
+        &["explicit deny in a resource-based policy", "the policy of the secret's KMS key"],
+    );
+    assert!(!crate::evidence::error_message(&invocation).contains("Grant"));
+}
+
+#[tokio::test]
+async fn an_error_names_the_place_where_the_id_of_the_secret_stands() {
+    let world = World::with_document(GrantSpec::default(), |document| {
+        document["publish"] = serde_json::json!([{"secret_id": "tiktok/no-such-reader"}]);
+    });
+    let function = world.lambda();
+    let event = serde_json::json!({"action": "refresh", "secret_ids": ["tiktok/no-such-secret"]});
+    let said = crate::evidence::error_message(&function.run(event).await).to_owned();
+    assert!(said.contains("the secret's id in the event") && !said.contains("SECRET_ID"), "{said}");
+
+    let said = crate::evidence::error_message(&function.run(scheduled()).await).to_owned();
+    assert!(
+        said.contains("tiktok/no-such-reader") && said.contains("'publish'") && !said.contains("SECRET_ID"),
+        "{said}"
+    );
+    let managed =
+        Fault::aws_error(400, "InvalidRequestException", "You can't perform this operation on a managed secret.");
+    world.faults.at(When::operation("GetSecretValue").detail("tiktok/no-such-reader"), managed);
+    let said = crate::evidence::error_message(&function.run(scheduled()).await).to_owned();
+    assert!(said.contains("Correct the field 'publish'") && !said.contains("SECRET_ID"), "{said}");
+
+    let world = World::with_document(GrantSpec::default(), |document| {
+        document.as_object_mut().expect("an object").remove("secret");
+        document["app_secret_id"] = serde_json::json!("tiktok/no-such-app");
+    });
+    let said = crate::evidence::error_message(&world.lambda().run(scheduled()).await).to_owned();
+    assert!(said.contains("tiktok/no-such-app") && said.contains("correct 'app_secret_id'"), "{said}");
+    assert!(!said.contains("SECRET_ID"), "{said}");
+
+    let world = World::empty();
+    let said = crate::evidence::error_message(&world.lambda().run(scheduled()).await).to_owned();
+    assert!(said.contains("correct SECRET_ID"), "{said}");
 }

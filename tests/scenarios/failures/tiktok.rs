@@ -400,3 +400,122 @@ async fn an_address_that_is_not_the_apis_is_named_as_such() {
     assert_failed(&invocation, "TikTokMisconfigured", &["HTTP 404", "Check TIKTOK_API_URL"]);
     assert_eq!(world.next_run().await, "refreshed");
 }
+
+#[tokio::test]
+async fn advice_follows_the_message_and_the_endpoint_and_not_the_code_alone() {
+    const PERMISSION: &str = "Tick 'Read Ad Account Information'";
+    const ADVERTISER: &str = "may not operate this advertiser account";
+    for (code, message, says, says_not) in [
+        (40001, "No permission to operate advertiser: 7000000000000000001", ADVERTISER, PERMISSION),
+        (40001, "Permission denied for advertiser_id 7000000000000000001.", ADVERTISER, PERMISSION),
+        (40001, "No permission.", PERMISSION, ADVERTISER),
+        (40000, "The app_id or secret is wrong.", "Check 'app_id' and 'secret'", PERMISSION),
+    ] {
+        let world = World::start();
+        world.faults.at(When::operation(REDEEM), Fault::tiktok(code, message));
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_failed(&invocation, "TikTokMisconfigured", &[message, says]);
+        assert!(!format!("{:?}", invocation.outcome).contains(says_not), "{message}");
+        assert_eq!(world.next_run().await, "refreshed");
+    }
+}
+
+#[tokio::test]
+async fn an_auth_code_that_is_not_taken_has_the_lifetime_of_its_family() {
+    for code in [40109, 40110, 40131] {
+        for (flow, endpoint, lifetime, not) in [
+            ("tt_user", "tt_user/oauth2/token", "10 minutes", "hour"),
+            ("business", "oauth2/access_token", "1 hour", "10 minutes"),
+        ] {
+            let world = World::empty();
+            let document =
+                json!({"app_id": APP_ID, "secret": APP_SECRET, "flow": flow, "redirect_uri": "https://localhost:8080"});
+            world.create_secret(&world.secret_id, &document);
+            world.faults.at(When::operation(endpoint), Fault::tiktok(code, "Auth_code is invalid."));
+            let invocation = world.lambda().run(json!({"action": "exchange", "auth_code": "x*0!5678"})).await;
+            assert_failed(&invocation, "ReauthorizationRequired", &[&format!("code {code}"), lifetime, "works once"]);
+            assert!(!format!("{:?}", invocation.outcome).contains(not), "{flow}: {:?}", invocation.outcome);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_body_of_oauth_is_a_refusal_and_not_a_wrong_address() {
+    let v2 = |code: &str| json!({"error": {"code": code, "message": "No.", "log_id": "202611280600"}});
+    for (status, body, kind, says) in [
+        (
+            400,
+            json!({"error": "invalid_grant", "error_description": "Refresh token is expired."}),
+            "kept",
+            "invalid_grant \"Refresh token is expired.\"",
+        ),
+        (401, json!({"error": "invalid_grant"}), "kept", "invalid_grant"),
+        (200, json!({"error": "invalid_grant"}), "kept", "invalid_grant"),
+        (401, v2("access_token_invalid"), "kept", "request 202611280600"),
+        (401, json!({"error": "invalid_client"}), "TikTokMisconfigured", "Check 'app_id' and 'secret'"),
+        (400, json!({"error": "unauthorized_client"}), "TikTokMisconfigured", "Check 'app_id' and 'secret'"),
+        (400, json!({"error": "unsupported_grant_type"}), "TikTokMisconfigured", "Check 'flow'"),
+        (400, json!({"error": "invalid_request"}), "TikTokMisconfigured", "Check 'flow'"),
+        (400, json!({"error": "invalid_scope"}), "TikTokMisconfigured", "Tick 'Read Ad Account Information'"),
+    ] {
+        let world = World::start();
+        world.faults.at(When::operation(REDEEM), Fault::answer(status, "application/json", body.to_string()));
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_eq!(outcome(&invocation), kind, "{status} {body}");
+        let said =
+            if kind == "kept" { warnings(&invocation) } else { crate::evidence::error_message(&invocation).to_owned() };
+        assert!(said.contains(says) && !said.contains("TIKTOK_API_URL"), "{status} {body}: {said}");
+        assert_eq!(world.next_run().await, "refreshed", "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_body_of_oauth_that_passes_is_outlasted() {
+    for (status, name) in
+        [(503, "temporarily_unavailable"), (400, "temporarily_unavailable"), (400, "slow_down"), (500, "server_error")]
+    {
+        let world = World::start();
+        let body = json!({"error": name}).to_string();
+        world.faults.at(When::operation(REDEEM), Fault::answer(status, "application/json", body));
+        assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed", "{status} {name}");
+        world.assert_usable();
+    }
+}
+
+#[tokio::test]
+async fn a_proxys_refusal_is_still_no_answer_of_tiktoks() {
+    for (status, body) in [(401, "<html>Unauthorized</html>"), (403, r#"{"message":"Forbidden"}"#), (400, "{}")] {
+        let world = World::start();
+        world.faults.at(When::operation(REDEEM), Fault::answer(status, "application/json", body));
+        let says = [&format!("HTTP {status}"), "TIKTOK_API_URL"];
+        assert_failed(&world.lambda().run(scheduled()).await, "TikTokMisconfigured", &says);
+        assert_eq!(world.next_run().await, "refreshed");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_list_of_a_long_term_token_is_judged_the_same_way_by_an_exchange_and_by_later_runs() {
+    let world = World::empty();
+    world.create_secret(&world.secret_id, &json!({"app_id": APP_ID, "secret": APP_SECRET}));
+    world.faults.at(When::operation(LIST).always(), Fault::tiktok(40001, "No permission to operate this advertiser"));
+    let function = world.lambda();
+    let link = crate::authorize::link(&function, crate::authorize::authorize_url()).await;
+    let address = crate::authorize::consent(&world, &link, GrantSpec::long_term());
+    let exchanged = function.run(crate::authorize::exchange(&address)).await;
+    assert_eq!(outcome(&exchanged), "authorized");
+    let ids = world.current()["advertiser_ids"].clone();
+    assert_eq!(ids, json!(["7000000000000000001", "7000000000000000002"]), "as the answer to the exchange has them");
+    for event in [refresh(), scheduled(), refresh()] {
+        let invocation = function.run(event).await;
+        assert_eq!(outcome(&invocation), "verified");
+        assert!(warnings(&invocation).contains("could not be listed"), "{}", warnings(&invocation));
+        assert!(warnings(&invocation).contains("40001"), "{}", warnings(&invocation));
+        assert_eq!(world.current()["advertiser_ids"], ids);
+    }
+    // A token of which nothing is known, and one that is dead, are another matter.
+    let mut unknown = world.current();
+    unknown["advertiser_ids"] = json!([]);
+    unknown["advertisers"] = json!([]);
+    world.store(&unknown.to_string()).await;
+    assert_failed(&function.run(refresh()).await, "TikTokMisconfigured", &["40001"]);
+}

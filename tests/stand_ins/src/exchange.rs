@@ -48,6 +48,9 @@ pub(super) async fn exchange(call: Call, apply: impl Future<Output = Answer> + S
         }
         Fault::WrongContentType => reply(apply.await.with_content_type("text/html; charset=utf-8")),
         Fault::Garbage => reply(Answer::new(200, "application/json", &b"\xff\xfe{\"code\":0,\x00<"[..])),
+        Fault::Reshaped(reshape) => reply(reshape(apply.await)),
+        Fault::OverlongLength => Ok(overlong(&call, apply.await, cut_at)),
+        Fault::OverlongLengthHeld => Ok(overlong(&call, apply.await, held_at)),
         Fault::TruncatedBody => Ok(misbehaving(&call, apply.await, truncated)),
         Fault::SlowBody(time) => Ok(misbehaving(&call, apply.await, |body| slow(body, time))),
         Fault::HugeBody(size) => {
@@ -83,9 +86,28 @@ fn misbehaving(call: &Call, answer: Answer, body: impl FnOnce(Bytes) -> Payload)
     response
 }
 
+/// The response of `answer` with a content length that promises more.
+fn overlong(call: &Call, mut answer: Answer, body: impl FnOnce(Bytes, usize) -> Payload) -> Response<Payload> {
+    let whole = answer.body.len();
+    answer.body = [&answer.body[..], &[b' '; 64]].concat().into();
+    misbehaving(call, answer, |bytes| body(bytes, whole))
+}
+
+fn held_at(body: Bytes, end: usize) -> Payload {
+    pieces(move |sender| async move {
+        let _ = sender.send(Ok(body.slice(..end))).await;
+        sender.closed().await;
+    })
+}
+
 fn truncated(body: Bytes) -> Payload {
-    pieces(|sender| async move {
-        let _ = sender.send(Ok(body.slice(..body.len() / 2))).await;
+    let half = body.len() / 2;
+    cut_at(body, half)
+}
+
+fn cut_at(body: Bytes, end: usize) -> Payload {
+    pieces(move |sender| async move {
+        let _ = sender.send(Ok(body.slice(..end))).await;
         // A pause, so that the half is on the wire before the error throws the rest away.
         sleep(Duration::from_millis(20)).await;
         let _ = sender.send(Err(io::Error::other("truncated on purpose"))).await;

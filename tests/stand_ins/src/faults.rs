@@ -7,13 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::journal::{Ending, Entry, Journal, Service};
 use super::wire::Answer;
 
 /// What a test wants done between two requests.
 pub type Action = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// What becomes of an answer before it is sent.
+pub type Reshape = Arc<dyn Fn(Answer) -> Answer + Send + Sync>;
+
+/// What is answered to a request.
+pub type AnswerFrom = Arc<dyn Fn(&Value) -> Answer + Send + Sync>;
 
 /// Kills the function's process and returns when it is dead.
 pub type Killer = Arc<dyn Fn() + Send + Sync>;
@@ -49,6 +55,14 @@ pub enum Fault {
     HugeBody(u64),
     /// Not applied; status 200 and the right content type around bytes that are neither JSON nor UTF-8.
     Garbage,
+    /// Applied and rightly answered, but the content length promises more, and the connection closes behind the body.
+    OverlongLength,
+    /// The same, but the connection stays open.
+    OverlongLengthHeld,
+    /// Applied; what is answered goes through a function before it is sent.
+    Reshaped(Reshape),
+    /// Not applied; answered with what a function makes of the request's JSON. Secrets Manager alone does so.
+    AnsweredFrom(AnswerFrom),
     /// Applied and rightly answered, but as `text/html`.
     WrongContentType,
     /// The function is killed, the connection closed, nothing applied.
@@ -95,6 +109,24 @@ impl Fault {
         Self::RunAfter(Arc::new(move || Box::pin(action())))
     }
 
+    /// Another form of the right answer to a request that is applied.
+    pub fn reshaped(reshape: impl Fn(Answer) -> Answer + Send + Sync + 'static) -> Self {
+        Self::Reshaped(Arc::new(reshape))
+    }
+
+    /// Another body in the right answer to a request that is applied.
+    pub fn rewritten(rewrite: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::reshaped(move |answer| {
+            let body = rewrite(std::str::from_utf8(&answer.body).expect("an answer is JSON")).into();
+            Answer { body, ..answer }
+        })
+    }
+
+    /// An answer that repeats what was sent.
+    pub fn answered_from(answer: impl Fn(&Value) -> Answer + Send + Sync + 'static) -> Self {
+        Self::AnsweredFrom(Arc::new(answer))
+    }
+
     /// The same made-up answer for a request that *is* applied; other faults stay as they are.
     #[must_use]
     pub fn after_applying(self) -> Self {
@@ -120,6 +152,10 @@ impl Fault {
             Self::SlowBody(_) => "SlowBody",
             Self::HugeBody(_) => "HugeBody",
             Self::Garbage => "Garbage",
+            Self::OverlongLength => "OverlongLength",
+            Self::OverlongLengthHeld => "OverlongLengthHeld",
+            Self::Reshaped(_) => "Reshaped",
+            Self::AnsweredFrom(_) => "AnsweredFrom",
             Self::WrongContentType => "WrongContentType",
             Self::KillBefore => "KillBefore",
             Self::KillAfter => "KillAfter",

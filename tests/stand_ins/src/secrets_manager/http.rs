@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::super::background::Background;
 use super::super::clock::wall;
 use super::super::exchange::exchange;
-use super::super::faults::{Arrival, Faults};
+use super::super::faults::{Arrival, Fault, Faults};
 use super::super::journal::Service;
 use super::super::wire::{Answer, Cut, Handler, Payload, Server, send};
 use super::access::Caller;
@@ -121,6 +121,11 @@ impl Handler for Face {
         }
         let caller = Caller::Function(arrival.caller.clone());
         let call = self.faults.enter(arrival);
+        if let Some(Fault::AnsweredFrom(answer)) = call.fault() {
+            let answer = answer(&input);
+            call.answered(answer.status.as_u16(), None);
+            return Ok(answer.into());
+        }
         let mut response = exchange(call, self.source.apply(request, caller, input)).await?;
         response.headers_mut().entry(REQUEST_ID).or_insert_with(request_id);
         Ok(response)

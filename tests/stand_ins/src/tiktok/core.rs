@@ -2,7 +2,7 @@
 //!
 //! It is synchronous, can be cloned, and mints the same tokens in every run, so that a model test can explore it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -85,6 +85,10 @@ pub struct TikTok {
     pub wrong_app_code: u32,
     /// Whether `advertiser/info/` is refused for lack of scope.
     pub info_is_forbidden: bool,
+    /// The advertisers that `oauth2/advertiser/get/` lists and `advertiser/info/` refuses, as it does after their deletion.
+    pub refused_advertisers: Vec<String>,
+    /// What the requests so far said in `Accept-Encoding`; empty for those that said nothing.
+    pub accepted_encodings: BTreeSet<String>,
     /// What a person can choose on the page for consent: a label, and what the consent then consists of.
     pub choices: Vec<(String, GrantSpec)>,
     /// The time.
@@ -117,6 +121,8 @@ impl TikTok {
             echo_secrets: false,
             wrong_app_code: 40113,
             info_is_forbidden: false,
+            refused_advertisers: Vec::new(),
+            accepted_encodings: BTreeSet::new(),
             choices: vec![
                 ("A token that is refreshed".to_owned(), GrantSpec::default()),
                 ("A long-term token".to_owned(), GrantSpec::long_term()),
@@ -348,9 +354,20 @@ impl TikTok {
         let result = self.check_app(app_id, secret).and_then(|()| {
             let grant = self.use_access_token(access_token)?;
             self.check_owner(grant, app_id)?;
+            self.check_family(grant, Flow::Business)?;
             Ok(self.grants[grant].spec.advertisers.clone())
         });
         result.map_err(|error| self.echo(error, &[secret, access_token]))
+    }
+
+    /// `tt_user/token_info/get/`: the permissions of an account holder's token.
+    pub fn token_info(&mut self, app_id: &str, access_token: &str) -> Result<(GrantId, Vec<u64>)> {
+        let result = self.use_access_token(access_token).and_then(|grant| {
+            self.check_owner(grant, app_id)?;
+            self.check_family(grant, Flow::TtUser)?;
+            Ok((grant, self.grants[grant].spec.scope.clone()))
+        });
+        result.map_err(|error| self.echo(error, &[access_token]))
     }
 
     /// `advertiser/info/`: those of the ids that the grant covers.
@@ -359,15 +376,19 @@ impl TikTok {
         if ids.is_empty() || ids.len() > 100 {
             return Err(ApiError::new(40002, "advertiser_ids: Length must be between 1 and 100."));
         }
-        let advertisers = &self.grants[grant].spec.advertisers;
-        let found: Vec<_> = advertisers.iter().filter(|advertiser| ids.contains(&advertiser.id)).cloned().collect();
-        if self.info_is_forbidden || found.len() != ids.len() {
-            return Err(ApiError::new(
-                40001,
-                "No permission to operate these advertisers or to read their information.",
-            ));
+        self.check_family(grant, Flow::Business)?;
+        if self.info_is_forbidden {
+            return Err(
+                self.echo(ApiError::new(40001, "No permission to read ad account information."), &[access_token])
+            );
         }
-        Ok(found)
+        let advertisers = &self.grants[grant].spec.advertisers;
+        let find = |id: &String| advertisers.iter().find(|advertiser| advertiser.id == *id).cloned();
+        let is_refused = |id: &String| find(id).is_none() || self.refused_advertisers.contains(id);
+        match ids.iter().filter(|id| is_refused(id)).cloned().collect::<Vec<_>>().join(", ") {
+            refused if refused.is_empty() => Ok(ids.iter().filter_map(find).collect()),
+            refused => Err(ApiError::new(40001, format!("No permission to operate advertiser: {refused}."))),
+        }
     }
 
     /// `user/info/`.
@@ -571,6 +592,12 @@ impl TikTok {
         is_owner
             .then_some(())
             .ok_or_else(|| ApiError::new(self.wrong_app_code, "The token does not belong to this app."))
+    }
+
+    /// A token of one family is worth nothing at the endpoints of the other.
+    fn check_family(&self, grant: GrantId, flow: Flow) -> Result<()> {
+        let is_of_it = self.grants[grant].spec.flow == flow;
+        is_of_it.then_some(()).ok_or_else(|| ApiError::new(40105, "Access token is incorrect or has been revoked."))
     }
 
     fn echo(&self, mut error: ApiError, secrets: &[&str]) -> ApiError {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::header::ACCEPT_ENCODING;
 use hyper::{Method, Request, Response};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -86,6 +87,8 @@ impl Handler for Face {
         if let Some(answer) = self.portal(&request) {
             return Ok(answer.into());
         }
+        let encoding = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        lock(&self.core).accepted_encodings.insert(encoding.unwrap_or_default().to_owned());
         let incoming = Incoming::new(&request);
         let arrival = Arrival {
             service: Service::TikTok,
@@ -114,7 +117,7 @@ impl Face {
 
     /// Names the token of a request without showing it.
     fn detail(&self, call: &Incoming) -> String {
-        let token = call.redeemed().or(call.access_token.as_deref());
+        let token = call.redeemed().or(call.access_token.as_deref()).or(call.member("access_token").ok());
         token.map(|token| lock(&self.core).name_of(token)).unwrap_or_default()
     }
 
@@ -160,7 +163,8 @@ fn route(core: &mut TikTok, call: &Incoming, request_id: &str) -> Routed {
         "oauth2/refresh_token/"
         | "tt_user/oauth2/refresh_token/"
         | "oauth2/access_token/"
-        | "tt_user/oauth2/token/" => Method::POST,
+        | "tt_user/oauth2/token/"
+        | "tt_user/token_info/get/" => Method::POST,
         "oauth2/advertiser/get/" | "advertiser/info/" | "user/info/" => Method::GET,
         path if ADVERTISED.contains(&path) => Method::GET,
         _ => return Routed::NotFound,
@@ -173,6 +177,7 @@ fn route(core: &mut TikTok, call: &Incoming, request_id: &str) -> Routed {
         "tt_user/oauth2/refresh_token/" => refresh(core, call, Flow::TtUser, request_id),
         "oauth2/access_token/" => exchange_code(core, call, Flow::Business, request_id),
         "tt_user/oauth2/token/" => exchange_code(core, call, Flow::TtUser, request_id),
+        "tt_user/token_info/get/" => token_info(core, call, request_id),
         "oauth2/advertiser/get/" => advertisers(core, call, request_id),
         "advertiser/info/" => advertiser_info(core, call, request_id),
         path if ADVERTISED.contains(&path) => nothing_advertised(core, call, request_id),
@@ -197,9 +202,20 @@ fn exchange_code(core: &mut TikTok, call: &Incoming, flow: Flow, request_id: &st
     Ok(core.shape.tokens(&tokens, request_id))
 }
 
+fn token_info(core: &mut TikTok, call: &Incoming, request_id: &str) -> Result<Value> {
+    let app_id = call.member("app_id")?;
+    let (grant, scope) = core.token_info(app_id, call.member("access_token")?)?;
+    let data = json!({ "app_id": app_id, "creator_id": format!("creator-{grant}"), "scope": core.shape.scope(&scope) });
+    Ok(core.shape.success(data, request_id))
+}
+
 fn advertisers(core: &mut TikTok, call: &Incoming, request_id: &str) -> Result<Value> {
     let advertisers = core.advertisers(call.query("app_id")?, call.query("secret")?, call.access_token()?)?;
-    Ok(core.shape.advertisers(&advertisers, request_id))
+    let page = match call.query.get("page") {
+        Some(page) => page.parse().map_err(|_| ApiError::new(40002, "page: Not a valid integer."))?,
+        None => 1,
+    };
+    Ok(core.shape.advertisers(&advertisers, page, request_id))
 }
 
 fn advertiser_info(core: &mut TikTok, call: &Incoming, request_id: &str) -> Result<Value> {

@@ -53,6 +53,8 @@ pub struct Shape {
     pub scope_as_numbers: bool,
     /// Whether advertiser ids are numbers instead of strings.
     pub ids_as_numbers: bool,
+    /// How many advertisers a page of the list has; none where the list has no pages, as TikTok documents it.
+    pub page_size: Option<usize>,
 }
 
 impl Default for Shape {
@@ -68,6 +70,7 @@ impl Default for Shape {
             tokens_at_top: false,
             scope_as_numbers: false,
             ids_as_numbers: false,
+            page_size: None,
         }
     }
 }
@@ -84,11 +87,17 @@ impl Shape {
         answer
     }
 
-    /// The answer of `oauth2/advertiser/get/`.
-    pub(super) fn advertisers(&self, advertisers: &[Advertiser], request_id: &str) -> Value {
+    /// A page of the answer of `oauth2/advertiser/get/`, the first being 1.
+    pub(super) fn advertisers(&self, advertisers: &[Advertiser], page: usize, request_id: &str) -> Value {
         let item =
             |Advertiser { id, name }: &Advertiser| json!({ "advertiser_id": self.id(id), "advertiser_name": name });
-        self.success(json!({ "list": advertisers.iter().map(item).collect::<Vec<_>>() }), request_id)
+        let Some(size) = self.page_size else {
+            return self.success(json!({ "list": advertisers.iter().map(item).collect::<Vec<_>>() }), request_id);
+        };
+        let list: Vec<_> = advertisers.iter().skip((page.max(1) - 1) * size).take(size).map(item).collect();
+        let (total_number, total_page) = (advertisers.len(), advertisers.len().div_ceil(size));
+        let info = json!({ "page": page, "page_size": size, "total_number": total_number, "total_page": total_page });
+        self.success(json!({ "list": list, "page_info": info }), request_id)
     }
 
     /// The answer of `advertiser/info/`, with all fields or the `wanted` ones.
@@ -160,7 +169,7 @@ impl Shape {
         fields
     }
 
-    fn scope(&self, scope: &[u64]) -> Value {
+    pub(super) fn scope(&self, scope: &[u64]) -> Value {
         if self.scope_as_numbers {
             return json!(scope);
         }

@@ -1,0 +1,198 @@
+//! Hides secrets in what a server says.
+//!
+//! A server may repeat in a message what a request carried: whole, cut short, or spelled as JSON, a URL, HTML, Base64 or
+//! hexadecimal digits spell it. Every part of a secret with eight or more recognizable characters becomes `***`.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use secrecy::zeroize::Zeroizing;
+use url::form_urlencoded::byte_serialize;
+
+/// So many characters of a secret, one after the other, are recognizable.
+const RECOGNIZABLE: usize = 8;
+
+const MASK: &str = "***";
+
+/// The text as one line of at most `limit` characters, without control characters and without what is recognizable of the
+/// secrets.
+#[must_use]
+pub fn masked(text: &str, secrets: &[&str], limit: usize) -> String {
+    // What cannot be seen goes first: it must not stand between the halves of a secret.
+    let text: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().filter(is_visible).take(2 * limit).collect());
+    let line = Line::of(&text);
+    let mut hidden = vec![false; text.len()];
+    for secret in secrets {
+        for spelling in spellings(secret) {
+            line.hide(&spelling, &mut hidden);
+        }
+    }
+    let mut shown = String::new();
+    for (at, c) in text.iter().enumerate() {
+        match (hidden[at], at > 0 && hidden[at - 1]) {
+            (false, _) => shown.push(*c),
+            (true, false) => shown.push_str(MASK),
+            (true, true) => {}
+        }
+    }
+    shown.chars().take(limit).collect()
+}
+
+/// Whether a character takes any room in a line. Zero-width characters, soft hyphens and marks of direction do not.
+fn is_visible(c: &char) -> bool {
+    !(c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'))
+}
+
+/// A text, as it is, and as its letters and digits alone.
+struct Line<'t> {
+    text: &'t [char],
+    /// In lower case.
+    letters: Zeroizing<Vec<char>>,
+    /// Where each of the letters is in the text.
+    places: Vec<usize>,
+}
+
+impl<'t> Line<'t> {
+    fn of(text: &'t [char]) -> Self {
+        let (places, letters) = text.iter().enumerate().filter_map(|(at, c)| Some((at, letter(*c)?))).unzip();
+        Self { text, letters: Zeroizing::new(letters), places }
+    }
+
+    /// Marks what a spelling of a secret and this line have in common.
+    fn hide(&self, spelling: &str, hidden: &mut [bool]) {
+        let spelling = Zeroizing::new(spelling.chars().filter(is_visible).collect::<Vec<_>>());
+        let letters = Zeroizing::new(spelling.iter().filter_map(|c| letter(*c)).collect::<Vec<_>>());
+        // A whole secret goes however short it is, with the punctuation at its ends.
+        common(self.text, &spelling, spelling.len(), |from, to| hidden[from..=to].fill(true));
+        common(self.text, &spelling, RECOGNIZABLE, |from, to| hidden[from..=to].fill(true));
+        common(&self.letters, &letters, RECOGNIZABLE, |from, to| {
+            hidden[self.places[from]..=self.places[to]].fill(true);
+        });
+    }
+}
+
+/// Letters and digits are what every spelling leaves as it is, but for their case.
+fn letter(c: char) -> Option<char> {
+    c.is_alphanumeric().then(|| c.to_lowercase().next().unwrap_or(c))
+}
+
+/// Finds the parts of a text of that length that are in a secret, too: calls back with the first and last place of each.
+fn common(text: &[char], secret: &[char], length: usize, mut found: impl FnMut(usize, usize)) {
+    if length == 0 || secret.len() < length {
+        return;
+    }
+    for (from, part) in text.windows(length).enumerate() {
+        if secret.windows(length).any(|it| it == part) {
+            found(from, from + length - 1);
+        }
+    }
+}
+
+/// A secret as it may stand in a message.
+fn spellings(secret: &str) -> Vec<Zeroizing<String>> {
+    let json = |text: &str| serde_json::to_string(text).unwrap_or_default().trim_matches('"').to_owned();
+    let query: String = byte_serialize(secret.as_bytes()).collect();
+    let url = query.replace('+', "%20");
+    let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let digits: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let in_base64 = (0..3).map(|offset| base64_at(secret, offset));
+    let twice: String = byte_serialize(url.as_bytes()).collect();
+    let others = [json(secret), json(&json(secret)), ascii_json(secret), query, url, twice, html, digits];
+    let others = others.into_iter().chain(in_base64).filter(|spelling| spelling != secret).map(Zeroizing::new);
+    std::iter::once(Zeroizing::new(secret.to_owned())).chain(others).collect()
+}
+
+/// JSON as those write it who keep to ASCII, and escape the slash.
+fn ascii_json(secret: &str) -> String {
+    let mut json = String::new();
+    for c in secret.chars() {
+        match c {
+            '"' | '\\' | '/' => json.extend(['\\', c]),
+            ' '..='~' => json.push(c),
+            _ => json.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+        }
+    }
+    json
+}
+
+/// What a secret looks like inside of a text in Base64 that has so many bytes before it, modulo three. The characters at the
+/// ends that depend on what stands beside it are left out.
+fn base64_at(secret: &str, offset: usize) -> String {
+    let bytes = Zeroizing::new([&[0; 2][..offset], secret.as_bytes()].concat());
+    let encoded = Zeroizing::new(STANDARD.encode(&*bytes));
+    let (from, to) = ((offset * 8).div_ceil(6), bytes.len() * 8 / 6);
+    encoded.get(from..to).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+
+    const SECRET: &str = "canary/app+secret=&\"%\\é? tail-canary";
+
+    #[test]
+    fn a_secret_is_hidden_however_it_is_spelled() {
+        let spellings = [
+            SECRET.to_owned(),
+            r#"canary/app+secret=&\"%\\é? tail-canary"#.to_owned(),
+            r#"canary\/app+secret=&\"%\\\u00e9? tail-canary"#.to_owned(),
+            "canary%2Fapp%2Bsecret%3D%26%22%25%5C%C3%A9%3F+tail-canary".to_owned(),
+            "canary%2fapp%2bsecret%3d%26%22%25%5c%c3%a9%3f%20tail-canary".to_owned(),
+            "canary%252Fapp%252Bsecret%253D%2526%2522%2525%255C%25C3%25A9%253F%2520tail-canary".to_owned(),
+            "canary/app+secret=&amp;&quot;%\\é? tail-canary".to_owned(),
+            "CANARY/APP+SECRET=&\"%\\É? TAIL-CANARY".to_owned(),
+            "can\u{200b}ary/app+sec\nret=&\"%\\é? tail-\u{0}canary".to_owned(),
+        ];
+        for spelling in spellings {
+            assert_eq!(masked(&format!("No <{spelling}>."), &[SECRET], 200), "No <***>.", "{spelling}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_base64_or_hexadecimal_digits_is_hidden() {
+        use base64::{
+            Engine,
+            engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+        };
+        for before in ["", "7", "71", "7100000000000000009:"] {
+            let text = format!("{before}{SECRET}");
+            for encoded in [STANDARD.encode(&text), URL_SAFE_NO_PAD.encode(&text)] {
+                let shown = masked(&format!("Basic {encoded}"), &[SECRET], 300);
+                let left = shown.replace("***", "").len();
+                // What stands before it is no secret; of itself less than eight characters are left.
+                assert!(left < "Basic ".len() + before.len().div_ceil(3) * 4 + 8, "{shown}");
+            }
+        }
+        let digits: String = SECRET.bytes().map(|byte| format!("{byte:02X}")).collect();
+        assert_eq!(masked(&digits, &[SECRET], 200), "***");
+    }
+
+    #[test]
+    fn a_part_of_a_secret_is_hidden_from_eight_characters_on() {
+        let token = "act.7GkX2vQ9mZpL4sTnB1cD";
+        for length in 8..token.len() {
+            for from in 0..=token.len() - length {
+                let part = &token[from..from + length];
+                if part.chars().filter(char::is_ascii_alphanumeric).count() < 8 && part.len() < 8 {
+                    continue;
+                }
+                let shown = masked(&format!("Token {part}... is invalid"), &[token], 200);
+                assert!(shown.starts_with("Token ***"), "{part}: {shown}");
+            }
+        }
+        assert_eq!(masked("Token act.7Gk is invalid", &[token], 200), "Token act.7Gk is invalid");
+        assert_eq!(masked("(act.7GkX2vQ)(ZpL4sTnB1cD)", &[token], 200), "(***)(***)");
+    }
+
+    #[test]
+    fn a_text_without_secrets_stays_as_it_is_but_for_its_length() {
+        let text = "No permission to operate advertiser: 7000000000000000001.";
+        assert_eq!(masked(text, &["another-secret", "", "ab"], 200), text);
+        assert_eq!(masked(text, &[], 13), "No permission");
+        assert_eq!(masked("", &[SECRET], 200), "");
+    }
+
+    #[test]
+    fn a_short_secret_is_hidden_as_a_whole() {
+        assert_eq!(masked("app secret 'a+b'", &["a+b"], 200), "app secret '***'");
+    }
+}
