@@ -18,6 +18,7 @@ mod leaks;
 mod limits;
 mod model;
 mod page;
+mod people;
 mod person;
 mod publish;
 mod rotation;

@@ -50,8 +50,10 @@ impl State {
     /// # Errors
     /// `InvalidEvent` if it was never one, or was cut.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Self::read(text)
-            .ok_or_else(|| refused("The 'state' is not one that this function makes, or a part of it is missing."))
+        Self::read(text).ok_or_else(|| {
+            Error::new(Kind::InvalidEvent, "This link is incomplete or was not issued here: its 'state' cannot be read.")
+                .advise("Copy the whole address again, to its end. If that does not help, send the event authorize_url and open its link.")
+        })
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -86,7 +88,7 @@ impl State {
         Err(refused(format!("The link expired{when}.")))
     }
 
-    /// Whether this function made it, for this secret, and nobody has authorised the app since.
+    /// Whether this function made it, for this secret, and the app was not authorized since.
     ///
     /// # Errors
     /// `InvalidEvent`, saying which of these it is not.
@@ -100,16 +102,15 @@ impl State {
         // In constant time: how much of a guess is right must not show.
         if signature(arn, &self.signed, app).verify_slice(&self.signature).is_err() {
             return Err(refused(if self.secret_id == secret_id || self.secret_id == arn {
-                "The signature of the 'state' is wrong: it was changed or made up, or the app's secret is another one by now."
-                    .to_owned()
+                "This link is incomplete or was not issued here: the signature of its 'state' is wrong, or the app's secret has changed since.".to_owned()
             } else {
-                format!("The link was not made for the secret '{secret_id}', or the 'state' was made up.")
+                format!("This link was not issued for the secret '{secret_id}'.")
             }));
         }
         match authorized_at {
-            // A link is good for one authorisation: it cannot be used to slip in another one behind it.
+            // A link is good for one authorization: it cannot be used for another one after it.
             Some(at) if self.issued_at <= at.as_second() => {
-                Err(refused(format!("The link was used, or is older than the authorisation that took place at {at}.")))
+                Err(refused(format!("The link was used, or is older than the authorization at {at}.")))
             }
             _ => Ok(()),
         }
@@ -127,5 +128,5 @@ fn signature(arn: &str, signed: &str, app: &App) -> Hmac<Sha256> {
 }
 
 fn refused(what: impl Into<String>) -> Error {
-    Error::new(Kind::InvalidEvent, what).advise("Send the event authorize_url, and open the new link that it answers.")
+    Error::new(Kind::InvalidEvent, what).advise("Send the event authorize_url, and open the new link.")
 }

@@ -5,7 +5,7 @@ use super::super::{
     Clock, Cycle, Label, Store, TikTok, Which, attempts::Request, publish::is_itself, read::Snapshot, trace::Step,
 };
 use crate::{
-    document::{App, Format, Publication, project, publications},
+    document::{App, Format, Publication, Unpublishable, project, publications},
     error::Error,
 };
 
@@ -43,6 +43,14 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             Vec::new()
         });
         for reader in readers {
+            let reader = match reader {
+                Ok(reader) => reader,
+                Err(Unpublishable { reader, error }) => {
+                    warnings.push(format!("The {reader}: {error}"));
+                    continue;
+                }
+            };
+            warnings.extend(reader.warning(&snapshot.current.credentials.advertisers));
             let state = self.look_at_reader(snapshot, &reader, app.as_ref().ok()).await;
             let Publication { secret_id, format, .. } = reader;
             let (state, warning) = state.map_or_else(
@@ -74,8 +82,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
         let current = &snapshot.current;
         let expected = project(reader, &current.document, &current.credentials, app);
-        let is_equal = stored.body.expose_secret() == expected.expose_secret();
-        Ok(if is_equal { ReaderState::UpToDate } else { ReaderState::OutOfDate })
+        if stored.body.expose_secret() == expected.expose_secret() {
+            return Ok(ReaderState::UpToDate);
+        }
+        self.check_that_nothing_is_lost(&stored, &expected, current).await?;
+        Ok(ReaderState::OutOfDate)
     }
 }
 
@@ -83,11 +94,9 @@ impl ReaderState {
     fn warning(self, secret: &str) -> Option<String> {
         match self {
             Self::UpToDate | Self::Unknown => None,
-            Self::OutOfDate => Some(format!(
-                "The reader secret '{secret}' holds something else than it should: the next run writes it."
-            )),
+            Self::OutOfDate => Some(format!("The reader secret '{secret}' is out of date. The next run writes it.")),
             Self::Empty => Some(format!(
-                "The reader secret '{secret}' has no value, or does not exist: the next run fills it if it is there."
+                "The reader secret '{secret}' has no value, or does not exist. The next run writes it if it exists."
             )),
         }
     }

@@ -85,7 +85,7 @@ async fn a_secret_without_tokens_says_that_the_app_is_not_authorised_yet() {
     let status = status(&world).await;
     assert_eq!((&status["has_access_token"], &status["has_refresh_token"]), (&json!(false), &json!(false)));
     assert_eq!(status["summary"], "Not authorised yet.");
-    assert_warns(&status, &["the app is not authorised yet. Authorise the app"]);
+    assert_warns(&status, &["the app is not authorized yet."]);
 }
 
 #[tokio::test]
@@ -268,7 +268,7 @@ async fn what_needs_a_person_is_a_warning_and_stands_in_the_summary() {
         (json!({"advertisers": one}), &[], "; 1 advertiser as of"),
         (json!({"advertisers": named_advertisers(520)}), &["of the 65536 bytes"], "520 advertisers"),
         (json!({"mine": "x".repeat(58_000)}), &["Move other data out of this secret."], "Works until"),
-        (json!({"publish": "reader"}), &["The field 'publish' is not a list"], "Works until"),
+        (json!({"publish": "reader"}), &["The field 'publish' must be a list"], "Works until"),
         (
             json!({"app_secret_id": "tiktok/none", "secret": null, "app_id": null}),
             &["The secret 'tiktok/none' does not exist"],
@@ -342,7 +342,7 @@ async fn a_status_of_nothing_at_all_is_a_failed_invocation() {
 
 #[tokio::test]
 async fn each_reader_secret_is_seen_as_it_is() {
-    for format in ["reader", "owox", "airbyte", "singer"] {
+    for format in ["reader", "owox", "airbyte", "airbyte_manifest", "singer", "dlt", "meltano"] {
         let (world, reader) = crate::publish::world(format).await;
         let seen = |state: &str| json!([{"secret_id": reader, "format": format, "state": state}]);
         let before = status(&world).await;
@@ -355,7 +355,7 @@ async fn each_reader_secret_is_seen_as_it_is() {
         world.secrets_manager.client().put(&reader, r#"{"access_token":"canary-old"}"#).await.expect("they may");
         let old = status(&world).await;
         assert_eq!(old["readers"], seen("out_of_date"));
-        assert_warns(&old, &["holds something else than it should"]);
+        assert_warns(&old, &["is out of date"]);
         let denied = Fault::aws_error(400, "AccessDeniedException", "User: x is not authorized");
         world.faults.at(When::operation("GetSecretValue").detail(&reader), denied);
         let hidden = status(&world).await;

@@ -181,7 +181,8 @@ impl TikTok {
 
     /// A person consents, and the redirect brings an auth code that works once within `lifetime`.
     pub fn authorize_by_code(&mut self, app_id: &str, spec: GrantSpec, lifetime: Duration) -> String {
-        let text = self.mint("canary-code");
+        // With what browsers percent-encode, as TikTok's have it.
+        let text = format!("{}*0!", self.mint("canary-code"));
         let expires = self.clock.now() + lifetime;
         self.codes.push(AuthCode { text: text.clone(), app_id: app_id.to_owned(), spec, expires, is_used: false });
         text

@@ -1,0 +1,4 @@
+//! What people send and paste.
+
+mod codes;
+mod secrets;
