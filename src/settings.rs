@@ -40,6 +40,23 @@ pub enum Secrets {
     Tagged(Tag),
 }
 
+impl Secrets {
+    /// The configured secret that a name or an ARN stands for.
+    #[must_use]
+    pub fn named(&self, id: &str) -> Option<&str> {
+        let Self::Named(ids) = self else { return None };
+        let ids = || ids.iter().map(String::as_str);
+        ids().find(|kept| *kept == id).or_else(|| ids().find(|kept| is_arn_of(kept, id) || is_arn_of(id, kept)))
+    }
+}
+
+/// Whether an ARN, whole or without the six characters that Secrets Manager adds, is one of a secret with that name.
+fn is_arn_of(arn: &str, name: &str) -> bool {
+    let Some((_, resource)) = arn.split_once(":secret:").filter(|_| !name.contains(":secret:")) else { return false };
+    let suffix = resource.strip_prefix(name);
+    suffix.is_some_and(|suffix| suffix.is_empty() || suffix.len() == "-AbCdEf".len() && suffix.starts_with('-'))
+}
+
 /// What the environment says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

@@ -123,7 +123,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             _ => None,
         };
         let fetched_at = fetched_at.unwrap_or_else(|| self.clock.now());
-        let news = ListNews::of(&snapshot.current.credentials, checked);
+        let current = &snapshot.current.credentials;
+        let is_new_grant = credentials.authorized_at != current.authorized_at;
+        let news =
+            if is_new_grant { ListNews::of_authorization(checked, None) } else { ListNews::of(current, checked) };
         self.finish(snapshot, change, staged.clone(), (news, fetched_at), OutcomeKind::Resumed).await.map(Some)
     }
 
@@ -231,7 +234,10 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let (staged, checked) = tokio::join!(self.stage(snapshot, labels, spent, next), self.check(app, &credentials));
         let staged = staged?;
         let checked = self.look_up(app, checked, &credentials).await;
-        let news = ListNews::of_new_grant(&current.credentials, checked, granted);
+        let news = match kind {
+            OutcomeKind::Authorized => ListNews::of_authorization(checked, granted),
+            _ => ListNews::of(&current.credentials, checked),
+        };
         self.finish(snapshot, change, staged, (news, at), kind).await
     }
 

@@ -316,7 +316,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
         Ok(match self.promote(snapshot, &change, Some(version)).await? {
             Promoted::Ours { version, reduction } => {
-                let told = ListNews { fetched: None, warning: None, left_out: false };
+                let told = ListNews::default();
                 let outcome = Outcome::new(kind, &version).with_news(current, &version, told);
                 (StepOutcome::Promoted, outcome.with_reduction(reduction))
             }

@@ -84,18 +84,21 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// When the secret cannot be read or understood. What is wrong beside it is a warning.
     pub async fn status(&self) -> Result<Status, Error> {
         let snapshot = self.read_whole().await?;
-        let (readers, beside) = self.look_at_readers(&snapshot).await;
+        let (readers, of_readers) = self.look_at_readers(&snapshot).await;
         let (current, now) = (&snapshot.current, self.clock.now());
         let credentials = &current.credentials;
         let claim = snapshot.claim.as_ref().filter(|claim| claim.fingerprint == credentials.fingerprint.as_str());
         let claim = claim.map(|claim| ClaimStatus::of(claim, now));
         let sight =
             Sight { snapshot: &snapshot, claim: claim.as_ref(), now, min_lifetime: self.run.min_token_lifetime };
+        let mut warnings = sight.warnings();
+        warnings.extend(of_readers);
+        warnings.sort_by_key(|(urgency, _)| *urgency);
         let remaining = |end: Option<Timestamp>| end.map(|end| seconds(end.duration_since(now)));
         let ago = |time: Option<Timestamp>| time.map(|time| seconds(now.duration_since(time)));
         Ok(Status {
-            summary: words::summary(credentials, now),
-            warnings: sight.warnings().into_iter().chain(beside).collect(),
+            summary: words::summary(credentials, sight.rejected_both_at(), now),
+            warnings: warnings.into_iter().map(|(_, warning)| warning).collect(),
             flow: credentials.flow,
             has_access_token: credentials.access_token.is_some(),
             has_refresh_token: credentials.refresh_token.is_some(),

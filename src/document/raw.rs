@@ -26,7 +26,7 @@ impl Document {
     /// `InvalidSecret` if the body is not a JSON object or names a field twice. The message holds positions and names of
     /// fields, never a value.
     pub fn parse(body: &SecretString) -> Result<Self, Error> {
-        let body = body.expose_secret().trim_matches(pasted::is_invisible);
+        let body = body.expose_secret().trim_end_matches(pasted::is_blank).trim_start_matches(pasted::is_invisible);
         if body.trim().is_empty() {
             return Err(Error::new(Kind::InvalidSecret, "The secret is empty."));
         }

@@ -11,6 +11,8 @@ use crate::{
 
 /// What is signed begins with this, so that the signature can never stand for something else that the app's secret signs.
 const PURPOSE: &str = "tiktok-token-refresh authorize_url 1";
+/// Of a state that is wrong, whatever the reason.
+const NOT_ISSUED: &str = "This link is incomplete or was not issued here.";
 /// The longest state that is looked at: names and addresses of some hundred characters, three times over.
 const MAX_LENGTH: usize = 2_048;
 
@@ -51,8 +53,8 @@ impl State {
     /// `InvalidEvent` if it was never one, or was cut.
     pub fn parse(text: &str) -> Result<Self, Error> {
         Self::read(text).ok_or_else(|| {
-            Error::new(Kind::InvalidEvent, "This link is incomplete or was not issued here: its 'state' cannot be read.")
-                .advise("Copy the whole address again, to its end. If that does not help, send the event authorize_url and open its link.")
+            Error::new(Kind::InvalidEvent, NOT_ISSUED)
+                .advise("Its 'state' cannot be read. Copy the whole address again, to its end. If that does not help, send the event authorize_url and open its link.")
         })
     }
 
@@ -101,11 +103,11 @@ impl State {
         self.is_timely(now)?;
         // In constant time: how much of a guess is right must not show.
         if signature(arn, &self.signed, app).verify_slice(&self.signature).is_err() {
-            return Err(refused(if self.secret_id == secret_id || self.secret_id == arn {
-                "This link is incomplete or was not issued here: the signature of its 'state' is wrong, or the app's secret has changed since.".to_owned()
+            return Err(if self.secret_id == secret_id || self.secret_id == arn {
+                refused(NOT_ISSUED).advise("The signature of its 'state' is wrong, or the app's secret has changed since. Send the event authorize_url, and open the new link.")
             } else {
-                format!("This link was not issued for the secret '{secret_id}'.")
-            }));
+                refused(format!("This link was not issued for the secret '{secret_id}'."))
+            });
         }
         match authorized_at {
             // A link is good for one authorization: it cannot be used for another one after it.

@@ -4,6 +4,7 @@ use serde::Serialize;
 use super::super::{
     Clock, Cycle, Label, Store, TikTok, Which, attempts::Request, publish::is_itself, read::Snapshot, trace::Step,
 };
+use super::warnings::{Urgency, Warning};
 use crate::{
     document::{App, Format, Publication, Unpublishable, project, publications},
     error::Error,
@@ -34,28 +35,34 @@ pub enum ReaderState {
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Looks whether the app's credentials are where they should be, and what each reader secret holds. Warns of what a
     /// run would have to put right, or would fail on.
-    pub(super) async fn look_at_readers(&self, snapshot: &Snapshot) -> (Vec<ReaderStatus>, Vec<String>) {
+    pub(super) async fn look_at_readers(&self, snapshot: &Snapshot) -> (Vec<ReaderStatus>, Vec<Warning>) {
         let (mut seen, mut warnings) = (Vec::new(), Vec::new());
         let app = self.app(&snapshot.current).await;
-        warnings.extend(app.as_ref().err().map(Error::to_string));
+        warnings.extend(app.as_ref().err().map(|error| (Urgency::RunsFail, error.to_string())));
         let readers = publications(&snapshot.current.document).unwrap_or_else(|error| {
-            warnings.push(error.to_string());
+            warnings.push((Urgency::RunsFail, error.to_string()));
             Vec::new()
         });
         for reader in readers {
             let reader = match reader {
                 Ok(reader) => reader,
                 Err(Unpublishable { reader, error }) => {
-                    warnings.push(format!("The {reader}: {error}"));
+                    warnings.push((Urgency::RunsFail, format!("The {reader}: {error}")));
                     continue;
                 }
             };
-            warnings.extend(reader.warning(&snapshot.current.credentials.advertisers));
+            let unknown = reader.warning(&snapshot.current.credentials.advertisers);
+            warnings.extend(unknown.map(|warning| (Urgency::OutOfDate, warning)));
             let state = self.look_at_reader(snapshot, &reader, app.as_ref().ok()).await;
             let Publication { secret_id, format, .. } = reader;
             let (state, warning) = state.map_or_else(
-                |error| (ReaderState::Unknown, Some(format!("The reader secret '{secret_id}': {error}"))),
-                |state| (state, state.warning(&secret_id)),
+                |error| {
+                    (
+                        ReaderState::Unknown,
+                        Some((Urgency::RunsFail, format!("The reader secret '{secret_id}': {error}"))),
+                    )
+                },
+                |state| (state, state.warning(&secret_id).map(|warning| (Urgency::OutOfDate, warning))),
             );
             warnings.extend(warning);
             seen.push(ReaderStatus { secret_id, format, state });
