@@ -416,7 +416,7 @@ async fn what_the_function_wrote_itself_is_overwritten_after_a_change_of_format_
     for format in FORMATS.into_iter().chain(FORMATS) {
         world
             .edit(|document| {
-                document["publish"] = json!([{"secret_id": reader, "format": format, "fields": {"secret": "mine"}}]);
+                document["publish"] = json!([{"secret_id": reader, "format": format, "fields": {"secret": "mine", "more": [{"password": "mine"}]}}]);
             })
             .await;
         assert_eq!(outcome(&function.run(json!({"action": "refresh"})).await), "refreshed", "{format}");

@@ -40,6 +40,7 @@ fn assert_same(event: &Event, expected: &Event) {
 /// The events of the folder `events`, by name.
 pub fn examples() -> Vec<(String, Value)> {
     let files = fs::read_dir("events").expect("the folder").map(|entry| entry.expect("a file").path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     let example = |path: std::path::PathBuf| {
         let text = fs::read_to_string(&path).expect("a text");
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -67,7 +68,10 @@ fn every_example_is_understood_as_what_its_name_says() {
             "dry-run" => Event::Refresh(Refresh { dry_run: true, ..now() }),
             "status" => Event::Status { secret_ids: vec![] },
             "authorize-url" => link("https://localhost:8080", VALIDITY),
-            "exchange" => Event::Exchange { secret_id: None, brought: Brought::RedirectUrl("hidden".into()) },
+            "exchange" => Event::Exchange {
+                secret_id: None,
+                brought: Brought::AuthCode { auth_code: "hidden".into(), redirect_uri: None },
+            },
             "rotation-create" => rotation(RotationStep::CreateSecret),
             "rotation-set" => rotation(RotationStep::SetSecret),
             "rotation-test" => rotation(RotationStep::TestSecret),
