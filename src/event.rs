@@ -1,16 +1,29 @@
-//! What may come in. An event that is not understood to the last field is an error that names what is not: a misspelt
+//! The events that the function takes. A field or an action that it does not know is an error that names it: a misspelt
 //! option must not silently be a refresh.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 use crate::{
     cycle::{Consent, LinkRequest, MAX_VALIDITY_HOURS, RotationStep, Trigger, VALIDITY},
+    document::pasted,
     error::{Error, Kind},
 };
+
+/// The actions, each with its fields.
+const ACTIONS: [(&str, &[&str]); 4] = [
+    ("refresh", &["scheduled_time", "if_needed", "secret_ids", "dry_run"]),
+    ("status", &["secret_ids"]),
+    ("authorize_url", &["secret_id", "redirect_uri", "valid_for_hours"]),
+    ("exchange", &["secret_id", "redirect_url", "auth_code", "redirect_uri"]),
+];
+
+/// How often a code can be percent-encoded: once by TikTok, and once more by a tool on the way.
+const MAX_ENCODINGS: usize = 2;
 
 /// What an invocation is asked to do.
 #[derive(Clone, Debug)]
@@ -52,9 +65,53 @@ impl Brought {
     pub fn consent(self) -> Result<Consent, Error> {
         match self {
             Self::RedirectUrl(address) => Consent::redirected(&address),
-            Self::AuthCode { auth_code, redirect_uri } => Consent::bare(&auth_code, redirect_uri),
+            Self::AuthCode { auth_code, redirect_uri } => Consent::bare(&decoded(&auth_code)?, redirect_uri),
         }
     }
+}
+
+/// The auth code as TikTok takes it. The browser's address bar has it percent-encoded, so it is decoded: no code has a
+/// percent sign in it.
+fn decoded(auth_code: &SecretString) -> Result<SecretString, Error> {
+    let wrong = |what: &str| {
+        invalid(format!("The 'auth_code' {what}."))
+            .advise("Copy the whole address that the browser ended on, and send it as 'redirect_url'.")
+    };
+    let mut code = pasted::trimmed(auth_code.expose_secret()).to_owned();
+    if let Some(what) = piece_of_an_address(&code) {
+        return Err(wrong(what));
+    }
+    for _ in 0..MAX_ENCODINGS {
+        if !code.contains('%') {
+            break;
+        }
+        if !is_percent_encoded(&code) {
+            return Err(wrong("has a percent sign that two hexadecimal digits do not follow: a part of it is missing"));
+        }
+        // Of a text without `&`, `=` and `+`, this decodes the percent signs alone.
+        code = form_urlencoded::parse(code.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+    }
+    let is_plain = code.chars().all(|character| character.is_ascii_graphic());
+    if is_plain {
+        Ok(SecretString::from(code))
+    } else {
+        Err(wrong("has a blank or another character that no code has"))
+    }
+}
+
+/// Whether a text that should be an auth code alone has more of the address with it.
+fn piece_of_an_address(code: &str) -> Option<&'static str> {
+    if code.contains("&amp;") {
+        return Some("was copied from HTML: it has '&amp;' in it");
+    }
+    let is_piece = code.starts_with('?') || code.contains(['&', '=', '+', '#']);
+    is_piece.then_some("is a piece of an address, not an auth code alone")
+}
+
+fn is_percent_encoded(text: &str) -> bool {
+    let mut pieces = text.split('%');
+    pieces.next();
+    pieces.all(|piece| piece.len() >= 2 && piece.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// A step of a rotation, as Secrets Manager asks for it.
@@ -94,17 +151,19 @@ impl Event {
         }
         let mut fields = Fields(fields);
         let action = fields.text("action")?;
-        let event = match action.as_deref() {
-            None | Some("refresh") => Self::Refresh(refresh(&mut fields)?),
-            Some("status") => Self::Status { secret_ids: fields.secret_ids()? },
-            Some("authorize_url") => authorize_url(&mut fields)?,
-            Some("exchange") => exchange(&mut fields)?,
-            Some(action) => {
-                return Err(invalid(format!("The event's action {action:?} is not one that the function knows.")));
-            }
+        let action = action.as_deref().unwrap_or("refresh");
+        let Some((_, known)) = ACTIONS.iter().find(|(name, _)| *name == action) else {
+            let actions = pasted::listed(ACTIONS.map(|(name, _)| name));
+            return Err(invalid(format!("The event has an unknown action {action:?}; the actions are {actions}.")));
         };
-        fields.nothing_left()?;
-        Ok(event)
+        // First: a misspelt field is the reason why another one is missing.
+        fields.are_known(action, known)?;
+        match action {
+            "status" => Ok(Self::Status { secret_ids: fields.secret_ids()? }),
+            "authorize_url" => authorize_url(&mut fields),
+            "exchange" => exchange(&mut fields),
+            _ => refresh(&mut fields).map(Self::Refresh),
+        }
     }
 }
 
@@ -113,7 +172,7 @@ fn refresh(fields: &mut Fields) -> Result<Refresh, Error> {
     let if_needed = fields.flag("if_needed")?;
     let trigger = match (slot, if_needed) {
         (Some(_), true) => {
-            return Err(invalid("The event has both 'scheduled_time' and 'if_needed'; each asks for something else."));
+            return Err(invalid("The event has both 'scheduled_time' and 'if_needed'; only one of them can be given."));
         }
         (Some(slot), false) => Trigger::Slot(slot),
         (None, true) => Trigger::IfNeeded,
@@ -131,10 +190,12 @@ fn exchange(fields: &mut Fields) -> Result<Event, Error> {
     let redirect_uri = fields.text("redirect_uri")?;
     let brought = match (fields.secret("redirect_url")?, fields.secret("auth_code")?) {
         (Some(_), Some(_)) => {
-            return Err(invalid("The event has both 'redirect_url' and 'auth_code'; the former holds the latter."));
+            return Err(invalid("The event has both 'redirect_url' and 'auth_code'.")
+                .advise("Send 'redirect_url' alone: the auth code is in it."));
         }
         (Some(_), None) if redirect_uri.is_some() => {
-            return Err(invalid("The event's 'redirect_uri' goes with 'auth_code'; a 'redirect_url' says it itself."));
+            return Err(invalid("The event has both 'redirect_url' and 'redirect_uri'.")
+                .advise("Remove 'redirect_uri': it belongs to an 'auth_code' that is sent alone."));
         }
         (Some(address), None) => Brought::RedirectUrl(address),
         (None, Some(auth_code)) => Brought::AuthCode { auth_code, redirect_uri },
@@ -162,10 +223,12 @@ fn rotation(fields: Map<String, Value>) -> Result<Rotation, Error> {
     };
     let (step, secret_id, token) = (required("Step")?, required("SecretId")?, required("ClientRequestToken")?);
     let named = |known: &RotationStep| known.name() == step;
-    let step = RotationStep::ALL
-        .into_iter()
-        .find(named)
-        .ok_or_else(|| invalid(format!("The rotation event's 'Step' {step:?} is not one that the function knows.")))?;
+    let step = RotationStep::ALL.into_iter().find(named).ok_or_else(|| {
+        invalid(format!(
+            "The rotation event's 'Step' {step:?} is unknown; the steps are {}.",
+            pasted::listed(RotationStep::ALL.map(RotationStep::name))
+        ))
+    })?;
     // What Secrets Manager takes as the id of a version.
     if !(32..=64).contains(&token.chars().count()) {
         return Err(invalid("The rotation event's 'ClientRequestToken' does not have 32 to 64 characters."));
@@ -203,7 +266,7 @@ impl Fields {
         match self.0.remove(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(invalid(format!("The event's '{name}' is not a text."))),
+            Some(_) => Err(invalid(format!("The event's '{name}' must be a string."))),
         }
     }
 
@@ -215,7 +278,7 @@ impl Fields {
         match self.0.remove(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(invalid(format!("The event's '{name}' is neither true nor false."))),
+            Some(_) => Err(invalid(format!("The event's '{name}' must be true or false."))),
         }
     }
 
@@ -225,36 +288,42 @@ impl Fields {
         let duration =
             hours.as_u64().filter(|hours| (1..=MAX_VALIDITY_HOURS).contains(hours)).map(Duration::from_hours);
         duration.ok_or_else(|| {
-            invalid(format!("The event's 'valid_for_hours' is not a whole number from 1 to {MAX_VALIDITY_HOURS}."))
+            invalid(format!("The event's 'valid_for_hours' must be a whole number from 1 to {MAX_VALIDITY_HOURS}."))
         })
     }
 
     fn secret_id(&mut self) -> Result<Option<String>, Error> {
         match self.text("secret_id")? {
             Some(id) if id.trim().is_empty() => Err(invalid("The event's 'secret_id' is empty.")),
-            id => Ok(id),
+            id => Ok(id.map(|id| id.trim().to_owned())),
         }
     }
 
+    /// Each once.
     fn secret_ids(&mut self) -> Result<Vec<String>, Error> {
-        let wrong = || invalid("The event's 'secret_ids' is not a list of names or ARNs of secrets.");
-        match self.0.remove("secret_ids") {
-            None => Ok(Vec::new()),
-            Some(Value::Array(ids)) if !ids.is_empty() => {
-                let text = |id| match id {
-                    Value::String(id) if !id.trim().is_empty() => Ok(id),
-                    _ => Err(wrong()),
-                };
-                ids.into_iter().map(text).collect()
+        let wrong = || invalid("The event's 'secret_ids' must be a list of one or more names or ARNs of secrets.");
+        let ids = match self.0.remove("secret_ids") {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(ids)) if !ids.is_empty() => ids,
+            Some(_) => return Err(wrong()),
+        };
+        let mut each: Vec<String> = Vec::new();
+        for id in &ids {
+            let id = id.as_str().map(str::trim).filter(|id| !id.is_empty()).ok_or_else(wrong)?;
+            if !each.iter().any(|known| known == id) {
+                each.push(id.to_owned());
             }
-            Some(_) => Err(wrong()),
         }
+        Ok(each)
     }
 
-    fn nothing_left(self) -> Result<(), Error> {
-        match self.0.keys().next() {
+    fn are_known(&self, action: &str, known: &[&str]) -> Result<(), Error> {
+        match self.0.keys().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
-            Some(name) => Err(invalid(format!("The event has a field {name:?} that the function does not know."))),
+            Some(name) => {
+                let known = pasted::listed(known.iter().copied());
+                Err(invalid(format!("The event has an unknown field {name:?}; the fields of {action} are {known}.")))
+            }
         }
     }
 }

@@ -215,20 +215,21 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// # Errors
     /// When the consent is for a secret that this function does not keep, and as an exchange.
     pub async fn connect(&self, consent: Consent) -> Result<Connected, Error> {
-        let id = consent.state().map(State::secret_id).unwrap_or_default();
-        if !self.keeps(id).await {
-            return Err(Error::new(Kind::InvalidEvent, "The link was not made for a secret of this function's."));
-        }
+        let named = consent.state().map(State::secret_id).unwrap_or_default();
+        let Some(id) = self.kept(named).await else {
+            return Err(Error::new(Kind::InvalidEvent, "This link was not issued for a secret of this function."));
+        };
         let outcome = self.exchange(id, &consent).await?;
         let advertisers = self.cycle(id).advertisers().await.ok();
         Ok(Connected { secret_id: id.to_owned(), outcome, advertisers })
     }
 
-    /// Whether a secret is one of those that this function keeps. Anybody may ask, so nobody is told why it is not.
-    async fn keeps(&self, id: &str) -> bool {
+    /// The secret of this function that a name or an ARN stands for. The page does not say why it is none.
+    async fn kept<'i>(&'i self, id: &'i str) -> Option<&'i str> {
         match &self.settings.secrets {
-            Secrets::Named(ids) => ids.iter().any(|kept| kept == id),
-            Secrets::Tagged(tag) => !id.is_empty() && self.cycle(id).has_tag(tag).await.unwrap_or(false),
+            secrets @ Secrets::Named(_) => secrets.named(id),
+            Secrets::Tagged(_) if id.is_empty() => None,
+            Secrets::Tagged(tag) => self.cycle(id).has_tag(tag).await.unwrap_or(false).then_some(id),
         }
     }
 

@@ -210,7 +210,7 @@ impl Tally {
         let mut each: Vec<String> = each.collect();
         if self.failed.omitted > 0 {
             let kinds: Vec<String> = self.failures.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
-            each.push(format!("and {} more, which the log names ({} in all)", self.failed.omitted, kinds.join(", ")));
+            each.push(format!("and {} more, which are in the log ({} in all)", self.failed.omitted, kinds.join(", ")));
         }
         let mut what = format!("{failed} of {all} secrets failed. {}", each.join(" | "));
         if left_over > 0 {
@@ -218,17 +218,19 @@ impl Tally {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             let names = self.left_over.kept.join(", ");
             what = format!(
-                "{} {left_over} of {all} were left over, because the deadline was near: {names}{more}.",
+                "{} {left_over} of {all} were not started before the deadline: {names}{more}.",
                 what.trim_end()
             );
         }
         let mut kinds = self.failures.keys().copied();
         match (kinds.next(), kinds.next()) {
-            (Some(kind), None) if failed == all => Error::new(kind, what).advise("Each secret's own sentence says what to do."),
+            (Some(kind), None) if failed == all => {
+                Error::new(kind, what).advise("The error of each secret says what to do.")
+            }
             (None, _) => Error::new(if left_over == all { Kind::DeadlineExceeded } else { Kind::PartialFailure }, what)
-                .advise("The next run goes on with those that were left over. If there are some every day, see docs/fleet.md."),
+                .advise("The next run continues with those. If this happens every day, see docs/fleet.md."),
             _ if self.failed.omitted + left_over > 0 => {
-                Error::new(Kind::PartialFailure, what).advise("Each error says what to do for its own.")
+                Error::new(Kind::PartialFailure, what).advise("The error of each secret says what to do.")
             }
             _ => Error::new(Kind::PartialFailure, what),
         }
@@ -247,7 +249,7 @@ pub fn metrics(namespace: &str, function: &str, ending: &Ending<Outcome>, trace:
         let is_it = ending.result.as_ref().is_ok_and(|outcome| outcome.outcome == kind);
         metrics.count(kind.name(), u64::from(is_it));
     }
-    let proven = ending.result.as_ref().is_ok_and(|outcome| outcome.outcome.proves_tokens());
+    let proven = ending.result.as_ref().is_ok_and(|outcome| outcome.proven);
     metrics.count("Succeeded", u64::from(proven));
     let error = ending.result.as_ref().err().map(Error::kind);
     metrics.count("Failed", u64::from(error.is_some()));

@@ -1,7 +1,7 @@
-//! The environment of the function, read once when it starts. Every problem is named in one message: nobody should have to
-//! deploy three times to correct three variables.
+//! The environment of the function, read once when it starts. Every problem is named in one message, so that one deployment
+//! corrects them all.
 
-use std::{env, num::NonZeroUsize, ops::RangeInclusive, time::Duration};
+use std::{env, ops::RangeInclusive, time::Duration};
 
 use jiff::SignedDuration;
 use url::Url;
@@ -24,6 +24,10 @@ const DEFAULT_TIKTOK_REQUESTS_PER_SECOND: f64 = 8.0;
 const DEFAULT_SECRETS_MANAGER_WRITES_PER_SECOND: f64 = 40.0;
 /// From one in a quarter of an hour, which is an invocation, to as good as without a limit.
 const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
+/// A token that lives longer than this is not refreshed by the hourly run.
+const MAX_MIN_TOKEN_LIFETIME: Duration = Duration::from_hours(365 * 24);
+/// More secrets at a time need more memory than the function has, and the rate limits hold them back.
+const CONCURRENCY: RangeInclusive<usize> = 1..=1_000;
 /// Where the metrics are found in CloudWatch.
 const DEFAULT_METRICS_NAMESPACE: &str = "TikTokTokenRefresh";
 
@@ -34,6 +38,23 @@ pub enum Secrets {
     Named(Vec<String>),
     /// A fleet: all that have a tag when the function looks.
     Tagged(Tag),
+}
+
+impl Secrets {
+    /// The configured secret that a name or an ARN stands for.
+    #[must_use]
+    pub fn named(&self, id: &str) -> Option<&str> {
+        let Self::Named(ids) = self else { return None };
+        let ids = || ids.iter().map(String::as_str);
+        ids().find(|kept| *kept == id).or_else(|| ids().find(|kept| is_arn_of(kept, id) || is_arn_of(id, kept)))
+    }
+}
+
+/// Whether an ARN, whole or without the six characters that Secrets Manager adds, is one of a secret with that name.
+fn is_arn_of(arn: &str, name: &str) -> bool {
+    let Some((_, resource)) = arn.split_once(":secret:").filter(|_| !name.contains(":secret:")) else { return false };
+    let suffix = resource.strip_prefix(name);
+    suffix.is_some_and(|suffix| suffix.is_empty() || suffix.len() == "-AbCdEf".len() && suffix.starts_with('-'))
 }
 
 /// What the environment says.
@@ -123,10 +144,10 @@ impl Settings {
 
 fn secrets(ids: Option<String>, tag: Option<String>) -> Result<Secrets, String> {
     match (ids, tag) {
-        (Some(_), Some(_)) => Err("SECRET_ID and SECRET_TAG are both set; the one names secrets, the other finds them".to_owned()),
+        (Some(_), Some(_)) => Err("SECRET_ID and SECRET_TAG are both set; set one of them".to_owned()),
         (None, Some(tag)) => self::tag(&tag).map(Secrets::Tagged),
         (ids, None) => match secret_ids(ids.as_deref().unwrap_or_default()) {
-            ids if ids.is_empty() => Err("SECRET_ID is missing; it is the name or ARN of the credentials secret, or several separated by commas (or set SECRET_TAG, for all secrets with a tag)".to_owned()),
+            ids if ids.is_empty() => Err("SECRET_ID is missing; set it to the name or ARN of the credentials secret, or to several separated by commas, or set SECRET_TAG for all secrets with a tag".to_owned()),
             ids => Ok(Secrets::Named(ids)),
         },
     }
@@ -140,7 +161,7 @@ fn tag(text: &str) -> Result<Tag, String> {
     };
     // AWS's own limits.
     if key.is_empty() || key.chars().count() > 128 || value.as_ref().is_some_and(|value| value.chars().count() > 256) {
-        return Err("SECRET_TAG is neither the key of a tag nor a key, an equals sign and a value".to_owned());
+        return Err("SECRET_TAG must be the key of a tag, or its key, an equals sign and its value".to_owned());
     }
     Ok(Tag { key: key.to_owned(), value })
 }
@@ -159,10 +180,12 @@ fn secret_ids(text: &str) -> Vec<String> {
 fn base_url(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("TIKTOK_API_URL is not a URL ({error})"))?;
     if !is_https_or_on_this_machine(&url) {
-        return Err("TIKTOK_API_URL is not https; plain http is for addresses on this machine alone".to_owned());
+        return Err(
+            "TIKTOK_API_URL must begin with https; http is allowed for addresses on this machine alone".to_owned()
+        );
     }
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
-        return Err("TIKTOK_API_URL is more than a base URL: it has a query, a fragment or a user".to_owned());
+        return Err("TIKTOK_API_URL must be a base URL, without a query, a fragment or a user".to_owned());
     }
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());
@@ -172,23 +195,27 @@ fn base_url(text: &str) -> Result<Url, String> {
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
-    let wrong = || "MIN_TOKEN_LIFETIME is not a duration such as 12h or 90m".to_owned();
-    let duration: SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(duration).map_err(|_| wrong())
+    let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    duration.filter(|duration| *duration <= MAX_MIN_TOKEN_LIFETIME).ok_or_else(|| {
+        let most = MAX_MIN_TOKEN_LIFETIME.as_secs() / 3_600;
+        format!("MIN_TOKEN_LIFETIME must be a duration such as 12h or 90m, from 0s to {most}h")
+    })
 }
 
 fn concurrency(text: &str) -> Result<usize, String> {
-    let number: Result<NonZeroUsize, _> = text.parse();
-    number.map(NonZeroUsize::get).map_err(|_| "MAX_CONCURRENCY is not a whole number from 1".to_owned())
+    let number = text.parse().ok().filter(|number| CONCURRENCY.contains(number));
+    number.ok_or_else(|| {
+        format!("MAX_CONCURRENCY must be a whole number from {} to {}", CONCURRENCY.start(), CONCURRENCY.end())
+    })
 }
 
 fn per_second(name: &str, text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| RATES.contains(number));
-    number.ok_or_else(|| format!("{name} is not a number from {} to {}", RATES.start(), RATES.end()))
+    number.ok_or_else(|| format!("{name} must be a number from {} to {}", RATES.start(), RATES.end()))
 }
 
 fn switch(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "ADVERTISER_INFO is neither true nor false".to_owned())
+    text.parse().map_err(|_| "ADVERTISER_INFO must be true or false".to_owned())
 }
 
 /// CloudWatch's own rules for a namespace.
@@ -197,7 +224,7 @@ fn namespace(text: Option<String>) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " .-_/#:".contains(c);
     if text.len() > 255 || !text.chars().all(allowed) || text.starts_with("AWS/") || text.starts_with(':') {
         return Err(
-            "METRICS_NAMESPACE is not a CloudWatch namespace: up to 255 of A-Z a-z 0-9 . - _ / # : and spaces, not under AWS/"
+            "METRICS_NAMESPACE must be a CloudWatch namespace: up to 255 of A-Z a-z 0-9 . - _ / # : and spaces, not beginning with AWS/ or a colon"
                 .to_owned(),
         );
     }

@@ -10,8 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, value::RawValue};
 use tiktok_token_refresh::{
     document::{
-        Change, Credentials, Document, Provenance, TokenFields, app_of, field, fit, leaves_room_for_tokens, project,
-        publications,
+        Change, Credentials, Document, Provenance, TokenFields, app_of, field, fit, leaves_room_for_tokens,
+        lost_credential, project, publications,
     },
     error::Error,
 };
@@ -31,6 +31,7 @@ fuzz_target!(|body: &str| -> Corpus {
     errors_quote_no_value(&document, &plant);
     secrets_are_hidden(&document, &plant);
     refresh_tokens_are_not_published(&document, &plant);
+    pasting_changes_nothing(&document);
     a_change_changes_its_own_fields_alone(&document);
     Corpus::Keep
 });
@@ -44,7 +45,8 @@ fn every_field_is_kept(body: &str, document: &Document) {
     let written = written.expose_secret();
     assert_eq!(written.len(), document.size());
     assert_eq!(parse(written).expect("what was written can be read").to_body().expose_secret(), written);
-    let arrived: BTreeMap<String, &RawValue> = serde_json::from_str(body).expect("an object");
+    // What pasting puts around a document is taken off: then the bodies are not the same.
+    let Ok(arrived) = serde_json::from_str::<BTreeMap<String, &RawValue>>(body) else { return };
     let kept: BTreeMap<String, &RawValue> = serde_json::from_str(written).expect("an object");
     assert!(arrived.iter().map(text_of).eq(kept.iter().map(text_of)), "{body} became {written}");
 }
@@ -62,6 +64,7 @@ fn errors_quote_no_value(document: &Document, plant: &Plant) {
         credentials.as_ref().ok().and_then(|credentials| credentials.has_tokens().err()),
         app_of(&document).err(),
         publications(&document).err(),
+        publications(&document).ok().and_then(|entries| entries.into_iter().find_map(Result::err)).map(|bad| bad.error),
         leaves_room_for_tokens(&document).err(),
         fit(document.clone()).err(),
     ];
@@ -80,10 +83,22 @@ fn refresh_tokens_are_not_published(document: &Document, plant: &Plant) {
     let document = planted(document, plant, |name| name == field::REFRESH_TOKEN);
     let (Ok(credentials), Ok(publications)) = (Credentials::of(&document), publications(&document)) else { return };
     let app = app_of(&document).ok();
-    for publication in &publications {
+    for publication in publications.iter().flatten() {
         let body = project(publication, &document, &credentials, app.as_ref());
         plant.is_not_in(body.expose_secret());
         serde_json::from_str::<Value>(body.expose_secret()).expect("a reader secret is JSON");
+        // What is there already is never lost, and what the function wrote is never in its own way.
+        assert!(lost_credential(plant.text(), &body, None).is_some(), "a token that stands alone");
+        assert_eq!(lost_credential(body.expose_secret(), &body, app.as_ref().map(|app| app.id.as_str())), None);
+    }
+}
+
+/// A body is read the same with what pasting puts around it.
+fn pasting_changes_nothing(document: &Document) {
+    let body = document.to_body();
+    let body = body.expose_secret();
+    for pasted in [format!("\u{feff}{body}\r\n"), serde_json::json!(body).to_string(), format!("'{body}'")] {
+        assert_eq!(parse(&pasted).expect("understood").to_body().expose_secret(), body);
     }
 }
 

@@ -193,16 +193,16 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
     /// # Errors
     /// Whenever the secret is not known to be usable afterwards.
     pub async fn refresh(&self, trigger: Trigger) -> Result<Outcome, Error> {
-        let (outcome, version) = self.bring_up_to_date(trigger).await?;
+        let (outcome, found, promoted) = self.bring_up_to_date(trigger).await?;
         if outcome.outcome == OutcomeKind::InProgress {
             return Ok(outcome);
         }
-        let published = self.publish(&version).await?;
+        let published = self.publish(&found, &promoted).await?;
         Ok(Outcome { published, ..outcome })
     }
 
-    /// The refresh up to its promotion, and the version that is current then.
-    async fn bring_up_to_date(&self, trigger: Trigger) -> Result<(Outcome, Version), Error> {
+    /// The refresh up to its promotion, the version that it found, and the one that is current then.
+    async fn bring_up_to_date(&self, trigger: Trigger) -> Result<(Outcome, Version, Version), Error> {
         let mut trigger = trigger;
         let mut rejected = None;
         let (mut plans, mut waits) = (0, 0);
@@ -211,7 +211,8 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
             let current = self.timed(Step::Read, self.read_current()).await?;
             if let Some((pair, rejection)) = rejected.take() {
                 if current.credentials.fingerprint == pair || plans == MAX_PLANS {
-                    return self.fall_back_to_access_token(&current, rejection).await;
+                    let (outcome, version) = self.fall_back_to_access_token(&current, rejection).await?;
+                    return Ok((outcome, current, version));
                 }
                 self.give_back(rejection).await;
             }
@@ -220,7 +221,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
                     trigger = if trigger == Trigger::Now { Trigger::IfNeeded } else { trigger };
                     plans += 1;
                 }
-                Replaced::Done(outcome, version) => return Ok((outcome, version)),
+                Replaced::Done(outcome, version) => return Ok((outcome, current, version)),
                 Replaced::Rejected(rejection) => {
                     rejected = Some((current.credentials.fingerprint, rejection));
                     // A run that refreshed since this one began has done what this one was asked for.
@@ -229,7 +230,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
                 }
                 Replaced::InProgress { until } => {
                     if !current.credentials.access_token_has_expired(self.clock.now()) {
-                        return Ok((Outcome::in_progress(&current, until), current));
+                        return Ok((Outcome::in_progress(&current, until), current.clone(), current));
                     }
                     self.wait_for_other_run(until, waits).await?;
                     waits += 1;

@@ -17,7 +17,7 @@ use crate::{
 pub enum OutcomeKind {
     /// New tokens were redeemed and are current.
     Refreshed,
-    /// A person authorised the app, and the tokens of that are current.
+    /// A person authorized the app, and the tokens of that authorization are current.
     Authorized,
     /// The long-term token works.
     Verified,
@@ -27,7 +27,7 @@ pub enum OutcomeKind {
     Fresh,
     /// Tokens that an earlier run had staged are current.
     Resumed,
-    /// Somebody's newer tokens are current.
+    /// Tokens that were put into the secret meanwhile are current.
     Superseded,
     /// Another run is at work.
     InProgress,
@@ -65,13 +65,9 @@ impl OutcomeKind {
         }
     }
 
-    /// Whether it renewed or confirmed the tokens. A run that found nothing to do proves nothing.
-    #[must_use]
-    pub const fn proves_tokens(self) -> bool {
-        matches!(
-            self,
-            Self::Refreshed | Self::Authorized | Self::Verified | Self::Kept | Self::Resumed | Self::Superseded
-        )
+    /// Whether a run that ends like this has usually seen TikTok issue or take the access token that is current.
+    const fn proves_tokens(self) -> bool {
+        matches!(self, Self::Refreshed | Self::Authorized | Self::Verified | Self::Kept | Self::Resumed)
     }
 }
 
@@ -97,6 +93,9 @@ pub struct Outcome {
     /// The reader secrets that were written.
     pub published: Vec<String>,
     pub warnings: Vec<String>,
+    /// Whether TikTok issued or took the access token that is current, in this run.
+    #[serde(skip)]
+    pub proven: bool,
 }
 
 impl Outcome {
@@ -117,7 +116,13 @@ impl Outcome {
             advertisers_reduced: false,
             published: Vec::new(),
             warnings: Vec::new(),
+            proven: outcome.proves_tokens(),
         }
+    }
+
+    /// The same for a run that did not ask TikTok.
+    pub(super) fn unproven(self) -> Self {
+        Self { proven: false, ..self }
     }
 
     pub(super) fn fresh(current: &Version) -> Self {
@@ -126,13 +131,13 @@ impl Outcome {
 
     pub(super) fn superseded(current: &Version) -> Self {
         Self::new(OutcomeKind::Superseded, current).warn(
-            "Somebody put other tokens into the secret meanwhile; those count, and this run's are not used.".to_owned(),
+            "Other tokens were put into the secret meanwhile. They are current, and the tokens of this run are not used.".to_owned(),
         )
     }
 
     pub(super) fn in_progress(current: &Version, until: Timestamp) -> Self {
         Self::new(OutcomeKind::InProgress, current)
-            .warn(format!("Another run is refreshing this secret; it has until {until}."))
+            .warn(format!("Another run is refreshing this secret. Its claim ends at {until}."))
     }
 
     pub(super) fn dry_run(current: &Version, plan: &Plan, checked: Checked) -> Self {
@@ -161,6 +166,8 @@ impl Outcome {
         self.advertisers_added = missing_from(before, after);
         self.advertisers_removed = missing_from(listed, before);
         self.advertisers_reduced = news.left_out;
+        // Staged tokens that an earlier run left are proven by the check alone.
+        self.proven &= news.works || self.outcome != OutcomeKind::Resumed;
         self.warnings.extend(news.warning);
         self
     }
@@ -185,52 +192,71 @@ fn missing_from(list: &[Advertiser], of: &[Advertiser]) -> Vec<String> {
 }
 
 /// What a check told about the list of advertisers.
+#[derive(Default)]
 pub(super) struct ListNews {
     /// The list to write; none if the old one has to stay.
     pub fetched: Option<Vec<Advertiser>>,
     pub warning: Option<String>,
     /// Whether facts about the advertisers were not asked for, because they would not fit into the secret.
     pub left_out: bool,
+    /// Whether TikTok took the access token.
+    works: bool,
 }
 
 impl ListNews {
     /// Judges a check against the list that is there; the error is TikTok's rejection of the token.
     pub fn of(before: &Credentials, checked: Checked) -> Result<Self, Error> {
-        Self::of_new_grant(before, checked, None)
+        match checked {
+            Checked::Unknown(error) if before.flow == Flow::TtUser => {
+                let warning = format!("The access token could not be checked: {}", error.what());
+                Ok(Self { warning: Some(warning), ..Self::default() })
+            }
+            Checked::Works(listed) if listed.advertisers.is_empty() && !before.advertisers.is_empty() => {
+                Ok(Self::works(
+                    None,
+                    "TikTok listed no advertisers, and the old list was kept. If there are none, remove 'advertisers' and 'advertiser_ids' from the secret.",
+                ))
+            }
+            checked => Self::of_check(checked),
+        }
     }
 
-    /// The same for a grant that came with ids of its own, which are better than the list of the grant before it.
-    pub fn of_new_grant(
-        before: &Credentials,
-        checked: Checked,
-        granted: Option<Vec<Advertiser>>,
-    ) -> Result<Self, Error> {
+    /// The same for a new authorization, whose list replaces the one of the authorization before it. `granted` are the
+    /// advertisers that TikTok's answer to the auth code named, if it named any.
+    pub fn of_authorization(checked: Checked, granted: Option<Vec<Advertiser>>) -> Result<Self, Error> {
+        match (checked, granted) {
+            (Checked::Works(listed), None) if listed.advertisers.is_empty() => Ok(Self::works(
+                Some(Vec::new()),
+                "The authorization has no advertisers, so the list is empty now. Authorize the app again, and tick the accounts that the jobs read.",
+            )),
+            (Checked::Works(listed), Some(granted)) if listed.advertisers.is_empty() => Ok(Self::works(
+                Some(granted),
+                "TikTok listed no advertisers, although the authorization names some. The list holds those.",
+            )),
+            (Checked::Unknown(error), Some(granted)) => {
+                Ok(Self { fetched: Some(granted), ..Self::unknown(&error, "so new ones have no names yet") })
+            }
+            (checked, _) => Self::of_check(checked),
+        }
+    }
+
+    fn of_check(checked: Checked) -> Result<Self, Error> {
         match checked {
             Checked::Rejected(error) => Err(error),
-            Checked::Proven => Ok(Self { fetched: None, warning: None, left_out: false }),
-            Checked::Works(listed) if listed.advertisers.is_empty() && !before.advertisers.is_empty() => Ok(Self {
-                fetched: None,
-                warning: Some("TikTok listed no advertisers at all; the old list was kept. If that is right, remove it from the secret by hand.".to_owned()),
-                left_out: false,
-            }),
+            Checked::Proven => Ok(Self { works: true, ..Self::default() }),
             Checked::Works(Listed { advertisers, warning, left_out }) => {
-                Ok(Self { fetched: Some(advertisers), warning, left_out })
+                Ok(Self { fetched: Some(advertisers), warning, left_out, works: true })
             }
-            Checked::Unknown(error) if granted.is_some() => Ok(Self {
-                fetched: granted,
-                warning: Some(format!("The advertisers could not be listed, so new ones have no names yet: {}", error.what())),
-                left_out: false,
-            }),
-            Checked::Unknown(error) if before.flow == Flow::TtUser => Ok(Self {
-                fetched: None,
-                warning: Some(format!("The access token could not be checked: {}", error.what())),
-                left_out: false,
-            }),
-            Checked::Unknown(error) => Ok(Self {
-                fetched: None,
-                warning: Some(format!("The advertisers could not be listed, and the old list was kept: {}", error.what())),
-                left_out: false,
-            }),
+            Checked::Unknown(error) => Ok(Self::unknown(&error, "and the old list was kept")),
         }
+    }
+
+    fn works(fetched: Option<Vec<Advertiser>>, warning: &str) -> Self {
+        Self { fetched, warning: Some(warning.to_owned()), left_out: false, works: true }
+    }
+
+    fn unknown(error: &Error, consequence: &str) -> Self {
+        let warning = format!("The advertisers could not be listed, {consequence}: {}", error.what());
+        Self { fetched: None, warning: Some(warning), left_out: false, works: false }
     }
 }

@@ -244,7 +244,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             _ => None,
         };
         let fetched_at = fetched_at.unwrap_or_else(|| self.clock.now());
-        let news = ListNews::of(&task.current.credentials, checked);
+        let current = &task.current.credentials;
+        let is_new_grant = credentials.authorized_at != current.authorized_at;
+        let news = if is_new_grant { ListNews::of_authorization(checked, None) } else { ListNews::of(current, checked) };
         let (news, kind) = ((news, fetched_at), OutcomeKind::Resumed);
         let (outcome, version) = self.finish(task, change, Some(staged.clone()), news, kind).await?;
         Ok(Resumed::Done(outcome, version))
@@ -357,7 +359,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         }
         let checked = checked.despite(redeemed.grant.reported_error.as_ref())?;
         let checked = self.look_up(&task.app, checked, &credentials).await;
-        let news = ListNews::of_new_grant(&current.credentials, checked, new.granted);
+        let news = new.news(current, checked);
         let change = Change { tokens: staged.tokens_over(current), list: None };
         let (mut outcome, version) = self.finish(task, change, Some(staged), (news, at), new.kind).await?;
         outcome.warnings.extend_from_slice(&redeemed.grant.warnings);
@@ -383,7 +385,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let change = Change { tokens: Some((new.fields.clone(), provenance)), list: None };
         let next = Version::new(tip.arn.clone(), String::new(), change.apply(&task.current.document, &task.current.id)?)?;
         let checked = self.check_and_look_up(&task.app, &next.credentials).await;
-        let news = ListNews::of_new_grant(&task.current.credentials, checked, new.granted.clone());
+        let news = new.news(task.current, checked);
         let finished = self.finish(task, change, None, (news, new.at), new.kind).await;
         self.release(held, true, None).await;
         let (outcome, version) = finished?;
@@ -500,6 +502,14 @@ impl NewTokens {
         let change =
             Change { tokens: Some((self.fields.clone(), self.provenance(end))), list: expected.map(|list| (list, self.at)) };
         Ok(fit(change.apply(&current.document, &current.id)?)?.0)
+    }
+
+    /// What the check told about the advertisers of these tokens.
+    fn news(&self, current: &Version, checked: Checked) -> Result<ListNews, Error> {
+        match self.kind {
+            OutcomeKind::Authorized => ListNews::of_authorization(checked, self.granted.clone()),
+            _ => ListNews::of(&current.credentials, checked),
+        }
     }
 
     fn provenance(&self, end: &Version) -> Provenance {

@@ -284,7 +284,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             }
         };
         self.clear_stale_pending(token, &current.id, &after).await?;
-        let refresh = Outcome { published: self.publish(&after).await?, ..refresh };
+        let refresh = Outcome { published: self.publish(&current, &after).await?, ..refresh };
         let rotated = Rotated::new(RotationStep::FinishSecret, outcome, &refresh.version_id);
         Ok(Rotated { refresh: Some(refresh.clone()), ..rotated.warn(refresh.warnings) })
     }
@@ -315,7 +315,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let promotion = Promotion { change: &change, authorizes: false };
         Ok(match self.promote(current, promotion, Some(version)).await? {
             Promoted::Ours { version, reduction } => {
-                let told = ListNews { fetched: None, warning: None, left_out: false };
+                let told = ListNews::default();
                 let outcome = Outcome::new(kind, &version).with_news(current, &version, told);
                 (StepOutcome::Promoted, outcome.with_reduction(reduction), version)
             }

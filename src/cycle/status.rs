@@ -12,7 +12,7 @@ use warnings::Sight;
 
 use super::{
     Clock, Cycle, Label, Store, TikTok, Which,
-    claim::{Claim, Purpose},
+    claim::Claim,
     read::Version,
 };
 use crate::{
@@ -91,13 +91,13 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let (chain, pending, staged) =
             tokio::join!(self.walk(&current), self.read_pending(), self.read_labeled(Label::Staged));
         let (chain, pending, staged) = (chain?, pending?, staged?);
-        let (readers, beside) = self.look_at_readers(&current).await;
+        let (readers, of_readers) = self.look_at_readers(&current).await;
         let waiting = chain.tip(&[]).filter(|tip| !tip.holds_pair_of(&current));
         let next_claim = self.newest_claim(waiting.unwrap_or(&current)).await?;
         let now = self.clock.now();
         let credentials = &current.credentials;
-        let is_at_work = |claim: &&Claim| !claim.released && claim.purpose != Purpose::Append;
-        let claim = next_claim.as_ref().filter(|_| waiting.is_none()).filter(is_at_work);
+        let says_something = |claim: &&Claim| claim.is_unfinished() || !claim.released;
+        let claim = next_claim.as_ref().filter(|_| waiting.is_none()).filter(says_something);
         let claim = claim.map(|claim| ClaimStatus::of(claim, now));
         let pending_is_foreign = matches!(pending, Some(None));
         let sight = Sight {
@@ -110,11 +110,14 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             min_lifetime: self.run.min_token_lifetime,
         };
         let is_superseded = |staged: &Version| !staged.holds_pair_of(&current);
+        let mut warnings = sight.warnings();
+        warnings.extend(of_readers);
+        warnings.sort_by_key(|(urgency, _)| *urgency);
         let remaining = |end: Option<Timestamp>| end.map(|end| seconds(end.duration_since(now)));
         let ago = |time: Option<Timestamp>| time.map(|time| seconds(now.duration_since(time)));
         Ok(Status {
-            summary: words::summary(credentials, now),
-            warnings: sight.warnings().into_iter().chain(beside).collect(),
+            summary: words::summary(credentials, sight.rejected_both_at(), now),
+            warnings: warnings.into_iter().map(|(_, warning)| warning).collect(),
             flow: credentials.flow,
             has_access_token: credentials.access_token.is_some(),
             has_refresh_token: credentials.refresh_token.is_some(),

@@ -64,7 +64,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             return Err(error);
         }
         let warning = format!("{} The access token still worked then and was kept. {}", error.what(), error.advice());
-        Ok(Outcome::new(OutcomeKind::Kept, current).warn(warning))
+        Ok(Outcome::new(OutcomeKind::Kept, current).unproven().warn(warning))
     }
 
     async fn update_list(

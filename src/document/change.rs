@@ -3,7 +3,7 @@ use secrecy::SecretString;
 
 use super::{
     Advertiser, Document, Fingerprint, Origin,
-    credentials::{Credentials, holds_list},
+    credentials::{Credentials, holds_list, tidy_tokens},
     field,
 };
 use crate::error::Error;
@@ -127,6 +127,7 @@ impl Change {
     /// `InvalidSecret` if a person has broken the base meanwhile.
     pub fn apply(&self, base: &Document, parent: &str) -> Result<Document, Error> {
         let mut document = base.clone();
+        tidy_tokens(&mut document)?;
         if let Some((advertisers, fetched_at)) = &self.list {
             // A list that is there already stays as it is, with its names or reduced to ids.
             if !holds_list(base, advertisers) {
@@ -138,6 +139,7 @@ impl Change {
         }
         if let Some((tokens, provenance)) = &self.tokens {
             tokens.put_into(&mut document);
+            tidy_tokens(&mut document)?;
             let origin = Origin {
                 parent: parent.to_owned(),
                 fingerprint: Credentials::of(&document)?.fingerprint.as_str().to_owned(),

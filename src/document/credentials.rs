@@ -2,9 +2,9 @@ use std::fmt;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Document, Fingerprint, field};
+use super::{Document, Fingerprint, field, json_text, pasted};
 use crate::error::{Error, Kind};
 
 /// How an access token is renewed. TikTok has two families of refreshable tokens and one kind that is not refreshed.
@@ -57,7 +57,7 @@ pub enum AppSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advertiser {
     /// Up to 19 digits, always as text: a JavaScript number cannot hold it.
-    #[serde(rename = "advertiser_id")]
+    #[serde(rename = "advertiser_id", deserialize_with = "id_text")]
     pub id: String,
     /// Absent where the document had to be reduced to ids.
     #[serde(rename = "advertiser_name", default, skip_serializing_if = "Option::is_none")]
@@ -157,8 +157,8 @@ impl Credentials {
     /// `InvalidSecret`, naming the field that a person has to correct. A field that the function itself writes is taken as
     /// absent when it cannot be read: the next run writes it anew.
     pub fn of(document: &Document) -> Result<Self, Error> {
-        let refresh_token = token(document, field::REFRESH_TOKEN)?;
-        let access_token = token(document, field::ACCESS_TOKEN)?;
+        let refresh_token = named(document, field::REFRESH_TOKEN, token)?;
+        let access_token = named(document, field::ACCESS_TOKEN, token)?;
         let flow = flow(document, refresh_token.is_some())?;
         let fingerprint = Fingerprint::of(refresh_token.as_ref(), access_token.as_ref());
         let origin: Option<Origin> =
@@ -195,16 +195,19 @@ impl Credentials {
         match (flow, &self.refresh_token, &self.access_token) {
             (_, None, None) => {
                 let what =
-                    "The secret holds neither a 'refresh_token' nor an 'access_token': the app is not authorised yet.";
+                    "The secret holds neither a 'refresh_token' nor an 'access_token': the app is not authorized yet.";
                 Err(Error::new(Kind::ReauthorizationRequired, what))
             }
             (Flow::LongTerm, _, None) => {
-                let what = "The field 'flow' is \"long_term\", which needs an 'access_token', and there is none.";
+                let what =
+                    "The field 'flow' is \"long_term\", which needs an 'access_token', and the secret holds none.";
                 Err(Error::new(Kind::InvalidSecret, what)
-                    .advise("Remove 'flow', so that the refresh token is used, or authorise the app again."))
+                    .advise("Remove 'flow', so that the refresh token is used, or authorize the app again."))
             }
             (Flow::Business | Flow::TtUser, None, _) => {
-                let what = format!("The field 'flow' is \"{flow}\", which needs a 'refresh_token', and there is none.");
+                let what = format!(
+                    "The field 'flow' is \"{flow}\", which needs a 'refresh_token', and the secret holds none."
+                );
                 Err(Error::new(Kind::InvalidSecret, what).advise(
                     "Put the refresh token into the secret, or set 'flow' to \"long_term\" if TikTok gave you none.",
                 ))
@@ -288,20 +291,18 @@ impl Credentials {
 pub fn app_of(document: &Document) -> Result<App, Error> {
     match (app_id(document)?, app_secret(document)?) {
         (Some(id), Some(secret)) => Ok(App { id, secret }),
-        (None, _) => Err(missing(field::APP_ID)),
-        (_, None) => Err(missing(field::SECRET)),
+        (None, _) => Err(missing(document, field::APP_ID)),
+        (_, None) => Err(missing(document, field::SECRET)),
     }
 }
 
 fn app_source(document: &Document) -> Result<AppSource, Error> {
     match text(document, field::APP_SECRET_ID)? {
-        Some(_) if document.get(field::SECRET).or_else(|| document.get(field::APP_SECRET)).is_some() => {
-            Err(Error::new(
-                Kind::InvalidSecret,
-                "The secret holds both the app's secret and 'app_secret_id', so it is not clear which one counts.",
-            )
-            .advise("Remove one of the two."))
-        }
+        Some(_) if app_secret(document)?.is_some() => Err(Error::new(
+            Kind::InvalidSecret,
+            "The secret holds both the app's secret and 'app_secret_id', and only one of them can count.",
+        )
+        .advise("Remove one of the two.")),
         Some(id) => Ok(AppSource::Secret(id.expose_secret().to_owned())),
         None => app_of(document).map(AppSource::Inline),
     }
@@ -314,47 +315,137 @@ fn app_id(document: &Document) -> Result<Option<String>, Error> {
     if json.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(Some(json.to_owned()));
     }
-    Ok(text(document, field::APP_ID)?.map(|id| id.expose_secret().to_owned()))
+    if json.starts_with(|c: char| c.is_ascii_digit()) {
+        let what = "The field 'app_id' is a number with a fraction or an exponent, which has lost digits.";
+        return Err(Error::new(Kind::InvalidSecret, what).advise("Write the app id as a string, in quotation marks."));
+    }
+    Ok(named(document, field::APP_ID, token)?.map(|id| id.expose_secret().to_owned()))
 }
 
 fn app_secret(document: &Document) -> Result<Option<SecretString>, Error> {
-    Ok(text(document, field::SECRET)?.or(text(document, field::APP_SECRET)?))
+    Ok(token(document, field::SECRET)?.or(token(document, field::APP_SECRET)?))
 }
 
 fn flow(document: &Document, has_refresh_token: bool) -> Result<Flow, Error> {
-    let named = text(document, field::FLOW)?;
-    match named.as_ref().map(ExposeSecret::expose_secret) {
+    let flow = named(document, field::FLOW, text)?;
+    match flow.as_ref().map(ExposeSecret::expose_secret) {
         None if has_refresh_token => Ok(Flow::Business),
         None | Some("long_term") => Ok(Flow::LongTerm),
         Some("business") => Ok(Flow::Business),
         Some("tt_user") => Ok(Flow::TtUser),
-        // The value is not shown: somebody may have pasted a token into the wrong field.
+        // The value is not shown: it may be a token that was pasted into the wrong field.
         Some(_) => {
-            let what = "The field 'flow' has a value that the function does not know.";
+            let what = "The field 'flow' has an unknown value.";
             Err(Error::new(Kind::InvalidSecret, what)
                 .advise("Set it to \"business\", \"tt_user\" or \"long_term\", or remove it."))
         }
     }
 }
 
-/// A token: text, with the white space around it that pasting leaves taken off; empty text is no token.
+/// A token, or another text of one piece. What pasting leaves around it is taken off; an empty text is none.
 fn token(document: &Document, name: &str) -> Result<Option<SecretString>, Error> {
-    text(document, name)
+    let token = text(document, name)?;
+    // The secret of an app may have blanks as far as TikTok documents it; no token and no id has any.
+    let may_have_blanks = [field::SECRET, field::APP_SECRET].contains(&name);
+    let is_damage = |c: char| pasted::is_blank(c) && !(may_have_blanks && c == ' ');
+    if token.as_ref().is_some_and(|token| token.expose_secret().contains(is_damage)) {
+        let what = format!("The field '{name}' has a blank, a line break or an invisible character inside.");
+        return Err(Error::new(Kind::InvalidSecret, what).advise("Copy its value again, in one piece."));
+    }
+    Ok(token)
+}
+
+/// A field, unless it is absent because it has another spelling.
+fn named(
+    document: &Document,
+    name: &str,
+    read: impl Fn(&Document, &str) -> Result<Option<SecretString>, Error>,
+) -> Result<Option<SecretString>, Error> {
+    let value = read(document, name)?;
+    match misspelt(document, name) {
+        Some(other) if value.is_none() => Err(rename(other, name)),
+        _ => Ok(value),
+    }
+}
+
+/// A field that has something in it, and another spelling of this name or what other programs call it.
+fn misspelt<'d>(document: &'d Document, name: &str) -> Option<&'d str> {
+    let others: &[&str] = match name {
+        field::APP_ID => &["clientid", "clientkey"],
+        field::SECRET => &["appsecret", "clientsecret"],
+        _ => &[],
+    };
+    let plain = |name: &str| name.to_lowercase().replace(['_', '-', ' ', '.'], "");
+    let wanted = plain(name);
+    let is_other = |found: &&str| *found != name && (plain(found) == wanted || others.contains(&plain(found).as_str()));
+    let is_filled =
+        |found: &&str| document.get(found).is_some_and(|json| !["null", "\"\""].contains(&json.expose_secret()));
+    document.names().filter(is_other).find(is_filled)
+}
+
+fn rename(found: &str, name: &str) -> Error {
+    let what = format!("The secret has the field '{found}', and the field '{name}' is missing or empty.");
+    Error::new(Kind::InvalidSecret, what).advise(format!("Rename '{found}' to '{name}'."))
+}
+
+/// Writes the tokens as they are sent: what pasting left around them would be in the way of the jobs that read them.
+pub(super) fn tidy_tokens(document: &mut Document) -> Result<(), Error> {
+    for name in [field::REFRESH_TOKEN, field::ACCESS_TOKEN] {
+        let Some(token) = token(document, name)? else { continue };
+        let stored: Option<SecretString> = own(document, name);
+        if stored.is_some_and(|stored| stored.expose_secret() != token.expose_secret()) {
+            document.set(name, Some(SecretString::from(json_text(token.expose_secret()))));
+        }
+    }
+    Ok(())
 }
 
 fn text(document: &Document, name: &str) -> Result<Option<SecretString>, Error> {
     let Some(json) = document.get(name) else { return Ok(None) };
     let value: Option<SecretString> = serde_json::from_str(json.expose_secret())
-        .map_err(|_| Error::new(Kind::InvalidSecret, format!("The field '{name}' is not a text.")))?;
+        .map_err(|_| Error::new(Kind::InvalidSecret, format!("The field '{name}' must be a string.")))?;
     Ok(value.and_then(|value| {
-        let trimmed = value.expose_secret().trim();
+        let trimmed = pasted::trimmed(value.expose_secret());
         (!trimmed.is_empty()).then(|| SecretString::from(trimmed))
     }))
 }
 
-fn missing(name: &str) -> Error {
-    Error::new(Kind::InvalidSecret, format!("The field '{name}' is missing or empty."))
+fn missing(document: &Document, name: &str) -> Error {
+    let of_the_app = [name, field::APP_SECRET_ID].into_iter();
+    let other = of_the_app.filter_map(|name| Some((misspelt(document, name)?, name))).next();
+    other.map_or_else(
+        || Error::new(Kind::InvalidSecret, format!("The field '{name}' is missing or empty.")),
+        |(found, name)| rename(found, name),
+    )
 }
+
+/// An id as TikTok gives it today, or as a number, as older versions of its API did.
+pub(super) fn id_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct IdVisitor;
+
+    impl de::Visitor<'_> for IdVisitor {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an id")
+        }
+
+        fn visit_str<E>(self, id: &str) -> Result<String, E> {
+            Ok(id.trim().to_owned())
+        }
+
+        fn visit_u64<E>(self, id: u64) -> Result<String, E> {
+            Ok(id.to_string())
+        }
+    }
+
+    deserializer.deserialize_any(IdVisitor)
+}
+
+/// An id in a list.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Id(#[serde(deserialize_with = "id_text")] pub String);
 
 /// A field that the function writes itself; absent when it cannot be read.
 fn own<T: for<'de> Deserialize<'de>>(document: &Document, name: &str) -> Option<T> {
@@ -363,8 +454,8 @@ fn own<T: for<'de> Deserialize<'de>>(document: &Document, name: &str) -> Option<
 
 fn advertisers(document: &Document) -> Vec<Advertiser> {
     let ids = || {
-        let ids: Vec<String> = own(document, field::ADVERTISER_IDS).unwrap_or_default();
-        ids.into_iter().map(|id| Advertiser::new(id, None)).collect()
+        let ids: Vec<Id> = own(document, field::ADVERTISER_IDS).unwrap_or_default();
+        ids.into_iter().map(|Id(id)| Advertiser::new(id, None)).collect()
     };
     own(document, field::ADVERTISERS).filter(|list: &Vec<Advertiser>| !list.is_empty()).unwrap_or_else(ids)
 }

@@ -7,6 +7,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::pasted;
 use crate::error::{Error, Kind};
 
 /// A JSON object whose values stay the text that they arrived as.
@@ -25,18 +26,15 @@ impl Document {
     /// `InvalidSecret` if the body is not a JSON object or names a field twice. The message holds positions and names of
     /// fields, never a value.
     pub fn parse(body: &SecretString) -> Result<Self, Error> {
-        let body = body.expose_secret();
+        let body = body.expose_secret().trim_end_matches(pasted::is_blank).trim_start_matches(pasted::is_invisible);
         if body.trim().is_empty() {
             return Err(Error::new(Kind::InvalidSecret, "The secret is empty."));
         }
-        // serde_json's own message may quote what it found, so only the position is passed on.
-        let Fields(fields) = serde_json::from_str(body).map_err(|error| {
-            let found = if error.is_data() { "is not a JSON object" } else { "is not valid JSON" };
-            Error::new(
-                Kind::InvalidSecret,
-                format!("The secret {found} (line {}, column {}).", error.line(), error.column()),
-            )
-        })?;
+        let Fields(fields) = match pasted::quoted_json(body) {
+            Some(inner) => serde_json::from_str(inner.expose_secret()),
+            None => serde_json::from_str(body),
+        }
+        .map_err(|error| not_an_object(body, &error))?;
         for (index, (name, _)) in fields.iter().enumerate() {
             if fields[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(Error::new(Kind::InvalidSecret, format!("The secret has the field {name:?} twice.")));
@@ -71,6 +69,11 @@ impl Document {
         2 + fields + self.fields.len().saturating_sub(1)
     }
 
+    /// The names of the fields, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The JSON text of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&SecretString> {
@@ -98,6 +101,17 @@ impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.fields.iter().map(|(name, _)| name)).finish()
     }
+}
+
+/// Only the position of the fault: serde_json's own message may quote what it found.
+fn not_an_object(body: &str, error: &serde_json::Error) -> Error {
+    let found = if error.is_data() { "is not a JSON object" } else { "is not valid JSON" };
+    let what = format!("The secret {found} (line {}, column {}).", error.line(), error.column());
+    let error = Error::new(Kind::InvalidSecret, what);
+    if body.contains(['“', '”']) {
+        return error.advise("Replace the typographic quotation marks “ and ” in the secret by straight ones.");
+    }
+    error
 }
 
 /// The JSON text of a value made of strings, numbers, lists and maps with string keys, which always has one.

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind};
 
 /// Nothing may be loaded, sent or framed; the one style sheet is known by its hash (SHA-256, base64). A browser that finds
 /// another style in the page ignores it, and so does it with anything that got into the page in spite of all.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-MGsAlcJXdLRypbdegWL3rn0Dgy9x3Cqyw96+mt/d+mg='; base-uri 'none'; \
+const POLICY: &str = "default-src 'none'; style-src 'sha256-9vYRPg974Luf76p+to/OPeX9n945wDRotJzTAJeqjIE='; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 
 /// A year, for the host of this function alone.
@@ -22,10 +22,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What everybody gets who asks for anything but the callback.
+    /// The answer to a request for anything but the callback.
     #[must_use]
     pub fn not_found() -> Self {
-        Self { status: 404, content_type: "text/plain; charset=utf-8", body: "404 Not Found\n".to_owned() }
+        Self::page(404, view::NOT_FOUND.to_owned())
     }
 
     /// The exchange succeeded. `reference` is what to look for in the function's log.

@@ -1,8 +1,8 @@
 //! The page that TikTok sends a browser back to: a Lambda Function URL, which a deployment has only if it asks for it.
 //!
-//! Anybody who learns of the URL can send requests to it. So whatever is not TikTok's redirect gets a short 404, of the
-//! redirect nothing is believed before its state was verified, and a request that is refused is an answer and not a failed
-//! invocation: anybody could ring the alarms otherwise.
+//! Anybody who learns of the URL can send requests to it. So a request that is not TikTok's redirect gets a short 404, and a
+//! redirect is believed after its state was verified. A request that is refused is an answer and not a failed invocation:
+//! anybody could ring the alarms otherwise.
 //!
 //! The address bar and the history of the browser keep the redirect with its code and its state. Both are spent by the time
 //! that the page is there: a code works once, and a link for one authorisation. The page itself passes neither on: it loads
@@ -70,7 +70,7 @@ pub async fn answer(
     }
 }
 
-/// Not as an error: whoever sent the request is looking at the answer, and may be anybody. Never with the query.
+/// Not as an error: the person who sent the request sees the answer, and may be anybody. Never with the query.
 fn log(error: &Error) {
     tracing::warn!(error_type = error.kind().name(), code = error.code(), "the page refused: {error}");
 }

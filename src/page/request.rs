@@ -69,7 +69,7 @@ impl Redirect {
         // A code that was to come back elsewhere, to somebody who may invoke the function, is not for everybody to hand in.
         if state.map(State::redirect_uri).and_then(|uri| uri.split_once("://")).is_none_or(|(_, it)| it != self.address)
         {
-            return Err((Error::new(Kind::InvalidEvent, "The link was made to come back to another address."), false));
+            return Err((Error::new(Kind::InvalidEvent, "This link leads back to another address."), false));
         }
         Ok(consent)
     }

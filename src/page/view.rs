@@ -3,37 +3,51 @@
 use super::{Connected, html::Html};
 use crate::{
     cycle::Outcome,
-    document::{Advertiser, Flow},
+    document::Flow,
     error::{Error, Kind},
 };
 
-/// What fits a page that a person reads; the secret has them all.
+/// How many advertisers a page has. The secret has them all.
 const MAX_ADVERTISERS: usize = 50;
+/// How many of them are shown at once.
+const MAX_UNFOLDED: usize = 10;
 
 /// The only style there is. It stands in the page, and the policy of the answer lets the browser use this one alone.
 const STYLE: &str = include_str!("style.css");
 
 const TICK: &str = "<path d=\"M4 13l5 5L20 6\"/>";
+const EXCLAMATION_MARK: &str = "<path d=\"M12 5v9M12 18.5v.5\"/>";
 const CROSS: &str = "<path d=\"M6 6l12 12M18 6L6 18\"/>";
+
+/// The page for anything but the callback. It tells nothing of the function.
+pub const NOT_FOUND: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>404 Not Found</title>\
+     <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"></head><body><h1>404 Not Found</h1></body></html>";
 
 /// The page after an exchange.
 pub fn connected(connected: &Connected, reference: &str) -> String {
     let Connected { secret_id, outcome, advertisers } = connected;
-    let mut html = begin("TikTok is connected", "connected", TICK);
+    let mut html = match outcome.advertisers {
+        0 => begin("TikTok is connected without advertisers", "attention", EXCLAMATION_MARK),
+        _ => begin("TikTok is connected", "connected", TICK),
+    };
     html.markup("<p>The secret <code>").text(name(secret_id)).markup("</code> holds a working access token");
     match outcome.advertisers {
-        0 => {
-            html.markup(". TikTok lists no advertiser for it: if none was ticked, authorise again with a new link.</p>")
-        }
+        0 => html
+            .markup(", but the authorization has no advertisers. Jobs find an empty list. ")
+            .markup("To change that, authorize again with a new link, and tick the accounts.</p>"),
         1 => html.markup(" for one advertiser.</p>"),
         number => html.markup(" for ").number(number).markup(" advertisers.</p>"),
     };
-    list(&mut html, advertisers.as_deref().unwrap_or_default());
+    let removed: Vec<Row<'_>> = outcome.advertisers_removed.iter().map(|id| (None, id.as_str())).collect();
+    list(&mut html, "No longer connected", &removed);
+    let advertisers = advertisers.as_deref().filter(|_| outcome.advertisers > 0).unwrap_or_default();
+    let rows: Vec<Row<'_>> = advertisers.iter().map(|it| (it.name.as_deref(), it.id.as_str())).collect();
+    list(&mut html, "Advertisers", &rows);
     html.markup("<h2>Until when</h2><ul>");
     until_when(&mut html, outcome);
     html.markup("</ul><h2>What next</h2><ul><li>Jobs read <code>access_token</code> and <code>advertiser_ids</code> from this secret. ")
-        .markup("The schedule keeps it fresh: there is nothing more to do.</li>")
-        .markup("<li>You may close this page. Its link has been used and does not work again.</li></ul>");
+        .markup("The schedule keeps it fresh.</li>")
+        .markup("<li>You may close this page. Its link does not work again.</li></ul>");
     if !outcome.warnings.is_empty() {
         html.markup("<h2>Please note</h2><ul>");
         for warning in &outcome.warnings {
@@ -44,40 +58,55 @@ pub fn connected(connected: &Connected, reference: &str) -> String {
     end(html, reference)
 }
 
-fn list(html: &mut Html, advertisers: &[Advertiser]) {
-    if advertisers.is_empty() {
+/// An advertiser's name, where it is known, and its id.
+type Row<'a> = (Option<&'a str>, &'a str);
+
+fn list(html: &mut Html, heading: &'static str, all: &[Row<'_>]) {
+    if all.is_empty() {
         return;
     }
-    html.markup("<h2>Advertisers</h2><ul class=\"list\">");
-    for advertiser in advertisers.iter().take(MAX_ADVERTISERS) {
+    html.markup("<h2>").markup(heading).markup("</h2>");
+    let shown = &all[..all.len().min(MAX_ADVERTISERS)];
+    let (first, folded) = shown.split_at(shown.len().min(MAX_UNFOLDED));
+    rows(html, first);
+    if !folded.is_empty() {
+        html.markup("<details><summary>").number(folded.len()).markup(" more</summary>");
+        rows(html, folded);
+        html.markup("</details>");
+    }
+    if let Some(more @ 1..) = all.len().checked_sub(MAX_ADVERTISERS) {
+        html.markup("<p><small>and ").number(more).markup(" more, which are not shown here.</small></p>");
+    }
+}
+
+fn rows(html: &mut Html, rows: &[Row<'_>]) {
+    html.markup("<ul class=\"list\">");
+    for (name, id) in rows {
         html.markup("<li>");
-        if let Some(name) = &advertiser.name {
+        if let Some(name) = name {
             // Isolated, so that a name that is written from right to left turns nothing else around.
             html.markup("<bdi>").text(name).markup("</bdi>");
         }
-        html.markup("<code>").text(&advertiser.id).markup("</code></li>");
+        html.markup("<code>").text(id).markup("</code></li>");
     }
     html.markup("</ul>");
-    if let Some(more @ 1..) = advertisers.len().checked_sub(MAX_ADVERTISERS) {
-        html.markup("<p><small>and ").number(more).markup(" more; the secret has them all.</small></p>");
-    }
 }
 
 fn until_when(html: &mut Html, outcome: &Outcome) {
     if outcome.flow == Flow::LongTerm {
-        html.markup("<li>This access token has no end: it works until the advertiser withdraws it, and is checked every day.</li>");
+        html.markup("<li>This access token has no end. It works until the advertiser withdraws it, and is checked every day.</li>");
         return;
     }
     html.markup("<li>The access token is renewed every day");
     if let Some(time) = outcome.access_token_expires_at {
         html.markup("; this one lasts until ").time(time, true);
     }
-    html.markup(".</li><li>The authorisation ");
+    html.markup(".</li><li>The authorization ");
     match outcome.refresh_token_expires_at {
         Some(time) => {
-            html.markup("ends on ").time(time, false).markup(". Before that day, authorise again with a new link.")
+            html.markup("ends on ").time(time, false).markup(". Before that day, authorize again with a new link.")
         }
-        None => html.markup("has no end that TikTok tells of."),
+        None => html.markup("has no end that TikTok names."),
     };
     html.markup("</li>");
 }
@@ -91,39 +120,36 @@ pub fn failed(error: &Error, reference: &str) -> String {
 
 /// The page for a person who declined.
 pub fn declined(reference: &str) -> String {
-    let what =
-        "TikTok sent you back without an authorisation: it was declined, or TikTok refused it. Nothing was changed.";
-    trouble("TikTok is not connected", what, "If you want to connect after all, open the link again.", reference)
+    let what = "TikTok sent you back without an authorization, because it was declined or TikTok refused it. Nothing was changed.";
+    trouble("TikTok is not connected", what, "To connect, open the link again.", reference)
 }
 
 /// The page for a redirect that another request is being answered for.
 pub fn in_progress(reference: &str) -> String {
-    let what = "Your browser sent this authorisation twice, and the first time is still at work.";
+    let what = "Your browser sent this authorization twice, and the first request is not finished.";
     trouble(
         "One moment",
         what,
-        "Wait a minute, then reload this page: it says when the authorisation took place.",
+        "Wait a minute, then reload this page. It says when the authorization took place.",
         reference,
     )
 }
 
-/// What may be told to anybody. Whoever knows the address can bring about an error of the link or one of AWS, and the
-/// latter's sentences name accounts, roles and secrets: those are for the log. TikTok is asked for a verified link alone.
+/// What anybody may read. A request to the address can cause an error of the link or one of AWS, and the latter's sentences
+/// name accounts, roles and secrets: those are for the log. TikTok is asked for a verified link alone.
 fn sentences(error: &Error) -> (&str, &str) {
     match error.kind() {
         Kind::InvalidEvent => (
             error.what(),
-            "Nothing was changed. If an earlier visit ended with TikTok connected, you are done; otherwise ask whoever gave you the link for a new one.",
+            "Nothing was changed. If an earlier visit ended with TikTok connected, you are done. Otherwise ask for a new link.",
         ),
-        Kind::ReauthorizationRequired => {
-            (error.what(), "Ask whoever gave you the link for a new one, and open it while it is valid.")
-        }
+        Kind::ReauthorizationRequired => (error.what(), "Ask for a new link, and open it while it is valid."),
         Kind::TikTokMisconfigured | Kind::TikTokThrottled | Kind::TikTokUnavailable | Kind::NewTokenRejected => {
             (error.what(), error.advice())
         }
         _ => (
             "The function could not work with its secret.",
-            "Its log says why, under the reference below. Once that is mended, reload this page, or ask for a new link.",
+            "Its log says why, under the reference below. After that is corrected, reload this page, or ask for a new link.",
         ),
     }
 }

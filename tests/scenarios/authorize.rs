@@ -135,7 +135,7 @@ async fn a_page_of_another_app_or_of_another_site_is_never_linked_to() {
     let world = unauthorised();
     let function = world.lambda();
     for (page, says) in [
-        ("https://www.tiktok.com/v2/auth/authorize?client_key=7999999999999999999", "another app's"),
+        ("https://www.tiktok.com/v2/auth/authorize?client_key=7999999999999999999", "another app"),
         ("https://business-api.tiktok.com.evil.example/portal/auth", "TikTok's"),
         ("http://www.tiktok.com/v2/auth/authorize", "TikTok's"),
         ("https://eviltiktok.com/", "TikTok's"),
@@ -256,15 +256,15 @@ async fn a_link_is_good_for_one_secret_one_authorisation_and_its_time() {
     let before = world.current();
 
     let foreign = json!({"action": "exchange", "redirect_url": genuine, "secret_id": other});
-    assert_failed(&function.run(foreign).await, "InvalidEvent", &["not made for the secret", "authorize_url"]);
+    assert_failed(&function.run(foreign).await, "InvalidEvent", &["not issued for the secret", "authorize_url"]);
     let (said, signature) = state.split_once('.').expect("two parts");
     for (what, forged, says) in [
         ("another signature", format!("{said}.{}", altered(signature)), "signature"),
-        ("no signature", format!("{said}."), "not one that this function makes"),
-        ("cut", said.to_owned(), "not one that this function makes"),
-        ("made up", "your_custom_params".to_owned(), "not one that this function makes"),
+        ("no signature", format!("{said}."), "was not issued here"),
+        ("cut", said.to_owned(), "was not issued here"),
+        ("made up", "your_custom_params".to_owned(), "was not issued here"),
         ("made to last", format!("{}.{signature}", lasting(said)), "signature"),
-        ("too long", format!("{}.{signature}", "A".repeat(10_000)), "not one that this function makes"),
+        ("too long", format!("{}.{signature}", "A".repeat(10_000)), "was not issued here"),
     ] {
         let address = genuine.replace(&state, &forged);
         assert_failed(&function.run(exchange(&address)).await, "InvalidEvent", &[says]);

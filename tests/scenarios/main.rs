@@ -17,6 +17,7 @@ mod fleet;
 mod leaks;
 mod limits;
 mod page;
+mod people;
 mod person;
 mod publish;
 mod rotation;

@@ -136,6 +136,8 @@ fn documents() -> Vec<Value> {
             "-1",
             "1.5",
             "\"x\"",
+            "\" x\\r\\n\"",
+            "\"x y\"",
             "\"business\"",
             "\" tt_user\\n\"",
             "\"tt_user\"",

@@ -124,9 +124,13 @@ fn a_duration_is_written_in_any_usual_way() {
         let settings = with("MIN_TOKEN_LIFETIME", text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(settings.min_token_lifetime, Duration::from_mins(minutes), "{text}");
     }
-    for text in ["12", "half a day", "-1h", "1h ago", "h", "12 parsecs", "PT", "P1Y"] {
+    for text in ["12", "half a day", "-1h", "1h ago", "h", "12 parsecs", "PT", "P1Y", "8761h", "99999999h"] {
         let error = with("MIN_TOKEN_LIFETIME", text).expect_err(text);
-        assert_eq!(error.what(), "MIN_TOKEN_LIFETIME is not a duration such as 12h or 90m.", "{text}");
+        assert_eq!(
+            error.what(),
+            "MIN_TOKEN_LIFETIME must be a duration such as 12h or 90m, from 0s to 8760h.",
+            "{text}"
+        );
     }
 }
 
@@ -147,33 +151,33 @@ fn the_apps_secret_travels_by_https_or_stays_on_this_machine() {
         assert_eq!(settings.tiktok_api_url.as_str(), url);
     }
     for (text, what) in [
-        ("http://business-api.tiktok.com/", "not https"),
-        ("http://localhost.example.com/", "not https"),
-        ("http://127.0.0.1.example.com/", "not https"),
-        ("http://128.0.0.1/", "not https"),
-        ("http://[::2]/", "not https"),
-        ("http://0.0.0.0/", "not https"),
-        ("ftp://example.com/", "not https"),
-        ("file:///tmp", "not https"),
-        ("https://example.com/?a=b", "more than a base URL"),
-        ("https://example.com/#top", "more than a base URL"),
-        ("https://user@example.com/", "more than a base URL"),
-        ("https://:password@example.com/", "more than a base URL"),
+        ("http://business-api.tiktok.com/", "must begin with https"),
+        ("http://localhost.example.com/", "must begin with https"),
+        ("http://127.0.0.1.example.com/", "must begin with https"),
+        ("http://128.0.0.1/", "must begin with https"),
+        ("http://[::2]/", "must begin with https"),
+        ("http://0.0.0.0/", "must begin with https"),
+        ("ftp://example.com/", "must begin with https"),
+        ("file:///tmp", "must begin with https"),
+        ("https://example.com/?a=b", "must be a base URL"),
+        ("https://example.com/#top", "must be a base URL"),
+        ("https://user@example.com/", "must be a base URL"),
+        ("https://:password@example.com/", "must be a base URL"),
         ("business-api.tiktok.com", "not a URL"),
         ("/open_api/v1.3/", "not a URL"),
         ("https://", "not a URL"),
     ] {
         let error = with("TIKTOK_API_URL", text).expect_err(text);
-        assert!(error.what().starts_with("TIKTOK_API_URL is ") && error.what().contains(what), "{text}: {error}");
+        assert!(error.what().starts_with("TIKTOK_API_URL ") && error.what().contains(what), "{text}: {error}");
     }
 }
 
 #[test]
 fn concurrency_is_a_whole_number_from_one() {
     assert_eq!(with("MAX_CONCURRENCY", "1").expect("a number").max_concurrency, 1);
-    for text in ["0", "-1", "1.5", "many", "99999999999999999999"] {
+    for text in ["0", "-1", "1.5", "many", "1001", "18446744073709551615", "99999999999999999999"] {
         let error = with("MAX_CONCURRENCY", text).expect_err(text);
-        assert_eq!(error.what(), "MAX_CONCURRENCY is not a whole number from 1.", "{text}");
+        assert_eq!(error.what(), "MAX_CONCURRENCY must be a whole number from 1 to 1000.", "{text}");
     }
 }
 
@@ -185,7 +189,7 @@ fn a_rate_is_a_number_that_is_neither_nothing_nor_beyond_counting() {
         }
         for text in ["0", "-1", "0.0001", "2000000", "NaN", "inf", "ten", "1/s"] {
             let error = with(name, text).expect_err(text);
-            assert_eq!(error.what(), format!("{name} is not a number from 0.001 to 1000000."), "{text}");
+            assert_eq!(error.what(), format!("{name} must be a number from 0.001 to 1000000."), "{text}");
         }
     }
 }
@@ -204,7 +208,7 @@ fn a_fleet_is_found_by_a_tag_with_or_without_its_value() {
     let (key, value) = ("k".repeat(129), format!("k={}", "v".repeat(257)));
     for text in ["=", "=brand", &key, &value] {
         let error = read(&[("SECRET_TAG", text)]).expect_err(text);
-        let what = "SECRET_TAG is neither the key of a tag nor a key, an equals sign and a value.";
+        let what = "SECRET_TAG must be the key of a tag, or its key, an equals sign and its value.";
         assert_eq!(error.what(), what, "{text}");
     }
 }
@@ -222,7 +226,7 @@ fn a_switch_is_on_or_off() {
     }
     for text in ["1", "yes", "on", "True", "TRUE"] {
         let error = with("ADVERTISER_INFO", text).expect_err(text);
-        assert_eq!(error.what(), "ADVERTISER_INFO is neither true nor false.", "{text}");
+        assert_eq!(error.what(), "ADVERTISER_INFO must be true or false.", "{text}");
     }
 }
 
@@ -235,7 +239,7 @@ fn the_namespace_is_one_that_cloudwatch_takes() {
     let too_long = "n".repeat(256);
     for text in ["AWS/TikTok", "TikTok!", "Tik\tTok", "Anzeigen/Förderung", ":TikTok", &too_long] {
         let error = with("METRICS_NAMESPACE", text).expect_err(text);
-        assert!(error.what().starts_with("METRICS_NAMESPACE is not a CloudWatch namespace"), "{text}: {error}");
+        assert!(error.what().starts_with("METRICS_NAMESPACE must be a CloudWatch namespace"), "{text}: {error}");
     }
 }
 

@@ -109,20 +109,20 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             let times = (self.clock.now(), current.credentials.authorized_at);
             state.verify((self.secret, &current.arn), &app, times)?;
         }
-        let (outcome, version) = loop {
+        let (outcome, found, promoted) = loop {
             let code = AuthCode::of(consent, &current)?;
             if current.credentials.is_of_code(&code.fingerprint) {
-                break (Outcome::fresh(&current), current);
+                break (Outcome::fresh(&current), current.clone(), current);
             }
             match self.replace(Chain::of(current.clone()), Work::Exchange(&code)).await? {
-                Replaced::Done(outcome, version) => break (outcome, version),
+                Replaced::Done(outcome, version) => break (outcome, current, version),
                 Replaced::Rejected(rejection) => return Err(self.give_back(rejection).await),
                 Replaced::InProgress { until } if !self.can_wait() => return Ok(Outcome::in_progress(&current, until)),
                 Replaced::InProgress { .. } => self.clock.sleep(WAIT_FOR_OTHER_RUN).await,
             }
             current = self.timed(Step::Read, self.read_current()).await?;
         };
-        let published = self.publish(&version).await?;
+        let published = self.publish(&found, &promoted).await?;
         Ok(Outcome { published, ..outcome })
     }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use url::{Host, Url};
@@ -16,15 +16,17 @@ use crate::{
 pub const VALIDITY: Duration = Duration::from_hours(1);
 /// A link that is sent to a customer has to survive a weekend, not more.
 pub const MAX_VALIDITY_HOURS: u64 = 7 * 24;
-/// Where TikTok sends the browser if nobody says otherwise. Nothing answers there; the address is what counts.
+/// Where TikTok sends the browser by default. Nothing answers there; the address is what counts.
 pub const DEFAULT_REDIRECT_URI: &str = "https://localhost:8080";
+/// A second, rounded down.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 /// Where TikTok's consent page is, on the host of its API.
 const CONSENT_PAGE: &str = "/portal/auth";
 
 /// What a link is asked for with.
 #[derive(Clone, Debug)]
 pub struct LinkRequest {
-    /// One of the redirect URLs that are registered for the app; without it the one of the last authorisation.
+    /// One of the redirect URLs that are registered for the app; without it the one of the last authorization.
     pub redirect_uri: Option<String>,
     pub valid_for: Duration,
 }
@@ -54,18 +56,28 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             None => last_redirect_uri(&current.document)?,
         };
         let page = consent_page(&current.document, &current.credentials, &app, api)?;
+        self.leave_the_second_of(current.credentials.authorized_at).await;
         let now = whole_seconds(self.clock.now());
         let expires_at = now + request.valid_for;
         let secret = (self.secret, current.arn.as_str());
         let state = State::mint(secret, &redirect_uri, (now, expires_at), &self.run.nonce, &app);
         let next = format!(
-            "Open authorize_url in a browser, log in to TikTok and confirm. The browser ends on an address that begins with {redirect_uri}: unless that is this function's own page, which does the rest, send the whole address at once as {{\"action\":\"exchange\",\"redirect_url\":\"…\"}}."
+            "Open authorize_url in a browser, log in to TikTok and confirm. The browser ends on an address that begins with {redirect_uri}. If that is this function's own page, you are done. Otherwise send the whole address at once as {{\"action\":\"exchange\",\"redirect_url\":\"…\"}}."
         );
         Ok(Link { authorize_url: with_query(page, &redirect_uri, &state), redirect_uri, expires_at, next })
     }
+
+    /// Waits until the second is over in which the app was authorized: a link of that second would count as used.
+    async fn leave_the_second_of(&self, authorized_at: Option<Timestamp>) {
+        let Some(next) = authorized_at.map(|at| whole_seconds(at) + SignedDuration::from_secs(1)) else { return };
+        let wait = Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
+        if !wait.is_zero() && wait <= MAX_WAIT {
+            self.clock.sleep(wait).await;
+        }
+    }
 }
 
-/// Where the last authorisation came back to, or the default.
+/// Where the last authorization came back to, or the default.
 pub(super) fn last_redirect_uri(document: &Document) -> Result<String, Error> {
     text(document, field::REDIRECT_URI)?
         .map_or_else(|| Ok(DEFAULT_REDIRECT_URI.to_owned()), |uri| checked_redirect_uri(&uri, Kind::InvalidSecret))
@@ -74,7 +86,7 @@ pub(super) fn last_redirect_uri(document: &Document) -> Result<String, Error> {
 fn consent_page(document: &Document, credentials: &Credentials, app: &App, api: &Url) -> Result<Url, Error> {
     let Some(own) = text(document, field::AUTHORIZATION_URL)? else {
         if credentials.flow == Flow::TtUser {
-            let what = "TikTok account holders consent on a page whose address depends on the app's permissions, and the secret does not hold it.";
+            let what = "The flow 'tt_user' needs the address of TikTok's consent page, which depends on the app's permissions, and the secret does not hold it.";
             return Err(Error::new(Kind::InvalidSecret, what).advise(
                 "Copy the authorization URL for TikTok account holders from the app's page in TikTok's portal into the field 'authorization_url'.",
             ));
@@ -86,7 +98,7 @@ fn consent_page(document: &Document, credentials: &Credentials, app: &App, api: 
     };
     let wrong = |what: &str| {
         Error::new(Kind::InvalidSecret, format!("The field 'authorization_url' {what}."))
-            .advise("Copy it once more from the app's page in TikTok's portal, or remove it.")
+            .advise("Copy it again from the app's page in TikTok's portal, or remove it.")
     };
     let page = Url::parse(&own).map_err(|_| wrong("is not an address"))?;
     let is_tiktoks = match page.host() {
@@ -94,11 +106,11 @@ fn consent_page(document: &Document, credentials: &Credentials, app: &App, api: 
         _ => false,
     };
     if !is_tiktoks && page.origin() != api.origin() {
-        return Err(wrong("is not an https address of TikTok's"));
+        return Err(wrong("must be an https address of TikTok's"));
     }
     let names_another_app =
         page.query_pairs().any(|(name, value)| ["app_id", "client_key"].contains(&&*name) && value != app.id);
-    if names_another_app { Err(wrong("is another app's")) } else { Ok(page) }
+    if names_another_app { Err(wrong("belongs to another app")) } else { Ok(page) }
 }
 
 /// The page's address with where to come back to and what to bring, in place of what it may have had of these.
@@ -124,15 +136,15 @@ fn checked_redirect_uri(uri: &str, kind: Kind) -> Result<String, Error> {
     let uri = uri.trim();
     let url = Url::parse(uri).map_err(|_| wrong("is not an address"))?;
     if !is_https_or_on_this_machine(&url) {
-        return Err(wrong("is not https; plain http is for addresses on the browser's own machine"));
+        return Err(wrong("must begin with https; http is allowed for addresses on the browser's own machine alone"));
     }
     if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("has a fragment or a user in it"));
+        return Err(wrong("must not have a fragment or a user"));
     }
     Ok(uri.to_owned())
 }
 
-/// Whether nobody on the way can read what is sent to an address: it is https, or never leaves the machine.
+/// Whether what is sent to an address cannot be read on the way: it is https, or never leaves the machine.
 #[must_use]
 pub fn is_https_or_on_this_machine(url: &Url) -> bool {
     let on_this_machine = match url.host() {
@@ -148,6 +160,6 @@ pub fn is_https_or_on_this_machine(url: &Url) -> bool {
 fn text(document: &Document, name: &str) -> Result<Option<String>, Error> {
     let Some(json) = document.get(name) else { return Ok(None) };
     let value: Option<String> = serde_json::from_str(json.expose_secret())
-        .map_err(|_| Error::new(Kind::InvalidSecret, format!("The field '{name}' is not a text.")))?;
+        .map_err(|_| Error::new(Kind::InvalidSecret, format!("The field '{name}' must be a string.")))?;
     Ok(value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()))
 }

@@ -11,6 +11,8 @@ use crate::{
 
 /// What is signed begins with this, so that the signature can never stand for something else that the app's secret signs.
 const PURPOSE: &str = "tiktok-token-refresh authorize_url 1";
+/// Of a state that is wrong, whatever the reason.
+const NOT_ISSUED: &str = "This link is incomplete or was not issued here.";
 /// The longest state that is looked at: names and addresses of some hundred characters, three times over.
 const MAX_LENGTH: usize = 2_048;
 
@@ -50,8 +52,10 @@ impl State {
     /// # Errors
     /// `InvalidEvent` if it was never one, or was cut.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Self::read(text)
-            .ok_or_else(|| refused("The 'state' is not one that this function makes, or a part of it is missing."))
+        Self::read(text).ok_or_else(|| {
+            Error::new(Kind::InvalidEvent, NOT_ISSUED)
+                .advise("Its 'state' cannot be read. Copy the whole address again, to its end. If that does not help, send the event authorize_url and open its link.")
+        })
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -86,7 +90,7 @@ impl State {
         Err(refused(format!("The link expired{when}.")))
     }
 
-    /// Whether this function made it, for this secret, and nobody has authorised the app since.
+    /// Whether this function made it, for this secret, and the app was not authorized since.
     ///
     /// # Errors
     /// `InvalidEvent`, saying which of these it is not.
@@ -99,17 +103,16 @@ impl State {
         self.is_timely(now)?;
         // In constant time: how much of a guess is right must not show.
         if signature(arn, &self.signed, app).verify_slice(&self.signature).is_err() {
-            return Err(refused(if self.secret_id == secret_id || self.secret_id == arn {
-                "The signature of the 'state' is wrong: it was changed or made up, or the app's secret is another one by now."
-                    .to_owned()
+            return Err(if self.secret_id == secret_id || self.secret_id == arn {
+                refused(NOT_ISSUED).advise("The signature of its 'state' is wrong, or the app's secret has changed since. Send the event authorize_url, and open the new link.")
             } else {
-                format!("The link was not made for the secret '{secret_id}', or the 'state' was made up.")
-            }));
+                refused(format!("This link was not issued for the secret '{secret_id}'."))
+            });
         }
         match authorized_at {
-            // A link is good for one authorisation: it cannot be used to slip in another one behind it.
+            // A link is good for one authorization: it cannot be used for another one after it.
             Some(at) if self.issued_at <= at.as_second() => {
-                Err(refused(format!("The link was used, or is older than the authorisation that took place at {at}.")))
+                Err(refused(format!("The link was used, or is older than the authorization at {at}.")))
             }
             _ => Ok(()),
         }
@@ -127,5 +130,5 @@ fn signature(arn: &str, signed: &str, app: &App) -> Hmac<Sha256> {
 }
 
 fn refused(what: impl Into<String>) -> Error {
-    Error::new(Kind::InvalidEvent, what).advise("Send the event authorize_url, and open the new link that it answers.")
+    Error::new(Kind::InvalidEvent, what).advise("Send the event authorize_url, and open the new link.")
 }

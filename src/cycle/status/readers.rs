@@ -4,8 +4,9 @@ use serde::Serialize;
 use super::super::{
     Clock, Cycle, Label, Store, TikTok, Which, attempts::Request, publish::is_itself, read::Version, trace::Step,
 };
+use super::warnings::{Urgency, Warning};
 use crate::{
-    document::{App, Format, Publication, project, publications},
+    document::{App, Format, Publication, Unpublishable, project, publications},
     error::Error,
 };
 
@@ -34,20 +35,34 @@ pub enum ReaderState {
 impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// Looks whether the app's credentials are where they should be, and what each reader secret holds. Warns of what a
     /// run would have to put right, or would fail on.
-    pub(super) async fn look_at_readers(&self, current: &Version) -> (Vec<ReaderStatus>, Vec<String>) {
+    pub(super) async fn look_at_readers(&self, current: &Version) -> (Vec<ReaderStatus>, Vec<Warning>) {
         let (mut seen, mut warnings) = (Vec::new(), Vec::new());
         let app = self.app(current).await;
-        warnings.extend(app.as_ref().err().map(Error::to_string));
+        warnings.extend(app.as_ref().err().map(|error| (Urgency::RunsFail, error.to_string())));
         let readers = publications(&current.document).unwrap_or_else(|error| {
-            warnings.push(error.to_string());
+            warnings.push((Urgency::RunsFail, error.to_string()));
             Vec::new()
         });
         for reader in readers {
+            let reader = match reader {
+                Ok(reader) => reader,
+                Err(Unpublishable { reader, error }) => {
+                    warnings.push((Urgency::RunsFail, format!("The {reader}: {error}")));
+                    continue;
+                }
+            };
+            let unknown = reader.warning(&current.credentials.advertisers);
+            warnings.extend(unknown.map(|warning| (Urgency::OutOfDate, warning)));
             let state = self.look_at_reader(current, &reader, app.as_ref().ok()).await;
             let Publication { secret_id, format, .. } = reader;
             let (state, warning) = state.map_or_else(
-                |error| (ReaderState::Unknown, Some(format!("The reader secret '{secret_id}': {error}"))),
-                |state| (state, state.warning(&secret_id)),
+                |error| {
+                    (
+                        ReaderState::Unknown,
+                        Some((Urgency::RunsFail, format!("The reader secret '{secret_id}': {error}"))),
+                    )
+                },
+                |state| (state, state.warning(&secret_id).map(|warning| (Urgency::OutOfDate, warning))),
             );
             warnings.extend(warning);
             seen.push(ReaderStatus { secret_id, format, state });
@@ -73,8 +88,11 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             return Ok(ReaderState::Unknown);
         }
         let expected = project(reader, &current.document, &current.credentials, app);
-        let is_equal = stored.body.expose_secret() == expected.expose_secret();
-        Ok(if is_equal { ReaderState::UpToDate } else { ReaderState::OutOfDate })
+        if stored.body.expose_secret() == expected.expose_secret() {
+            return Ok(ReaderState::UpToDate);
+        }
+        self.check_that_nothing_is_lost(&stored, &expected, current).await?;
+        Ok(ReaderState::OutOfDate)
     }
 }
 
@@ -82,11 +100,9 @@ impl ReaderState {
     fn warning(self, secret: &str) -> Option<String> {
         match self {
             Self::UpToDate | Self::Unknown => None,
-            Self::OutOfDate => Some(format!(
-                "The reader secret '{secret}' holds something else than it should: the next run writes it."
-            )),
+            Self::OutOfDate => Some(format!("The reader secret '{secret}' is out of date. The next run writes it.")),
             Self::Empty => Some(format!(
-                "The reader secret '{secret}' has no value, or does not exist: the next run fills it if it is there."
+                "The reader secret '{secret}' has no value, or does not exist. The next run writes it if it exists."
             )),
         }
     }

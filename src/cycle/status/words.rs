@@ -5,11 +5,15 @@ use jiff::{SignedDuration, Timestamp};
 use crate::document::{Credentials, Flow, whole_seconds};
 
 /// The essence of a secret, in one sentence.
-pub fn summary(credentials: &Credentials, now: Timestamp) -> String {
+///
+/// `rejected_both_at` is the time at which TikTok rejected both tokens, if it did.
+pub fn summary(credentials: &Credentials, rejected_both_at: Option<Timestamp>, now: Timestamp) -> String {
     if credentials.access_token.is_none() && credentials.refresh_token.is_none() {
-        return "Not authorised yet.".to_owned();
+        return "Not authorized yet.".to_owned();
     }
-    let parts = [Some(access_token(credentials, now)), Some(advertisers(credentials)), grant(credentials, now)];
+    let rejected = |at| format!("Authorize the app again: TikTok rejected both tokens at {}", minute(at));
+    let tokens = rejected_both_at.map_or_else(|| access_token(credentials, now), rejected);
+    let parts = [Some(tokens), Some(advertisers(credentials)), grant(credentials, now)];
     format!("{}.", parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
 }
 

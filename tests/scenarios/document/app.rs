@@ -97,8 +97,8 @@ async fn a_secret_that_is_not_clear_is_told_before_anything_is_spent() {
         ("both the app's secret and 'app_secret_id'", |document| document["app_secret_id"] = json!("tiktok/app")),
         ("'app_id' is missing", |document| document["app_id"] = json!("")),
         ("'secret' is missing", |document| document["secret"] = Value::Null),
-        ("'refresh_token' is not a text", |document| document["refresh_token"] = json!(12)),
-        ("'flow' has a value", |document| document["flow"] = json!("canary-pasted-into-the-wrong-field")),
+        ("'refresh_token' must be a string", |document| document["refresh_token"] = json!(12)),
+        ("'flow' has an unknown value", |document| document["flow"] = json!("canary-pasted-into-the-wrong-field")),
         ("needs a 'refresh_token'", |document| {
             document["refresh_token"] = json!("");
             document["flow"] = json!("tt_user");

@@ -40,6 +40,7 @@ fn assert_same(event: &Event, expected: &Event) {
 /// The events of the folder `events`, by name.
 pub fn examples() -> Vec<(String, Value)> {
     let files = fs::read_dir("events").expect("the folder").map(|entry| entry.expect("a file").path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     let example = |path: std::path::PathBuf| {
         let text = fs::read_to_string(&path).expect("a text");
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -67,7 +68,10 @@ fn every_example_is_understood_as_what_its_name_says() {
             "dry-run" => Event::Refresh(Refresh { dry_run: true, ..now() }),
             "status" => Event::Status { secret_ids: vec![] },
             "authorize-url" => link("https://localhost:8080", VALIDITY),
-            "exchange" => Event::Exchange { secret_id: None, brought: Brought::RedirectUrl("hidden".into()) },
+            "exchange" => Event::Exchange {
+                secret_id: None,
+                brought: Brought::AuthCode { auth_code: "hidden".into(), redirect_uri: None },
+            },
             "rotation-create" => rotation(RotationStep::CreateSecret),
             "rotation-set" => rotation(RotationStep::SetSecret),
             "rotation-test" => rotation(RotationStep::TestSecret),
@@ -91,6 +95,10 @@ fn options_may_be_combined_where_that_makes_sense() {
             Event::Refresh(Refresh { dry_run: true, secret_ids: ids(), ..at_slot() }),
         ),
         (json!({"action": "status", "secret_ids": ids()}), Event::Status { secret_ids: ids() }),
+        (
+            json!({"action": "status", "secret_ids": ["one", " one", ids()[1], "one\n", ids()[1]]}),
+            Event::Status { secret_ids: ids() },
+        ),
         (
             json!({"Step": "testSecret", "SecretId": "tiktok/ads", "ClientRequestToken": TOKEN, "RotationToken": "x", "New": 1}),
             rotation(RotationStep::TestSecret),
@@ -156,6 +164,15 @@ pub fn mistakes() -> Vec<(Value, &'static str)> {
         (json!({"action": "authorize_url", "valid_for_hours": -1}), "'valid_for_hours'"),
         (json!({"action": "authorize_url", "valid_for_hours": 1.5}), "'valid_for_hours'"),
         (json!({"action": "authorize_url", "valid_for_hours": 169}), "'valid_for_hours'"),
+        (json!({"action": "exchange", "redirectUrl": "https://a"}), "\"redirectUrl\""),
+        (json!({"action": "exchange", "url": "https://a"}), "are secret_id, redirect_url, auth_code and redirect_uri"),
+        (json!({"action": "exchange", "code": "b"}), "\"code\""),
+        (json!({"action": "exchange", "auth_code": "b", "redirect_url ": "a"}), "\"redirect_url \""),
+        (json!({"action": "exchange", "redirect_url": "a", "secret_ids": ["b"]}), "\"secret_ids\""),
+        (json!({"action": "authorize_url", "redirect_url": "https://a"}), "\"redirect_url\""),
+        (json!({"action": "authorize_url", "valid_for": 24}), "\"valid_for\""),
+        (json!({"action": "authorize_url", "valid_for_hours": "x", "days": 1}), "\"days\""),
+        (json!({"Action": "exchange", "auth_code": "b"}), "\"Action\""),
         (json!({"action": "exchange"}), "neither 'redirect_url' nor 'auth_code'"),
         (json!({"action": "exchange", "redirect_url": "a", "auth_code": "b"}), "both 'redirect_url' and 'auth_code'"),
         (json!({"action": "exchange", "redirect_url": "a", "redirect_uri": "b"}), "'redirect_uri'"),

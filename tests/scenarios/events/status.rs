@@ -51,7 +51,7 @@ fn assert_warns(status: &Value, parts: &[&str]) {
     assert!(warnings.len() == parts.len() && parts.iter().all(is_told), "{parts:?}: {warnings:#?}");
 }
 
-const BY_HAND: &str = "The tokens were put in by hand: how long they live is not known";
+const BY_HAND: &str = "The tokens were put in by hand, and how long they live is not known";
 
 #[tokio::test]
 async fn a_secret_as_a_person_stored_it_has_a_status() {
@@ -84,8 +84,8 @@ async fn a_secret_without_tokens_says_that_the_app_is_not_authorised_yet() {
     });
     let status = status(&world).await;
     assert_eq!((&status["has_access_token"], &status["has_refresh_token"]), (&json!(false), &json!(false)));
-    assert_eq!(status["summary"], "Not authorised yet.");
-    assert_warns(&status, &["the app is not authorised yet. Authorise the app"]);
+    assert_eq!(status["summary"], "Not authorized yet.");
+    assert_warns(&status, &["the app is not authorized yet."]);
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn a_run_that_died_is_seen_by_its_claim_and_then_by_what_it_staged() {
     assert!(is_in(&claim["claimed_at"], SignedDuration::ZERO), "{status}");
     assert!(are(&claim["claimed_seconds_ago"], SignedDuration::ZERO), "{status}");
     assert!(is_in(&claim["expires_at"], SignedDuration::from_secs(20)), "{status}");
-    assert_warns(&status, &[BY_HAND, "it is at work, or died on the way"]);
+    assert_warns(&status, &[BY_HAND, "It is at work, or it stopped without a result"]);
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_run_that_failed_is_seen_by_the_claim_that_it_gave_back() {
     let status = status(&world).await;
     assert_eq!(status["claim"]["live"], false);
     assert_warns(&status, &[BY_HAND, &format!("The run {} claimed these tokens", failed.request_id)]);
-    assert!(status["warnings"][1].as_str().is_some_and(|warning| warning.contains("the next run takes over")));
+    assert!(status["warnings"][0].as_str().is_some_and(|warning| warning.contains("the next run takes over")));
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn a_pending_version_of_somebody_elses_is_seen_as_theirs() {
     client.put_labelled(&world.secret_id, &new_token(), "{}", &["AWSPENDING"]).await.expect("they may");
     let status = status(&world).await;
     assert_eq!(status["staged"], "foreign");
-    assert_warns(&status, &[BY_HAND, "is not this function's"]);
+    assert_warns(&status, &[BY_HAND, "was not written by this function"]);
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn what_needs_a_person_is_a_warning_and_stands_in_the_summary() {
         ),
         (
             json!({"refresh_token_expires_at": from_now(10 * DAY - 1)}),
-            &["(in 9 days), and no refresh extends it: authorise the app again by then"],
+            &["(in 9 days), and no refresh extends it. Authorize the app again by then"],
             "(in 9 days).",
         ),
         (json!({"refresh_token_expires_at": from_now(30 * DAY + 1)}), &[], "(in 30 days)."),
@@ -255,20 +255,25 @@ async fn what_needs_a_person_is_a_warning_and_stands_in_the_summary() {
         (json!({"refreshed_at": from_now(-25 * 60 + 1)}), &[], "in 23 h"),
         (
             json!({"advertisers_fetched_at": OLD}),
-            &["the list is the one of 2026-01-01T00:00Z"],
+            &["The list is the one of 2026-01-01T00:00Z"],
             "as of 2026-01-01T00:00Z",
         ),
         (
             json!({"advertisers_fetched_at": null}),
-            &["the list is the one from before"],
+            &["The list is the one from before"],
             "advertisers are not listed yet",
         ),
-        (json!({"advertisers": []}), &["without names"], "2 advertisers as of"),
+        (json!({"advertisers": []}), &["without names, because"], "2 advertisers as of"),
+        (
+            json!({"advertisers": [{"advertiser_id": "1"}, {"advertiser_id": "2", "advertiser_name": null}]}),
+            &["TikTok gave no names for the advertisers."],
+            "2 advertisers as of",
+        ),
         (json!({"advertisers": [], "advertiser_ids": []}), &["TikTok lists no advertisers"], "; no advertisers as of"),
         (json!({"advertisers": one}), &[], "; 1 advertiser as of"),
         (json!({"advertisers": named_advertisers(520)}), &["of the 65536 bytes"], "520 advertisers"),
         (json!({"mine": "x".repeat(58_000)}), &["Move other data out of this secret."], "Works until"),
-        (json!({"publish": "reader"}), &["The field 'publish' is not a list"], "Works until"),
+        (json!({"publish": "reader"}), &["The field 'publish' must be a list"], "Works until"),
         (
             json!({"app_secret_id": "tiktok/none", "secret": null, "app_id": null}),
             &["The secret 'tiktok/none' does not exist"],
@@ -304,8 +309,8 @@ async fn the_most_urgent_warning_comes_first() {
         })
         .await;
     let status = status(&world).await;
-    assert_warns(&status, &["authorise the app again by then", "the list is the one of"]);
-    assert!(status["warnings"][0].as_str().is_some_and(|it| it.contains("authorise")), "{status}");
+    assert_warns(&status, &["Authorize the app again by then", "The list is the one of"]);
+    assert!(status["warnings"][0].as_str().is_some_and(|it| it.contains("Authorize")), "{status}");
 }
 
 #[tokio::test]
@@ -342,7 +347,7 @@ async fn a_status_of_nothing_at_all_is_a_failed_invocation() {
 
 #[tokio::test]
 async fn each_reader_secret_is_seen_as_it_is() {
-    for format in ["reader", "owox", "airbyte", "singer"] {
+    for format in ["reader", "owox", "airbyte", "airbyte_manifest", "singer", "dlt", "meltano"] {
         let (world, reader) = crate::publish::world(format).await;
         let seen = |state: &str| json!([{"secret_id": reader, "format": format, "state": state}]);
         let before = status(&world).await;
@@ -355,7 +360,7 @@ async fn each_reader_secret_is_seen_as_it_is() {
         world.secrets_manager.client().put(&reader, r#"{"access_token":"canary-old"}"#).await.expect("they may");
         let old = status(&world).await;
         assert_eq!(old["readers"], seen("out_of_date"));
-        assert_warns(&old, &["holds something else than it should"]);
+        assert_warns(&old, &["is out of date"]);
         let denied = Fault::aws_error(400, "AccessDeniedException", "User: x is not authorized");
         world.faults.at(When::operation("GetSecretValue").detail(&reader), denied);
         let hidden = status(&world).await;
@@ -437,4 +442,43 @@ async fn the_answer_in_the_documentation_is_such_an_answer() {
         assert_eq!(shape(written), shape(answered));
     }
     assert_eq!(example["results"][1]["error_type"], answer["results"][1]["error_type"]);
+}
+
+#[tokio::test]
+async fn that_tiktok_rejected_both_tokens_comes_first_and_stands_in_the_summary() {
+    let Some(world) = strict(World::start()) else { return };
+    let function = world.lambda();
+    function.run(refresh()).await;
+    world
+        .edit(|document| {
+            document["access_token_expires_at"] = json!("2026-01-01T00:00:00Z");
+            document["refreshed_at"] = json!("2025-12-31T00:00:00Z");
+            document["publish"] = json!([{"secret_id": "tiktok/none"}]);
+        })
+        .await;
+    world.tiktok.core().revoke(world.grant);
+    assert_eq!(outcome(&function.run(refresh()).await), "ReauthorizationRequired");
+    let status = status(&world).await;
+    let warnings = status["warnings"].as_array().expect("a list");
+    let says = |place: usize, part: &str| warnings[place].as_str().is_some_and(|warning| warning.contains(part));
+    assert!(says(0, "TikTok rejected both tokens at") && says(0, "Authorize the app again."), "{warnings:#?}");
+    assert!(says(1, "The access token expired at"), "{warnings:#?}");
+    assert!(says(warnings.len() - 1, "tiktok/none"), "what the next run corrects comes last: {warnings:#?}");
+    let summary = status["summary"].as_str().expect("a sentence");
+    assert!(summary.starts_with("Authorize the app again: TikTok rejected both tokens at 2"), "{summary}");
+}
+
+#[tokio::test]
+async fn a_rejected_refresh_token_whose_access_token_still_works_comes_before_what_runs_correct() {
+    let Some(world) = strict(World::start()) else { return };
+    let function = world.lambda();
+    function.run(refresh()).await;
+    world.edit(|document| document["refreshed_at"] = json!("2025-12-31T00:00:00Z")).await;
+    let refresh_token = world.field("refresh_token");
+    world.tiktok.core().revoke_token(&refresh_token);
+    assert_eq!(outcome(&function.run(refresh()).await), "kept");
+    let status = status(&world).await;
+    let first = status["warnings"][0].as_str().expect("a warning");
+    assert!(first.contains("the access token still worked") && first.contains("Authorize the app again"), "{status:#}");
+    assert!(status["summary"].as_str().is_some_and(|it| it.starts_with("Works until")), "{status:#}");
 }

@@ -188,14 +188,14 @@ async fn a_dry_run_and_the_status_tell_that_tiktok_is_left_alone_and_until_when(
 
     let said = warnings(&look_on(&world, &function, json!({"action": "status"})).await);
     let tomorrow = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();
-    for part in ["(code 40107), when the access token did not work either", "by a top-up not before", &tomorrow[..13]] {
+    for part in ["TikTok rejected both tokens", "(code 40107), and jobs fail", "by the hourly run from", &tomorrow[..13]] {
         assert!(said.contains(part), "{part:?} is missing in: {said}");
     }
 
     let (world, function) = half_dead(Duration::from_hours(1)).await;
     ask(&world, &function, top_up()).await;
     let said = warnings(&look_on(&world, &function, json!({"action": "status"})).await);
-    assert!(said.contains("(code 40107), when the access token still worked"), "{said}");
+    assert!(said.contains("(code 40107), and the access token still worked then"), "{said}");
 }
 
 /// One hour of a day on which no refresh succeeds: the top-up, and Lambda's two repetitions of it. Returns how many times
@@ -242,7 +242,7 @@ async fn after_many_failures_the_next_slot_and_a_person_are_not_kept_waiting() {
     let plan = only_result(&dry)["plan"].as_str().expect("a plan").to_owned();
     assert!(plan.starts_with("cool down: many runs have failed, the latest at "), "{plan}");
     let said = warnings(&look_on(&world, &function, json!({"action": "status"})).await);
-    for part in ["Many runs have failed", "No permission.", "by a top-up not before"] {
+    for part in ["Many runs have failed", "No permission.", "by the hourly run from"] {
         assert!(said.contains(part), "{part:?} is missing in: {said}");
     }
     world.faults.reset();

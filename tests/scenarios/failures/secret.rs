@@ -51,7 +51,7 @@ const MISTAKES: [Case; 15] = [
     ("not JSON", |good| format!("{good} and more"), &["not valid JSON"]),
     ("half of it", |good| good.to_string()[..60].to_owned(), &["not valid JSON (line 1"]),
     ("an array", |good| json!([good]).to_string(), &["not a JSON object"]),
-    ("a text", |good| json!(good.to_string()).to_string(), &["not a JSON object"]),
+    ("a text", |_| json!("the-access-token").to_string(), &["not a JSON object"]),
     (
         "a field twice",
         |good| good.to_string().replacen('{', "{\"access_token\":\"x\",", 1),
@@ -60,7 +60,7 @@ const MISTAKES: [Case; 15] = [
     ("no app id", |good| without(good, "app_id"), &["'app_id' is missing"]),
     ("no app secret", |good| without(good, "secret"), &["'secret' is missing"]),
     ("empty app secret", |good| with(good, "secret", &json!(" ")), &["'secret' is missing or empty"]),
-    ("token as a number", |good| with(good, "refresh_token", &json!(42)), &["'refresh_token' is not a text"]),
+    ("token as a number", |good| with(good, "refresh_token", &json!(42)), &["'refresh_token' must be a string"]),
     ("unknown flow", |good| with(good, "flow", &json!("bussiness")), &["'flow'", "business", "tt_user", "long_term"]),
     (
         "nothing to check",

@@ -338,7 +338,7 @@ async fn an_empty_list_does_not_take_the_place_of_a_good_one() {
     let world = world_with_an_old_list(GrantSpec { advertisers: Vec::new(), ..GrantSpec::default() });
     let invocation = world.lambda().run(scheduled()).await;
     assert_eq!(outcome(&invocation), "refreshed");
-    assert_the_old_list_is_kept(&world, &only_result(&invocation), &warnings(&invocation), "no advertisers at all");
+    assert_the_old_list_is_kept(&world, &only_result(&invocation), &warnings(&invocation), "listed no advertisers");
     world.assert_usable();
 }
 

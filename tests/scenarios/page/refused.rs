@@ -91,8 +91,10 @@ async fn whatever_is_not_the_callback_is_not_found_and_asks_nobody() {
     for request in not_the_callback(&code, &state) {
         let case = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
         let page = site.ask(request).await;
-        assert_eq!((page.status, page.body.as_str()), (404, "404 Not Found\n"), "{case}");
-        assert_eq!(page.headers["content-type"], "text/plain; charset=utf-8", "{case}");
+        assert_eq!(page.status, 404, "{case}");
+        assert!(page.body.contains("<h1>404 Not Found</h1>") && page.body.len() < 300, "{case}: {}", page.body);
+        assert!(page.body.contains("<meta name=\"viewport\""), "{case}: a phone can show it");
+        assert_eq!(page.headers["content-type"], "text/html; charset=utf-8", "{case}");
         assert_eq!((site.footprint(), site.requests()), before, "{case}");
     }
     assert_eq!(site.visit(&redirect(&code, &state)).await.status, 200, "and nothing was spent on the way");
@@ -139,6 +141,9 @@ async fn a_state_that_cannot_be_genuine_is_refused_and_asks_nobody() {
         let page = site.visit(&redirect(&code, &state)).await;
         assert_eq!(page.status, status, "{state}: {}", page.body);
         assert!(page.body.contains("This link does not work"), "{state}: {}", page.body);
+        let is_readable = status == 410 || page.body.contains("leads back to another address");
+        let incomplete = page.body.contains("<p>This link is incomplete or was not issued here.</p>");
+        assert!(is_readable || incomplete, "{state}: {}", page.body);
         assert_eq!((site.footprint(), site.requests()), before, "{state}");
     }
     let foreign = tampered(&state, |said| said[0] = json!("somebody/elses/secret"));
@@ -167,6 +172,7 @@ async fn a_forged_state_is_refused_before_tiktok_is_asked() {
     for state in [later, other_nonce, foreign, format!("{said}.{foreign_signature}"), format!("{said}.{swapped}")] {
         let page = site.visit(&redirect(&code, &state)).await;
         assert_eq!(page.status, 400, "{state}: {}", page.body);
+        assert!(page.body.contains("<p>This link is incomplete or was not issued here.</p>"), "{state}: {}", page.body);
         assert_eq!(site.footprint(), before, "{state}");
     }
     assert_eq!(site.visit(&redirect(&code, &state)).await.status, 200, "and nothing was spent on the way");

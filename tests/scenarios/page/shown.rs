@@ -1,14 +1,18 @@
 //! What a person is shown.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use hyper::Request;
+use serde_json::json;
 use sha2::{Digest, Sha256};
+use stand_ins::{APP_ID, Fault, GrantSpec, When, World, lambda::url_event, tiktok::Advertiser, wire::send};
+use url::Position;
 
 use super::{Page, Site, page, redirect};
 use crate::{
     evidence::log,
-    support::{BINARY, refresh},
+    support::{BINARY, Scenario, refresh},
 };
-use stand_ins::{APP_ID, Fault, GrantSpec, When, World, lambda::url_event, tiktok::Advertiser};
 
 fn heading(page: &Page) -> &str {
     let (_, rest) = page.body.split_once("<h1>").expect("a heading");
@@ -105,7 +109,100 @@ async fn of_many_advertisers_fifty_are_listed() {
     let query = redirect(&site.code(GrantSpec { advertisers, ..GrantSpec::default() }), &site.state().await);
     let page = site.visit(&query).await;
     assert_eq!(page.body.matches("<bdi>").count(), 50);
-    assert!(page.body.contains("for 51 advertisers") && page.body.contains("and 1 more"), "{}", page.body);
+    assert!(page.body.contains("for 51 advertisers") && page.body.contains("<p><small>and 1 more"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_consent_without_advertisers_is_told_in_the_answer_on_the_page_and_in_the_secret() {
+    for spec in [GrantSpec::default(), GrantSpec::long_term()] {
+        let site = Site::start();
+        site.function.run(refresh()).await;
+        assert_eq!(
+            site.world.current()["advertisers"].as_array().map(Vec::len),
+            Some(2),
+            "the grant before it has two"
+        );
+        let query = redirect(&site.code(GrantSpec { advertisers: vec![], ..spec }), &site.state().await);
+        let page = site.visit(&query).await;
+        assert_eq!((page.status, heading(&page)), (200, "TikTok is connected without advertisers"));
+        assert!(page.body.contains("<body class=\"attention\">"), "it is amber: {}", page.body);
+        assert!(page.body.contains("The authorization has no advertisers, so the list is empty now."), "{}", page.body);
+        assert!(!page.body.contains("First Advertiser") && !page.body.contains("2 advertisers"), "{}", page.body);
+        let current = site.world.current();
+        assert_eq!((&current["advertisers"], &current["advertiser_ids"]), (&json!([]), &json!([])));
+        site.world.assert_usable();
+    }
+}
+
+#[tokio::test]
+async fn an_authorization_without_advertisers_that_a_crash_cut_short_has_an_empty_list_too() {
+    let site = Site::start();
+    site.function.run(refresh()).await;
+    let code = site.code(GrantSpec { advertisers: vec![], ..GrantSpec::default() });
+    site.world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
+    site.function.run(json!({"action": "exchange", "auth_code": code})).await;
+    let invocation = site.function.run(json!({"action": "exchange", "auth_code": code})).await;
+    let result = &invocation.outcome.response()["results"][0];
+    assert_eq!((&result["outcome"], &result["advertisers"]), (&json!("resumed"), &json!(0)), "{result}");
+    assert!(result["warnings"].to_string().contains("The authorization has no advertisers"), "{result}");
+    assert_eq!(site.world.current()["advertiser_ids"], json!([]));
+}
+
+#[tokio::test]
+async fn a_page_after_another_authorization_shows_what_was_removed_first() {
+    let site = Site::start();
+    site.function.run(refresh()).await;
+    let kept = vec![Advertiser::new("7000000000000000002", "Kept")];
+    let query = redirect(&site.code(GrantSpec { advertisers: kept, ..GrantSpec::default() }), &site.state().await);
+    let page = site.visit(&query).await;
+    let place = |part: &str| page.body.find(part).unwrap_or_else(|| panic!("{part:?} is missing in {}", page.body));
+    assert!(place("<h2>No longer connected</h2>") < place("7000000000000000001"));
+    assert!(place("7000000000000000001") < place("<h2>Advertisers</h2>"));
+    assert!(place("<h2>Advertisers</h2>") < place("7000000000000000002"));
+}
+
+#[tokio::test]
+async fn more_than_ten_advertisers_fold_away() {
+    for (number, folded) in [(10, None), (11, Some("1 more")), (50, Some("40 more"))] {
+        let site = Site::start();
+        let advertisers = (0..number).map(|n| Advertiser::new(&format!("{}", 7_000_000 + n), "Name")).collect();
+        let query = redirect(&site.code(GrantSpec { advertisers, ..GrantSpec::default() }), &site.state().await);
+        let page = site.visit(&query).await;
+        let summary = folded.map(|folded| format!("<details><summary>{folded}</summary>"));
+        let (open, _) = page.body.split_once("<details>").unwrap_or((&page.body, ""));
+        assert_eq!(open.matches("<bdi>").count(), 10);
+        assert_eq!(page.body.contains("<details>"), folded.is_some());
+        assert!(summary.is_none_or(|summary| page.body.contains(&summary)), "{}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_was_asked_for_by_arn_works_where_the_function_knows_the_name_and_the_other_way_round() {
+    for by_arn in [true, false] {
+        let world = World::start();
+        let name = format!("{}/other-name-AbCdEf", world.secret_id);
+        let arn = world.create_secret(&name, &world.current());
+        let (kept, asked_for) = if by_arn { (&name, &arn) } else { (&arn, &name) };
+        let function = world.function_with(BINARY, &[("SECRET_ID", kept)]);
+        let site = Site { world, function };
+        let redirect_uri = format!("https://{}/callback", super::HOST);
+        let event = json!({"action": "authorize_url", "redirect_uri": redirect_uri, "secret_id": asked_for});
+        let link = site.function.run(event).await.outcome.response()["results"][0]["authorize_url"].clone();
+        let state = link.as_str().and_then(|link| link.split_once("state=")).expect("a state").1.to_owned();
+        let page = site.visit(&redirect(&site.code(GrantSpec::default()), &state)).await;
+        assert_eq!((page.status, heading(&page)), (200, "TikTok is connected"), "{}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn the_stand_ins_consent_page_says_that_it_is_a_test() {
+    let world = World::start();
+    let link = crate::authorize::link(&world.lambda(), json!({"action": "authorize_url"})).await;
+    let request = Request::get(&link[Position::BeforePath..]).header("host", link.authority());
+    let request = request.body(Bytes::new()).expect("a request");
+    let page = send(link.authority(), request).await.expect("an answer");
+    let page = String::from_utf8_lossy(page.body());
+    assert!(page.contains("This is a test page, not TikTok."), "{page}");
 }
 
 #[tokio::test]

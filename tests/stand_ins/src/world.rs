@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -129,6 +130,19 @@ impl World {
         let tiktok = TikTokServer::start(faults.clone(), tiktok);
         let (secret_id, members) = (format!("tiktok/ads/{id}"), Vec::new());
         Self { faults, secrets_manager, tiktok, grant: 0, secret_id, members, tag: None }
+    }
+
+    /// A world in which every event of the folder `events` succeeds as it is: its secret is `tiktok/ads`, and TikTok takes the
+    /// auth code `AUTH_CODE` once.
+    pub fn of_the_events() -> Self {
+        let mut world = Self::empty();
+        world.secret_id = "tiktok/ads".to_owned();
+        let issued = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
+        world.grant = issued.grant;
+        world.create_secret(&world.secret_id, &credentials(Flow::Business, &issued));
+        let year = Duration::from_hours(365 * 24);
+        world.tiktok.core().authorize_by_this_code("AUTH_CODE", APP_ID, GrantSpec::default(), year);
+        world
     }
 
     /// Creates another secret, from code that need not be async, and returns its ARN.

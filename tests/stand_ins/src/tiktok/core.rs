@@ -187,10 +187,17 @@ impl TikTok {
 
     /// A person consents, and the redirect brings an auth code that works once within `lifetime`.
     pub fn authorize_by_code(&mut self, app_id: &str, spec: GrantSpec, lifetime: Duration) -> String {
-        let text = self.mint("canary-code");
-        let expires = self.clock.now() + lifetime;
-        self.codes.push(AuthCode { text: text.clone(), app_id: app_id.to_owned(), spec, expires, is_used: false });
+        // With what browsers percent-encode, as TikTok's have it.
+        let text = format!("{}*0!", self.mint("canary-code"));
+        self.authorize_by_this_code(&text, app_id, spec, lifetime);
         text
+    }
+
+    /// A person consents, and the auth code is this text.
+    pub fn authorize_by_this_code(&mut self, text: &str, app_id: &str, spec: GrantSpec, lifetime: Duration) {
+        let expires = self.clock.now() + lifetime;
+        let (text, app_id) = (text.to_owned(), app_id.to_owned());
+        self.codes.push(AuthCode { text, app_id, spec, expires, is_used: false });
     }
 
     /// A person takes a consent back: every token of it is revoked.

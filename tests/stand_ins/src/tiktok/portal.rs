@@ -65,9 +65,11 @@ fn decision(core: &mut TikTok, query: &BTreeMap<String, String>, mut target: Url
 }
 
 fn page(status: StatusCode, body: &str) -> Answer {
+    let test =
+        "<p><strong>This is a test page, not TikTok.</strong> No account is connected here, whatever you choose.</p>";
     let head = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>TikTok for Business (stand-in)</title>\
         <meta name=\"viewport\" content=\"width=device-width\">";
-    Answer::new(status.as_u16(), "text/html; charset=utf-8", format!("{head}{body}"))
+    Answer::new(status.as_u16(), "text/html; charset=utf-8", format!("{head}{test}{body}"))
 }
 
 fn escaped(text: &str) -> String {

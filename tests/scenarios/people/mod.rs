@@ -1,0 +1,6 @@
+//! What people send and paste.
+
+mod codes;
+mod fixtures;
+mod messages;
+mod secrets;
