@@ -1,9 +1,11 @@
 //! The one HTTP client, under the AWS SDK and under the TikTok client.
 //!
 //! One TLS stack, one set of root certificates and no operating-system trust store: loading that costs a cold start more
-//! than everything else together, and Lambda's image holds the same public roots.
+//! than everything else together, and Lambda's image holds the same public roots. A file of further roots is read only
+//! where a variable names one.
 
 mod ahead;
+mod egress;
 
 use std::{
     mem::{self, ManuallyDrop},
@@ -19,6 +21,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::body::SdkBody;
+pub use egress::Egress;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::{
@@ -30,6 +33,8 @@ use rustls::{
 };
 use secrecy::zeroize::Zeroizing;
 
+use crate::error::{Error, Kind};
+
 /// A connection that is not there after this long does not come: both peers are a few tens of milliseconds away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -40,6 +45,7 @@ const MAX_HEADERS: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Http {
     tls: ClientConfig,
+    proxy: Option<reqwest::Proxy>,
 }
 
 impl Http {
@@ -49,17 +55,33 @@ impl Http {
     /// Never in practice: ring offers both of the protocol versions that rustls asks it for.
     #[must_use]
     pub fn new() -> Self {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    /// The same, for a network that asks for a proxy or has a root certificate of its own.
+    ///
+    /// # Errors
+    /// `InvalidConfiguration`, naming the variable whose file cannot be read, or has no certificate that can be used.
+    pub fn through(egress: &Egress) -> Result<Self, Error> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        egress.add_roots(&mut roots)?;
+        let proxy = egress
+            .proxy()
+            .map_err(|_| Error::new(Kind::InvalidConfiguration, "HTTPS_PROXY is not the URL of a proxy."))?;
+        Ok(Self { proxy, ..Self::trusting(roots) })
+    }
+
+    fn trusting(roots: RootCertStore) -> Self {
         let tls = ClientConfig::builder_with_provider(Arc::new(provider()))
             .with_safe_default_protocol_versions()
             .expect("ring supports TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { tls }
+        Self { tls, proxy: None }
     }
 
-    /// A client with connections of its own. It follows no redirect and knows no proxy: a request that carries a secret
-    /// goes where it was addressed to, or nowhere.
+    /// A client with connections of its own. It follows no redirect: a request that carries a secret goes where it was
+    /// addressed to, or nowhere. A proxy sees the name of the host, and a TLS connection to it.
     ///
     /// # Errors
     /// When the client cannot be built, which means a broken build of this program.
@@ -80,14 +102,18 @@ impl Http {
     }
 
     fn builder(&self) -> reqwest::ClientBuilder {
-        reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(self.tls.clone())
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .http1_max_headers(MAX_HEADERS)
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT);
+        match &self.proxy {
+            Some(proxy) => builder.proxy(proxy.clone()),
+            None => builder,
+        }
     }
 
     /// The client as the AWS SDK wants it.

@@ -34,7 +34,7 @@ struct Function {
 impl Function {
     async fn start() -> Result<Self, Error> {
         let settings = Settings::from_env()?;
-        let http = Http::new();
+        let http = Http::through(&settings.egress)?;
         let store = SecretsManager::connect(&http).await?;
         Ok(Self { settings, store, http, tiktok: Cell::default() })
     }

@@ -9,6 +9,7 @@ use url::Url;
 use crate::{
     cycle::{Tag, is_https_or_on_this_machine},
     error::{Error, Kind},
+    http::Egress,
 };
 
 /// TikTok's production API.
@@ -78,6 +79,8 @@ pub struct Settings {
     pub metrics_namespace: String,
     /// The name that the metrics carry as a dimension, so that two deployments stay apart.
     pub function_name: String,
+    /// The proxy, and root certificates beside the public ones.
+    pub egress: Egress,
 }
 
 impl Settings {
@@ -118,6 +121,7 @@ impl Settings {
         let advertiser_info =
             value("ADVERTISER_INFO").map_or(Ok(false), |text| switch(&text)).map_err(&mut note).unwrap_or_default();
         let metrics_namespace = namespace(value("METRICS_NAMESPACE")).map_err(&mut note).ok();
+        let egress = Egress::read(value).map_err(&mut note).unwrap_or_default();
 
         match (secrets, tiktok_api_url, min_token_lifetime, max_concurrency, metrics_namespace) {
             (
@@ -136,6 +140,7 @@ impl Settings {
                 advertiser_info,
                 metrics_namespace,
                 function_name: value("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "local".to_owned()),
+                egress,
             }),
             _ => Err(Error::new(Kind::InvalidConfiguration, format!("{}.", problems.join("; ")))),
         }

@@ -75,8 +75,7 @@ class World:
         template["Parameters"]["TimeoutSeconds"]["MinValue"] = 1
         # The emulator knows the destinations of the unqualified function alone.
         template["Resources"]["FunctionEventInvokeConfig"]["Properties"]["Qualifier"] = "$LATEST"
-        for alarm in emulator.METRIC_MATH:
-            emulator.plain(template["Resources"][alarm]["Properties"])
+        emulator.simpler_alarms(template)
         for policy in TRANSPORT:
             del template["Resources"][policy]
         values = {"Architecture": "x86_64", "TimeoutSeconds": TIMEOUT} | parameters
@@ -84,7 +83,7 @@ class World:
         self.cloud.client("s3").put_object(Bucket=BUCKET, Key=f"{name}.json", Body=json.dumps(template, default=str))
         formation.create_stack(
             StackName=name, TemplateURL=f"{self.cloud.url}/{BUCKET}/{name}.json",
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
             Parameters=[{"ParameterKey": key, "ParameterValue": str(value)} for key, value in values.items()],
         )  # fmt: skip
         formation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 90})

@@ -14,13 +14,14 @@ from botocore.config import Config
 from samtranslator.yaml_helper import yaml_parse
 
 from .build import built
-from .tools import PROJECT, WORK, Failure, dump, environment_of, free_port, offline, process, run
+from .tools import PAGE, PROJECT, WORK, Failure, dump, environment_of, free_port, offline, process, run
 
 REGION = "eu-west-1"
 # MiniStack's administrator.
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-# MiniStack refuses alarms over metric math. There, such an alarm watches the first metric of its expression instead.
-METRIC_MATH = ("DurationAlarm", "FleetSecretsInvalidAlarm", "FleetCapacityAlarm", "FleetExecutionsFailedAlarm")
+# MiniStack refuses alarms over metric math, and knows no composite alarms. There, such an alarm watches the first metric of
+# its expression instead.
+METRIC_MATH = ("NoInvocationsAlarm", "DeliveryAlarm", "FleetSecretsInvalidAlarm", "FleetCapacityAlarm", "FleetExecutionsFailedAlarm")
 
 
 class Cloud:
@@ -45,17 +46,28 @@ class Cloud:
         template["Resources"]["Function"]["Properties"]["CodeUri"] = str(built().parent / "Function")
         for path in ("LicenseUrl", "ReadmeUrl"):
             del template["Metadata"]["AWS::ServerlessRepo::Application"][path]
-        for alarm in METRIC_MATH:
-            plain(template["Resources"][alarm]["Properties"])
+        simpler_alarms(template)
         change(template)
         path = self.scratch / f"{name}.json"
         path.write_text(dump(template))
         values = {"Architecture": "x86_64"} | (parameters or {})
         overrides = [f'{key}="{value}"' for key, value in values.items()]
         command = ["sam", "deploy", "--template-file", path, "--stack-name", name, "--resolve-s3", "--no-confirm-changeset"]
-        command += ["--no-fail-on-empty-changeset", "--capabilities", "CAPABILITY_IAM", "--no-progressbar"]
+        command += ["--no-fail-on-empty-changeset", "--capabilities", "CAPABILITY_NAMED_IAM", "--no-progressbar"]
         run([*command, "--parameter-overrides", *overrides], "sam deploy failed", env=self.environment(), cwd=self.scratch)
         return Stack(self, name)
+
+    def deploy_page(self, stack):
+        """The page's own stack."""
+        self.aws(f"{stack.name}-page", PAGE, FunctionName=stack.outputs["FunctionName"])
+        return Stack(self, f"{stack.name}-page")
+
+    def aws(self, name, template, *more, **parameters):
+        """`aws cloudformation deploy`, as the documentation has it."""
+        command = [environment_of("aws") / "aws", "cloudformation", "deploy", "--stack-name", name, "--template-file", template, *more]
+        command += ["--capabilities", "CAPABILITY_NAMED_IAM", "--no-fail-on-empty-changeset"]
+        overrides = ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())] if parameters else []
+        run([*command, *overrides], "aws cloudformation deploy failed", env=self.environment(), cwd=self.scratch)
 
     def environment(self):
         return offline() | KEYS | {"AWS_ENDPOINT_URL": self.url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
@@ -122,10 +134,15 @@ def role_with(cloud, name, *policies, managed=()):
     return cloud.client("secretsmanager", keys)
 
 
-def plain(alarm):
-    """The alarm without metric math."""
-    (first, *_) = [it["MetricStat"] for it in alarm.pop("Metrics") if "MetricStat" in it]
-    alarm |= first["Metric"] | {"Statistic": first["Stat"], "Period": first["Period"]}
+def simpler_alarms(template):
+    """Alarms without metric math, and one with a metric of its own in the place of the composite alarm."""
+    for name in METRIC_MATH:
+        alarm = template["Resources"][name]["Properties"]
+        (first, *_) = [it["MetricStat"] for it in alarm.pop("Metrics") if "MetricStat" in it]
+        alarm |= first["Metric"] | {"Statistic": first["Stat"], "Period": first["Period"]}
+    errors, composite = (template["Resources"][it]["Properties"] for it in ("ErrorsAlarm", "CredentialsAtRiskAlarm"))
+    del composite["AlarmRule"]
+    template["Resources"]["CredentialsAtRiskAlarm"] = {"Type": "AWS::CloudWatch::Alarm", "Properties": errors | composite}
 
 
 @contextmanager

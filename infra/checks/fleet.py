@@ -57,6 +57,7 @@ def stage():
         fleet.create()
         whole(fleet)
         by_hand(fleet)
+        hourly(fleet)
         some_fail(fleet)
         granted(cloud, fleet.stack)
 
@@ -157,11 +158,11 @@ def without_secrets(fleet):
         name: schedules.get_schedule(GroupName=group, Name=resources[name][1].rpartition("/")[2])["Target"]["Arn"]
         for name in ("DailySchedule", "HourlySchedule")
     }
-    wanted = {"DailySchedule": outputs["FleetStateMachineArn"], "HourlySchedule": outputs["FunctionAliasArn"]}
+    wanted = dict.fromkeys(("DailySchedule", "HourlySchedule"), outputs["FleetStateMachineArn"])
     expect(targets == wanted, f"the schedules start {targets}")
     end, asked = fleet.run({"scheduled_time": "2026-11-22T03:00:00Z"})
     expect((end["status"], asked) == ("SUCCEEDED", []), f"without a secret, {end['status']} after {asked}")
-    say("a stack for a fleet has no secret of its own; its daily schedule starts the state machine, which finds nothing: SUCCEEDED")
+    say("a stack for a fleet has no secret of its own; both schedules start the state machine, which finds nothing: SUCCEEDED")
 
 
 def whole(fleet):
@@ -196,6 +197,25 @@ def by_hand(fleet):
     say("started by hand, without a slot: the start is every batch's")
 
 
+def hourly(fleet):
+    """The hourly run asks for what is needed, batch by batch, and ends at once while another execution is at work."""
+    event = {"action": "refresh", "if_needed": True}
+    end, asked = fleet.run(event)
+    said = {json.dumps({key: value for key, value in it["event"].items() if key != "secret_ids"}) for it in asked}
+    expect((end["status"], said) == ("SUCCEEDED", {json.dumps(event)}), f"the hourly run: {end['status']} after {said}")
+    expect({secret for it in asked for secret in it["event"]["secret_ids"]} == fleet.members, "the hourly run left secrets out")
+    states, machine = fleet.cloud.client("stepfunctions"), fleet.stack.outputs["FleetStateMachineArn"]
+    states.start_execution(stateMachineArn=machine, input="{}")
+    known = len(fleet.record())
+    end = execute(fleet.stack, event)
+    waited = time.monotonic() + 120
+    while states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"] and time.monotonic() < waited:
+        time.sleep(0.2)
+    mine = [it for it in fleet.record()[known:] if it["event"].get("if_needed")]
+    expect((end["status"], mine) == ("SUCCEEDED", []), f"beside another execution the hourly run: {end['status']} after {mine}")
+    say("the hourly run: every secret, each told if_needed; beside another execution it ends at once")
+
+
 def some_fail(fleet):
     """One fails for good, one for a reason that heals not, one once: each in a batch of its own, and one of them in the first."""
     failing = {}
@@ -217,7 +237,7 @@ def some_fail(fleet):
 
 
 def function(cloud, tiktok_url, document):
-    """The function itself, with the permissions of the template: authorised secret by secret, refreshed as a fleet."""
+    """The function itself, with the permissions of the template: authorized secret by secret, refreshed as a fleet."""
 
     def change(template):
         variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
@@ -225,7 +245,7 @@ def function(cloud, tiktok_url, document):
 
     secrets = cloud.client("secretsmanager")
     app = secrets.create_secret(Name="app", SecretString=json.dumps({key: document[key] for key in ("app_id", "secret")}))["ARN"]
-    parameters = {"FleetName": "clients", "CreateFleetStateMachine": "true", "AppSecretArn": app}
+    parameters = {"FleetName": "clients", "CreateFleetStateMachine": "true", "AppSecretArns": app}
     stack = cloud.deploy("clients", parameters, change)
     reader_tags = [{"Key": READER_TAG, "Value": "clients"}]
     reader = secrets.create_secret(Name="reader", SecretString="{}", Tags=reader_tags)["ARN"]
@@ -235,13 +255,13 @@ def function(cloud, tiktok_url, document):
     def tokens():
         return [read(secrets, arn)["access_token"] for arn in members]
 
-    authorised = tokens()
+    authorized = tokens()
     end = execute_later(stack)
     refreshed = tokens()
     expect(end["status"] == "SUCCEEDED", f"the execution ends as {end}")
-    expect(not set(authorised) & set(refreshed), "a secret of the fleet has its old token")
+    expect(not set(authorized) & set(refreshed), "a secret of the fleet has its old token")
     expect(read(secrets, reader)["access_token"] == refreshed[0], "the reader secret has another token")
-    say("three secrets, authorised one by one: refreshed by the state machine, and the reader secret filled")
+    say("three secrets, authorized one by one: refreshed by the state machine, and the reader secret filled")
     slot = end["startDate"].astimezone(timezone.utc).isoformat()
     end = execute(stack, {"scheduled_time": slot})
     expect((end["status"], tokens()) == ("SUCCEEDED", refreshed), f"what was done is done again: {end}")
@@ -254,31 +274,31 @@ def function(cloud, tiktok_url, document):
     newer = [read(secrets, arn)["access_token"] for arn in (members[0], members[2])]
     expect(not set(newer) & set(refreshed), "one broken secret keeps the others from being refreshed")
     kind, answer = stack.invoke({"action": "refresh", "if_needed": True})
-    expect(kind and members[1] in answer["errorMessage"], f"the top-up of the fleet ends with {answer}")
-    say(f"one of them broken: {end['error']}, its batch {', '.join(end['failed'])}, the others refreshed; the top-up: {kind}")
+    expect(kind and members[1] in answer["errorMessage"], f"the hourly run of the fleet ends with {answer}")
+    say(f"one of them broken: {end['error']}, its batch {', '.join(end['failed'])}, the others refreshed; the hourly run: {kind}")
 
     secrets.untag_resource(SecretId=members[1], TagKeys=[TAG])
     kind, answer = stack.invoke({"action": "refresh", "if_needed": True})
-    expect(kind is None, f"without the broken one the top-up ends with {answer}")
+    expect(kind is None, f"without the broken one the hourly run ends with {answer}")
     kind, answer = stack.invoke({"action": "status", "secret_ids": [members[1]]})
     expect(kind == "AccessDenied", f"a secret without the tag is answered with {answer}")
     role = Role(cloud.client("iam"), stack.physical("FunctionRole"))
     with role.without("secretsmanager:ListSecrets", "*"):
         kind, answer = stack.invoke({"action": "refresh", "if_needed": True})
     named = "secretsmanager:ListSecrets" in answer.get("errorMessage", "")
-    expect(kind == "AccessDenied" and named, f"without ListSecrets the top-up ends with {answer}")
+    expect(kind == "AccessDenied" and named, f"without ListSecrets the hourly run ends with {answer}")
     say("without its tag it is none of the fleet's, and refused if it is asked for; without ListSecrets there is no fleet")
 
 
 def member(stack, name, body):
-    """A secret of the fleet, authorised as its client does it."""
+    """A secret of the fleet, authorized as its client does it."""
     secrets, redirect_uri = stack.cloud.client("secretsmanager"), "https://agency.example/callback"
     tags = [{"Key": TAG, "Value": "clients"}]
     arn = secrets.create_secret(Name=name, SecretString=json.dumps(body), Tags=tags)["ARN"]
     kind, answer = stack.invoke({"action": "authorize_url", "secret_id": arn, "redirect_uri": redirect_uri})
     expect(kind is None, f"there is no link for {name}: {answer}")
     kind, answer = stack.invoke({"action": "exchange", "redirect_url": consent(answer)})
-    expect(kind is None, f"{name} is not authorised: {answer}")
+    expect(kind is None, f"{name} is not authorized: {answer}")
     return arn
 
 

@@ -27,7 +27,7 @@ def stage():
             variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
             variables |= {"TIKTOK_API_URL": tiktok_url, "AWS_ENDPOINT_URL_SECRETS_MANAGER": cloud.url}
 
-        stack = cloud.deploy("permissions", {"AppSecretArn": app_arn, "SecretName": "tiktok/ads"}, change)
+        stack = cloud.deploy("permissions", {"AppSecretArns": app_arn, "SecretName": "tiktok/ads"}, change)
         publish = json.loads(stack.outputs["PublishField"])
         stack.put_secret(document | {"app_secret_id": app_arn, "publish": publish})
         role = Role(cloud.client("iam"), stack.physical("FunctionRole"))

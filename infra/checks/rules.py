@@ -4,15 +4,26 @@ import re
 import tomllib
 
 from .template import branches, references, resources, transformed, walk, written
-from .tools import PROJECT, Failure, say
+from .tools import PAGE, PROJECT, Failure, say
 
 # CloudFormation writes it at creation and on a change of this text: a change would overwrite live tokens.
 PLACEHOLDER = '{"app_id":"","secret":"","access_token":"","refresh_token":""}'
+
+# What Lambda does for a function in a VPC, under the function's role.
+NETWORK = (
+    "AssignPrivateIpAddresses",
+    "CreateNetworkInterface",
+    "DeleteNetworkInterface",
+    "DescribeNetworkInterfaces",
+    "DescribeSubnets",
+    "UnassignPrivateIpAddresses",
+)
 
 # (policy document's owner, action) that has to be granted on every resource, and why.
 EVERYWHERE = {
     ("FunctionRole", "xray:PutTraceSegments"): "X-Ray knows no resources for it.",
     ("FunctionRole", "xray:PutTelemetryRecords"): "X-Ray knows no resources for it.",
+    **{("FunctionRole", f"ec2:{it}"): "Lambda asks for it before there is an interface." for it in NETWORK},
     ("FunctionRole", "secretsmanager:ListSecrets"): "Secrets Manager knows no resources for it.",
     ("FunctionRole", "secretsmanager:BatchGetSecretValue"): "It knows none either, and asks for GetSecretValue on each secret.",
     ("FleetStateMachineRole", "secretsmanager:ListSecrets"): "Secrets Manager knows no resources for it.",
@@ -31,6 +42,7 @@ EVERYWHERE = {
 # A resource whose name is given and not generated; the name has to depend on the stack or on its owner's choice.
 NAMES = {
     "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
     "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
     "AWS::IAM::Role": "RoleName",
@@ -53,6 +65,7 @@ WRITE = READ | {"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVer
 SECRET_ACTIONS = {
     "RefreshCredentials": WRITE | READ_CACHED,
     "FillReader": WRITE,
+    "FillFurtherReaders": WRITE,
     "ReadApp": READ,
     "ReadReader": READ_CACHED,
     "RefreshFleet": WRITE | READ_CACHED,
@@ -67,6 +80,8 @@ SECRETS = {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS
 # By statement: what it allows with a key, and the statements whose secrets it is for.
 KEY_ACTIONS = {
     "UseKeyOfCredentials": ({"kms:Decrypt", "kms:GenerateDataKey"}, ("RefreshCredentials", "FillReader")),
+    "ReadWithPreviousKey": ({"kms:Decrypt"}, ("RefreshCredentials", "FillReader")),
+    "UseKeysOfFurtherReaders": ({"kms:Decrypt", "kms:GenerateDataKey"}, ("FillFurtherReaders",)),
     "UseKeyOfApp": ({"kms:Decrypt"}, ("ReadApp",)),
     "UseKeyOfReader": ({"kms:Decrypt"}, ("ReadReader",)),
 }
@@ -81,10 +96,6 @@ KEY_OF_FLEET = (
 )
 
 READER = {"Fn::GetAtt": ["ReaderSecret", "Id"]}
-
-# What a permission for everybody may have beside its action and its condition, and whose they are.
-PUBLIC = {"FunctionName": {"Ref": "FunctionAliaslive"}, "Principal": "*"}
-PAGE = {("AuthorizePagePermission",), ("AuthorizePageInvokePermission",)}
 
 # What is there for a fleet alone, and for a fleet with a state machine.
 FLEET = {"FleetSecretsInvalidAlarm", "FleetAccessDeniedAlarm", "FleetTikTokMisconfiguredAlarm", "FleetCapacityAlarm"}
@@ -111,28 +122,30 @@ NO_ANSWER = {"Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"}
 # of 512 characters makes an ARN of 583 where the partition and the Region have long names, and a NextToken has 4,096.
 STATE_BYTES, ARN_BYTES, NEXT_TOKEN_BYTES = 262_144, 583, 4_096
 
-# What the issue lists, by the metric that each one watches.
+# Every alarm, by the metrics that it watches; and those that page, by themselves or through the composite alarm.
 ALARMS = {
-    "ErrorsAlarm": ("AWS/Lambda", {"Errors"}),
+    "NoInvocationsAlarm": ("AWS/Lambda", {"Invocations"}),
     "NoSuccessAlarm": (None, {"Succeeded"}),
-    "AccessTokenBelowOneHourAlarm": (None, {"AccessTokenSecondsRemaining"}),
-    "RefreshTokenBelow30DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
-    "RefreshTokenBelow7DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
+    "AccessTokenBelowTwoHoursAlarm": (None, {"AccessTokenSecondsRemaining"}),
     "ReauthorizationRequiredAlarm": (None, {"ReauthorizationRequired"}),
     "RefreshTokenRejectedAlarm": (None, {"Kept"}),
+    "ErrorsAlarm": ("AWS/Lambda", {"Errors"}),
+    "RefreshTokenBelow30DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
+    "RefreshTokenBelow7DaysAlarm": (None, {"RefreshTokenSecondsRemaining"}),
     "AdvertisersStaleAlarm": (None, {"AdvertisersStale"}),
-    "DeliveryDeadLetterQueueAlarm": ("AWS/SQS", {"ApproximateNumberOfMessagesVisible"}),
-    "ExecutionFailureQueueAlarm": ("AWS/SQS", {"ApproximateNumberOfMessagesVisible"}),
-    "ThrottlesAlarm": ("AWS/Lambda", {"Throttles"}),
-    "AsyncEventsDroppedAlarm": ("AWS/Lambda", {"AsyncEventsDropped"}),
-    "ScheduleTargetErrorsAlarm": ("AWS/Scheduler", {"TargetErrorCount"}),
-    "DurationAlarm": ("AWS/Lambda", {"Duration"}),
+    "DeliveryAlarm": ("AWS/Scheduler", {"TargetErrorCount", "InvocationDroppedCount"}),
+    "DestinationAlarm": ("AWS/Lambda", {"DestinationDeliveryFailures"}),
     "FleetSecretsInvalidAlarm": (None, {"InvalidSecret", "SecretNotFound"}),
     "FleetAccessDeniedAlarm": (None, {"AccessDenied"}),
     "FleetTikTokMisconfiguredAlarm": (None, {"TikTokMisconfigured"}),
     "FleetCapacityAlarm": (None, {"LeftOver", "TikTokThrottled"}),
     "FleetExecutionsFailedAlarm": ("AWS/States", {"ExecutionsFailed", "ExecutionsTimedOut"}),
 }
+SILENCE = {"NoInvocationsAlarm", "NoSuccessAlarm"}
+AT_RISK = SILENCE | {"AccessTokenBelowTwoHoursAlarm", "ReauthorizationRequiredAlarm", "RefreshTokenRejectedAlarm"}
+# What an alarm's name says of time, in seconds.
+THRESHOLDS = {"BelowTwoHours": 7_200, "Below7Days": 604_800, "Below30Days": 2_592_000}
+NOTHING = {"Ref": "AWS::NoValue"}
 
 
 def stage():
@@ -146,30 +159,44 @@ def stage():
     from .sabotage import SABOTAGE  # It breaks these rules, so it needs them first.
 
     for rule in RULES:
-        if not any(broken is rule for broken, _ in SABOTAGE):
+        if not SABOTAGE.get(rule):
             raise Failure(f"Nobody has shown that this rule can be broken: {rule.__name__}")
-    for number, (rule, change) in enumerate(SABOTAGE):
-        sabotaged = copy.deepcopy(template)
-        change(sabotaged)
-        if not list(rule(sabotaged)):
-            raise Failure(f"{rule.__name__} finds nothing wrong with a template that breaks it (number {number}).")
-    say(f"{len(SABOTAGE)} templates that break a rule: each is found out")
+    for rule, changes in SABOTAGE.items():
+        for number, change in enumerate(changes):
+            sabotaged = copy.deepcopy(template)
+            change(sabotaged)
+            if not list(rule(sabotaged)):
+                raise Failure(f"{rule.__name__} finds nothing wrong with a template that breaks it (number {number}).")
+    say(f"{sum(map(len, SABOTAGE.values()))} templates that break a rule: each is found out")
 
 
 def alarms_complete(template):
-    """Every alarm of the issue is there, watches its metric, tells somebody, and says what to do."""
+    """Every alarm is there, watches its metric, says what to do, and is what its name says; one pages, the rest are notices."""
     alarms = resources(template, "AWS::CloudWatch::Alarm")
     if set(alarms) != set(ALARMS):
         yield f"alarms: {sorted(set(alarms) ^ set(ALARMS))}"
-    topic = {"Fn::If": ["CreateAlarmTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}
+    page, notice = ({"Fn::If": [f"Create{it}", {"Ref": it}, {"Ref": f"{it}Arn"}]} for it in ("AlarmTopic", "NoticeTopic"))
+    (composite,) = resources(template, "AWS::CloudWatch::CompositeAlarm").values()
+    _, fleet, one = composite["Properties"]["AlarmRule"]["Fn::If"]
+    for rule, children in ((fleet, SILENCE), (one, AT_RISK)):
+        if set(re.findall(r'ALARM\("\$\{(\w+)\}"\)', rule["Fn::Sub"])) != children or rule["Fn::Sub"].count(" OR ") != len(children) - 1:
+            yield f"the alarm that pages comes on for {rule}"
+    if composite["Properties"].get("AlarmActions") != [page]:
+        yield "the alarm that pages has another action than its topic"
+    for name, alarm in (alarms | {"CredentialsAtRiskAlarm": composite}).items():
+        description = alarm["Properties"].get("AlarmDescription", "")
+        if "What to do" not in description or len(description) > 1024:
+            yield f"{name} does not say what to do, or at too great a length"
     for name, alarm in alarms.items():
         properties = alarm["Properties"]
-        if properties.get("AlarmActions") != [topic]:
-            yield f"{name} has another action than the topic"
-        if "What to do" not in properties.get("AlarmDescription", "") or len(properties["AlarmDescription"]) > 1024:
-            yield f"{name} does not say what to do, or at too great a length"
-        if properties.get("TreatMissingData") != ("breaching" if name == "NoSuccessAlarm" else "notBreaching"):
+        actions = {"Fn::If": ["IsFleet", [notice], NOTHING]} if name in AT_RISK - SILENCE else [notice]
+        if properties.get("AlarmActions") != (None if name in SILENCE else actions):
+            yield f"{name} has the actions {properties.get('AlarmActions')}"
+        if properties.get("TreatMissingData") != ("breaching" if name in SILENCE else "notBreaching"):
             yield f"{name} takes missing data for something else"
+        for said, seconds in THRESHOLDS.items():
+            if said in name and (properties["Threshold"], properties["ComparisonOperator"]) != (seconds, "LessThanThreshold"):
+                yield f"{name} comes on at {properties['Threshold']} seconds"
         metrics = [stat["MetricStat"]["Metric"] for stat in properties.get("Metrics", []) if "MetricStat" in stat] or [properties]
         namespace, wanted = ALARMS.get(name, (None, set()))
         if {metric["MetricName"] for metric in metrics} != wanted:
@@ -181,11 +208,14 @@ def alarms_complete(template):
                 yield f"{name} has other dimensions than the stack's own resource, and so grows with the secrets"
         for expression in (stat["Expression"] for stat in properties.get("Metrics", []) if "Expression" in stat):
             ids = {stat["Id"] for stat in properties["Metrics"] if "MetricStat" in stat}
-            if isinstance(expression, str) and set(re.findall(r"FILL\((\w+), 0\)", expression)) != ids:
+            if set(re.findall(r"FILL\((\w+), 0\)", expression)) != ids:
                 yield f"{name} sums {expression} of {sorted(ids)}"
         seconds = properties.get("Period", 3600) * max(branches(properties["EvaluationPeriods"]))
         if seconds > 604_800:
             yield f"{name} looks back more than the seven days that CloudWatch allows"
+    silent = alarms.get("NoInvocationsAlarm", {"Properties": {}})["Properties"]
+    if (silent.get("ComparisonOperator"), silent.get("Threshold"), silent.get("EvaluationPeriods")) != ("LessThanThreshold", 1, 3):
+        yield "a function that does not run is noticed too late"
 
 
 def metrics_exist(template):
@@ -234,13 +264,16 @@ def least_privilege(template):
     for name, role in resources(template, "AWS::IAM::Role").items():
         if role["Properties"].get("ManagedPolicyArns"):
             yield f"{name} has managed policies"
-        policies |= {(name, it["PolicyName"]): it["PolicyDocument"] for it in role["Properties"]["Policies"]}
+        inline = [policy for it in role["Properties"]["Policies"] for policy in branches(it)]
+        policies |= {(name, it["PolicyName"]): it["PolicyDocument"] for it in inline}
     for name, policy in resources(template, "AWS::IAM::Policy").items():
         policies[name, policy["Properties"]["PolicyName"]] = policy["Properties"]["PolicyDocument"]
     for (name, _), document in policies.items():
         statements = {it["Sid"]: it for conditional in document["Statement"] for it in branches(conditional)}
         for sid, statement in statements.items():
             actions = set(several(statement["Action"]))
+            if statement["Effect"] == "Deny":
+                continue
             for resource in branches(statement["Resource"]):
                 if not isinstance(resource, dict) and resource != "*":
                     yield f"{name}, {sid}: {resource} is written out"
@@ -313,31 +346,20 @@ def confused_deputy(template):
         yield f"the condition is {statement.get('Condition')}"
 
 
-def page_is_off(template):
-    """There is no public URL unless somebody asks for it; then the alias has it, without CORS, under two permissions for it alone."""
-    parameter, condition = template["Parameters"]["EnableAuthorizePage"], template["Conditions"].get("HasAuthorizePage")
-    if parameter["Default"] != "false" or condition != {"Fn::Equals": [{"Ref": "EnableAuthorizePage"}, "true"]}:
-        yield f"the page is on with {parameter['Default']}, {condition}"
-    wanted = {
-        "AuthorizePage": {
-            "TargetFunctionArn": {"Ref": "Function"},
-            "Qualifier": "live",
-            "AuthType": "NONE",
-            "InvokeMode": "BUFFERED",
-        },
-        "AuthorizePagePermission": PUBLIC | {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
-        "AuthorizePageInvokePermission": PUBLIC | {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
-    }
+def page_is_apart(template):
+    """The template opens no public URL; the page's own gives the alias one, without CORS, under two permissions for it alone."""
     found = resources(template, "AWS::Lambda::Url") | resources(template, "AWS::Lambda::Permission")
-    # Secrets Manager's own is another rule's.
-    found.pop("RotationPermission", None)
-    if set(found) != set(wanted):
-        yield f"URLs and permissions: {sorted(set(found) ^ set(wanted))}"
-    for name, resource in found.items():
-        if resource.get("Condition") != "HasAuthorizePage" or resource["Properties"] != wanted.get(name):
-            yield f"{name} is {resource}"
-    if template["Outputs"]["AuthorizeRedirectUri"]["Value"] != {"Fn::Sub": "${AuthorizePage.FunctionUrl}callback"}:
-        yield "the redirect URL is another one than the page's"
+    if set(found) != {"RotationPermission"}:
+        yield f"URLs and permissions: {sorted(found)}"
+    public = {"FunctionName": {"Fn::Sub": "${FunctionName}:live"}, "Principal": "*"}
+    wanted = {
+        "AuthorizePage": {"TargetFunctionArn": {"Ref": "FunctionName"}, "Qualifier": "live", "AuthType": "NONE", "InvokeMode": "BUFFERED"},
+        "AuthorizePagePermission": public | {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+        "AuthorizePageInvokePermission": public | {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+    }
+    page = written(PAGE)
+    if {name: it["Properties"] for name, it in page["Resources"].items()} != wanted:
+        yield f"the page is {page['Resources']}"
 
 
 def rotation_is_asked_for(template):
@@ -415,6 +437,10 @@ def state_machine_is_as_agreed(template):
         yield "a batch that fails stops the others"
     if "${FleetMapConcurrency}" not in text or template["Parameters"]["FleetMapConcurrency"]["Default"] != 1:
         yield "one app's rate is shared by several invocations, and nobody has asked for it"
+    if "$merge([{'action': 'refresh', 'secret_ids': [$batch]}, $order])" not in text or "{'if_needed': true}" not in states["Begin"]["Assign"]["order"]:
+        yield "a batch of the hourly run is not told so"
+    if (states["IfNeeded"]["Choices"][0]["Next"], states["OthersAtWork"]["Choices"][0]["Next"]) != ("ListExecutions", "AllSucceeded"):
+        yield "the hourly run does not give way to an execution that is at work"
     if invoke["Arguments"] != {"FunctionName": "${Alias}", "Payload": "{% $states.input %}"} or "Catch" in invoke:
         yield f"what is invoked: {invoke['Arguments']}"
     kinds = set(re.findall(r'Self::\w+ => "(\w+)"', (PROJECT / "src/error.rs").read_text()))
@@ -453,10 +479,8 @@ def unconnected(machine):
 
 
 def public_principals(template):
-    """Whoever is named as * is only ever denied, but for the page's permissions."""
+    """Whoever is named as * is only ever denied."""
     for path, value in walk(template["Resources"]):
-        if path[:1] in PAGE:
-            continue
         if isinstance(value, dict) and value.get("Principal") in ("*", {"AWS": "*"}) and value.get("Effect") != "Deny":
             yield "/".join(map(str, path))
 
@@ -481,6 +505,14 @@ def secret_outlives(template):
     policies = (secret.get("DeletionPolicy"), secret.get("UpdateReplacePolicy"))
     if policies != ("RetainExceptOnCreate", "Retain"):
         yield f"the policies are {policies}"
+
+
+def versions_stay(template):
+    """A deployment leaves the version that it replaces, and its code, to roll back to."""
+    for name, version in resources(template, "AWS::Lambda::Version").items():
+        policies = (version.get("DeletionPolicy"), version.get("UpdateReplacePolicy"))
+        if policies != ("Retain", "Retain"):
+            yield f"the policies of {name} are {policies}"
 
 
 def reader_is_a_copy(template):
@@ -529,7 +561,7 @@ def deploys_twice(template):
 def every_change_is_published(template):
     """Every value that the function's configuration depends on is in the version's description, and so a new version."""
     function = dict(template["Resources"]["Function"]["Properties"])
-    for unversioned in ("Tags", "Code"):
+    for unversioned in ("Tags", "Code", "CodeSigningConfigArn", "ReservedConcurrentExecutions"):
         function.pop(unversioned)
     # Replaced only with the stack itself.
     constant = {"FunctionRole", "FunctionLogGroup", "AWS::NoValue"}
@@ -553,8 +585,8 @@ def function_is_as_agreed(template):
     for key, value in wanted.items():
         if properties.get(key) != value:
             yield f"{key} is {properties.get(key)}"
-    if properties["LoggingConfig"].get("LogFormat") != "JSON" or "ReservedConcurrentExecutions" in properties:
-        yield "logging or concurrency is not as agreed"
+    if properties["LoggingConfig"].get("LogFormat") != "JSON":
+        yield "logging is not as agreed"
     if template["Parameters"]["Architecture"]["Default"] != "arm64":
         yield "the default architecture is not arm64"
     schedules = {name: it["Properties"]["Target"] for name, it in resources(template, "AWS::Scheduler::Schedule").items()}
@@ -567,8 +599,8 @@ def function_is_as_agreed(template):
     for name, target in schedules.items():
         alias = {"Ref": "FunctionAliaslive"}
         machine = {"Fn::If": ["HasStateMachine", {"Ref": "FleetStateMachine"}, alias]}
-        if target["Arn"] != (machine if name == "DailySchedule" else alias) or "RetryPolicy" not in target or "DeadLetterConfig" not in target:
-            yield f"{name} does not call the alias with a retry policy and a dead-letter queue"
+        if target["Arn"] != machine or "RetryPolicy" not in target or "DeadLetterConfig" not in target:
+            yield f"{name} does not call the alias, or the state machine, with a retry policy and a dead-letter queue"
 
 
 def parameters_for_people(template):
@@ -593,6 +625,80 @@ def one_version(template):
     application = template["Metadata"]["AWS::ServerlessRepo::Application"]
     if (application["SemanticVersion"], application["SpdxLicenseId"]) != (crate["version"], crate["license"]):
         yield f"{application['SemanticVersion']} {application['SpdxLicenseId']}, {crate['version']} {crate['license']}"
+    # What the repository asks of an author; letters, digits and single hyphens.
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,126}[A-Za-z0-9]", application["Author"]):
+        yield f"the repository takes no author named {application['Author']}"
+
+
+def options_are_off(template):
+    """What an organization may ask for is there, and does nothing by default; the stack's own tags are the only ones."""
+    parameters, conditions, function = template["Parameters"], template["Conditions"], template["Resources"]["Function"]["Properties"]
+    environment = function["Environment"]["Variables"]
+    guarded = {
+        "SubnetIds": function.get("VpcConfig"),
+        "HttpsProxy": environment.get("HTTPS_PROXY"),
+        "NoProxy": environment.get("NO_PROXY"),
+        "CaBundlePath": environment.get("AWS_CA_BUNDLE"),
+        "UseFipsEndpoint": environment.get("AWS_USE_FIPS_ENDPOINT"),
+        "LayerArn": function.get("Layers"),
+        "CodeSigningConfigArn": function.get("CodeSigningConfigArn"),
+        "ReservedConcurrency": function.get("ReservedConcurrentExecutions"),
+    }
+    for kind, key, parameter in (
+        ("AWS::Logs::LogGroup", "KmsKeyId", "LogsKmsKeyArn"),
+        ("AWS::IAM::Role", "PermissionsBoundary", "PermissionsBoundaryArn"),
+        ("AWS::IAM::Role", "RoleName", "RoleNamePrefix"),
+        ("AWS::IAM::ManagedPolicy", "ManagedPolicyName", "RoleNamePrefix"),
+    ):
+        guarded |= {f"{parameter} {name}": it["Properties"].get(key) for name, it in resources(template, kind).items()}
+    for name, value in guarded.items():
+        parameter = name.split()[0]
+        default = parameters[parameter]["Default"]
+        condition, _, otherwise = (value or {}).get("Fn::If", ("", value, value))
+        on = {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]} if default == "" else {"Fn::Equals": [{"Ref": parameter}, "true"]}
+        if default not in ("", "false") or otherwise != NOTHING or conditions.get(condition) != on:
+            yield f"{name}: {value} by default {default!r} under {conditions.get(condition)}"
+    for name, resource in (resources(template, "AWS::IAM::Role") | resources(template, "AWS::IAM::ManagedPolicy")).items():
+        if resource["Properties"].get("Path") != {"Ref": "RolePath"}:
+            yield f"{name} has the path {resource['Properties'].get('Path')}"
+    vpc = {name: {"Fn::Split": [",", {"Ref": name}]} for name in ("SubnetIds", "SecurityGroupIds")}
+    if (function.get("VpcConfig") or {"Fn::If": ["", {}]})["Fn::If"][1] != vpc:
+        yield f"the function's VPC is {function.get('VpcConfig')}"
+    if 3653 not in parameters["LogRetentionDays"]["AllowedValues"]:
+        yield "logs cannot be kept for ten years"
+    network = [it for it in template["Resources"]["FunctionRole"]["Properties"]["Policies"] if it.get("Fn::If", [""])[0] == "HasVpc"]
+    denied = [it for policy in network for it in policy["Fn::If"][1]["PolicyDocument"]["Statement"] if it["Effect"] == "Deny"]
+    if [sorted(it["Action"]) for it in denied] != [[f"ec2:{it}" for it in NETWORK]]:
+        yield "the function's own code may attach network interfaces"
+    for name, resource in template["Resources"].items():
+        keys = {it["Key"] for it in resource.get("Properties", {}).get("Tags", [])} - {"lambda:createdBy"}
+        if keys:
+            yield f"{name} has the tags {sorted(keys)}, which a tag of the stack may collide with"
+
+
+def secrets_are_lists(template):
+    """Reader secrets and app secrets, and their keys, are lists that end in the policy, and take several ARNs and no spaces."""
+    arn = {"Secret": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:a/b-AbCdEf", "Key": "arn:aws:kms:eu-west-1:111122223333:key/1"}
+    for name, example in (("ReaderSecretArns", "Secret"), ("AppSecretArns", "Secret"), ("ReaderSecretKmsKeyArns", "Key"), ("AppSecretKmsKeyArns", "Key")):
+        takes = [bool(re.fullmatch(template["Parameters"][name]["AllowedPattern"], text)) for text in ("", arn[example], f"{arn[example]},{arn[example]}", f"{arn[example]}, {arn[example]}", f"{arn[example]},")]
+        split = {"Fn::Split": [",", {"Ref": name}]}
+        if takes != [True, True, True, False, False] or not any(it == split and path[-1] == "Resource" for path, it in walk(template["Resources"]["FunctionRole"])):
+            yield f"{name} takes {takes}"
+
+
+def commands_are_for_everybody(template):
+    """Outputs and pages have commands for both versions of the AWS CLI and for every partition, and `sam deploy` needs `sam build`."""
+    texts = {f"the output {name}": str(it["Value"]) for name, it in template["Outputs"].items()}
+    texts |= {str(page.relative_to(PROJECT)): page.read_text() for page in [*PROJECT.glob("docs/*.md"), *PROJECT.glob("infra/*.md")]}
+    for name, text in texts.items():
+        for wrong in re.findall(r"--cli-binary-format|aws logs tail|console\.aws\.amazon\.com|arn:aws:iam::\*", text):
+            yield f"{name} has {wrong}"
+        for command in re.findall(r"aws cloudformation deploy(?:[^`\n]|\\\n)*", text):
+            if "template.plain.yaml" in command and "--s3-bucket" not in command:
+                yield f"{name}: a template of more than 51,200 bytes takes --s3-bucket: {command}"
+    deploys = tomllib.loads((PROJECT / "infra/samconfig.toml").read_text())["default"]["deploy"]["parameters"]
+    if deploys.get("template_file") != ".aws-sam/build/template.yaml":
+        yield "sam deploy without sam build uploads the repository"
 
 
 RULES = [
@@ -601,13 +707,14 @@ RULES = [
     queues_encrypted,
     least_privilege,
     confused_deputy,
-    page_is_off,
+    page_is_apart,
     rotation_is_asked_for,
     fleet_is_asked_for,
     state_machine_is_as_agreed,
     public_principals,
     no_secret,
     secret_outlives,
+    versions_stay,
     reader_is_a_copy,
     names_unlike_arns,
     deploys_twice,
@@ -615,4 +722,7 @@ RULES = [
     function_is_as_agreed,
     parameters_for_people,
     one_version,
+    options_are_off,
+    secrets_are_lists,
+    commands_are_for_everybody,
 ]

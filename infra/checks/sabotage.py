@@ -2,218 +2,241 @@
 
 from . import rules
 
+GONE = object()
+FUNCTION = "Resources.Function.Properties."
+VARIABLES = FUNCTION + "Environment.Variables."
 
-def properties(name):
-    return lambda template: template["Resources"][name]["Properties"]
 
+def put(path, value=GONE):
+    """The template with another value at a path, or without what is there."""
+    *parents, last = [int(key) if key.isdigit() else key for key in path.split(".")]
 
-def setting(name, key, value):
     def change(template):
-        properties(name)(template)[key] = value
+        for key in parents:
+            template = template[key]
+        if value is GONE:
+            del template[last]
+        else:
+            template[last] = value
 
     return change
 
 
-def statement(role, sid, key, value):
+def replaced(path, old, new):
+    """The template with one piece of a text replaced."""
+    *parents, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+
     def change(template):
-        found(template, role, sid)[key] = value
+        for key in parents:
+            template = template[key]
+        if old not in template[last]:
+            raise KeyError(old)
+        template[last] = template[last].replace(old, new, 1)
 
     return change
-
-
-def found(template, role, sid):
-    """A statement of a role, by its Sid."""
-    for policy in properties(role)(template)["Policies"]:
-        for it in policy["PolicyDocument"]["Statement"]:
-            it = it["Fn::If"][1] if "Fn::If" in it else it
-            if it["Sid"] == sid:
-                return it
-    raise KeyError(sid)
 
 
 def machine(old, new):
-    """The state machine with one piece of its text replaced."""
+    return replaced("Resources.FleetStateMachine.Properties.DefinitionString.Fn::Sub.0", old, new)
+
+
+def statement(role, sid, key, value):
+    """A role's statement of that Sid with another value."""
 
     def change(template):
-        text = properties("FleetStateMachine")(template)["DefinitionString"]["Fn::Sub"]
-        if old not in text[0]:
-            raise KeyError(old)
-        text[0] = text[0].replace(old, new, 1)
+        for policy in template["Resources"][role]["Properties"]["Policies"]:
+            policy = policy["Fn::If"][1] if "Fn::If" in policy else policy
+            for it in policy["PolicyDocument"]["Statement"]:
+                it = it["Fn::If"][1] if "Fn::If" in it else it
+                if it["Sid"] == sid:
+                    it[key] = value
+                    return
+        raise KeyError(sid)
 
     return change
 
 
-def reader(index, key, value):
+def version(key, value):
     def change(template):
-        it = properties("ReaderPolicy")(template)["PolicyDocument"]["Statement"][index]
-        while "Fn::If" in it:
-            it = it["Fn::If"][1]
+        (it,) = [it for it in template["Resources"].values() if it["Type"] == "AWS::Lambda::Version"]
         it[key] = value
 
     return change
 
 
-def key_of_credentials_alone(template):
-    it = found(template, "FunctionRole", "UseKeyOfCredentials")
-    it["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"].pop()
-
-
-def dashboard(template):
-    body = properties("Dashboard")(template)["DashboardBody"]["Fn::Sub"]
-    body[0] = body[0].replace('"Advertisers"', '"Advertizers"')
-
-
-def version(template):
+def version_description(template):
     (it,) = [it for it in template["Resources"].values() if it["Type"] == "AWS::Lambda::Version"]
     it["Properties"]["Description"]["Fn::Sub"][0] = it["Properties"]["Description"]["Fn::Sub"][0].replace("${TimeoutSeconds}", "60")
 
 
-def without(*path):
-    def change(template):
-        for key in path[:-1]:
-            template = template[key]
-        del template[path[-1]]
-
-    return change
+def key_of_credentials_alone(template):
+    for policy in template["Resources"]["FunctionRole"]["Properties"]["Policies"]:
+        for it in policy.get("PolicyDocument", {"Statement": []})["Statement"]:
+            if "Fn::If" in it and it["Fn::If"][1]["Sid"] == "UseKeyOfCredentials":
+                it["Fn::If"][1]["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"].pop()
 
 
-def put(value, *path):
-    def change(template):
-        for key in path[:-1]:
-            template = template[key]
-        template[path[-1]] = value
+READER = "Resources.ReaderPolicy.Properties.PolicyDocument.Statement"
+SECRETS = "secretsmanager:GetSecretValue"
 
-    return change
-
-
-VARIABLES = ("Resources", "Function", "Properties", "Environment", "Variables")
-
-SABOTAGE = [
-    (rules.alarms_complete, without("Resources", "ErrorsAlarm")),
-    (rules.alarms_complete, without("Resources", "ErrorsAlarm", "Properties", "AlarmActions")),
-    (rules.alarms_complete, setting("ErrorsAlarm", "AlarmDescription", "Something is wrong.")),
-    (rules.alarms_complete, setting("NoSuccessAlarm", "TreatMissingData", "notBreaching")),
-    (rules.alarms_complete, setting("NoSuccessAlarm", "EvaluationPeriods", 200)),
-    (rules.alarms_complete, without("Resources", "FleetCapacityAlarm")),
-    (rules.alarms_complete, put("FILL(leftOver, 0)", "Resources", "FleetCapacityAlarm", "Properties", "Metrics", 0, "Expression")),
-    (
-        rules.alarms_complete,
-        setting("FleetAccessDeniedAlarm", "Dimensions", [{"Name": "FunctionName"}, {"Name": "secret_id", "Value": "tiktok/ads"}]),
-    ),
-    (rules.metrics_exist, setting("FleetAccessDeniedAlarm", "MetricName", "AccessIsDenied")),
-    (rules.metrics_exist, dashboard),
-    (rules.metrics_exist, setting("ReauthorizationRequiredAlarm", "MetricName", "ReauthorisationRequired")),
-    (rules.queues_encrypted, setting("DeliveryDeadLetterQueue", "SqsManagedSseEnabled", False)),
-    (rules.queues_encrypted, setting("ExecutionFailureQueue", "MessageRetentionPeriod", 345600)),
-    (rules.queues_encrypted, without("Resources", "ExecutionFailureQueuePolicy")),
-    (rules.least_privilege, statement("FunctionRole", "RefreshCredentials", "Resource", "*")),
-    (rules.least_privilege, statement("FunctionRole", "RefreshCredentials", "Action", "secretsmanager:*")),
-    (rules.least_privilege, statement("FunctionRole", "FillReader", "Action", ["secretsmanager:PutSecretValue"])),
-    (rules.least_privilege, statement("FunctionRole", "UseKeyOfCredentials", "Condition", {"StringEquals": {}})),
-    (rules.least_privilege, statement("FunctionRole", "UseKeyOfCredentials", "Action", ["kms:Decrypt", "kms:Encrypt"])),
-    (rules.least_privilege, statement("FunctionRole", "RefreshFleet", "Condition", {})),
-    (
-        rules.least_privilege,
+SABOTAGE = {
+    rules.alarms_complete: [
+        put("Resources.ErrorsAlarm"),
+        put("Resources.ErrorsAlarm.Properties.AlarmActions"),
+        put("Resources.ErrorsAlarm.Properties.AlarmActions", [{"Ref": "AlarmTopic"}]),
+        put("Resources.ErrorsAlarm.Properties.AlarmDescription", "Something is wrong."),
+        put("Resources.NoSuccessAlarm.Properties.TreatMissingData", "notBreaching"),
+        put("Resources.NoSuccessAlarm.Properties.EvaluationPeriods", 200),
+        put("Resources.NoInvocationsAlarm.Properties.EvaluationPeriods", 26),
+        put("Resources.NoInvocationsAlarm.Properties.Metrics.0.Expression", "invocations"),
+        put("Resources.AccessTokenBelowTwoHoursAlarm.Properties.Threshold", 3600),
+        put("Resources.AccessTokenBelowTwoHoursAlarm.Properties.AlarmActions"),
+        put("Resources.CredentialsAtRiskAlarm.Properties.AlarmActions"),
+        replaced("Resources.CredentialsAtRiskAlarm.Properties.AlarmRule.Fn::If.2.Fn::Sub", " OR ", " AND "),
+        replaced("Resources.CredentialsAtRiskAlarm.Properties.AlarmRule.Fn::If.1.Fn::Sub", "NoSuccess", "Errors"),
+        put("Resources.DestinationAlarm"),
+        put("Resources.FleetCapacityAlarm"),
+        put("Resources.FleetCapacityAlarm.Properties.Metrics.0.Expression", "FILL(leftOver, 0)"),
+        put("Resources.FleetAccessDeniedAlarm.Properties.Dimensions", [{"Name": "FunctionName"}, {"Name": "secret_id", "Value": "tiktok/ads"}]),
+    ],
+    rules.metrics_exist: [
+        put("Resources.FleetAccessDeniedAlarm.Properties.MetricName", "AccessIsDenied"),
+        put("Resources.ReauthorizationRequiredAlarm.Properties.MetricName", "ReauthorisationRequired"),
+        replaced("Resources.Dashboard.Properties.DashboardBody.Fn::Sub.0", '", "Advertisers"', '", "Advertizers"'),
+    ],
+    rules.queues_encrypted: [
+        put("Resources.DeliveryDeadLetterQueue.Properties.SqsManagedSseEnabled", False),
+        put("Resources.ExecutionFailureQueue.Properties.MessageRetentionPeriod", 345600),
+        put("Resources.ExecutionFailureQueuePolicy"),
+    ],
+    rules.least_privilege: [
+        statement("FunctionRole", "RefreshCredentials", "Resource", "*"),
+        statement("FunctionRole", "RefreshCredentials", "Action", "secretsmanager:*"),
+        statement("FunctionRole", "FillReader", "Action", ["secretsmanager:PutSecretValue"]),
+        statement("FunctionRole", "FillFurtherReaders", "Resource", "*"),
+        statement("FunctionRole", "UseKeysOfFurtherReaders", "Condition", {"StringEquals": {}}),
+        statement("FunctionRole", "ReadWithPreviousKey", "Action", ["kms:Decrypt", "kms:GenerateDataKey"]),
+        statement("FunctionRole", "AttachToSubnets", "Action", ["ec2:RunInstances"]),
+        statement("FunctionRole", "UseKeyOfCredentials", "Condition", {"StringEquals": {}}),
+        statement("FunctionRole", "UseKeyOfCredentials", "Action", ["kms:Decrypt", "kms:Encrypt"]),
+        statement("FunctionRole", "RefreshFleet", "Condition", {}),
         statement("FunctionRole", "RefreshFleet", "Condition", {"StringLike": {"aws:ResourceTag/tiktok-token-refresh": "*"}}),
-    ),
-    (rules.least_privilege, statement("FunctionRole", "RefreshFleet", "Resource", "*")),
-    (rules.least_privilege, statement("FunctionRole", "FillFleetReaders", "Condition", rules.tagged("tiktok-token-refresh"))),
-    (rules.least_privilege, statement("FunctionRole", "FindFleet", "Action", ["secretsmanager:GetSecretValue"])),
-    (
-        rules.least_privilege,
+        statement("FunctionRole", "RefreshFleet", "Resource", "*"),
+        statement("FunctionRole", "FillFleetReaders", "Condition", rules.tagged("tiktok-token-refresh")),
+        statement("FunctionRole", "FindFleet", "Action", [SECRETS]),
         statement("FunctionRole", "UseKeyOfFleet", "Condition", {"StringEquals": rules.KEY_OF_FLEET[1]["StringEquals"]}),
-    ),
-    (rules.least_privilege, statement("FleetStateMachineRole", "InvokeFunction", "Resource", "*")),
-    (rules.least_privilege, statement("FleetStateMachineRole", "ListFleet", "Action", "secretsmanager:GetSecretValue")),
-    (
-        rules.least_privilege,
-        put("*", "Resources", "FleetStateMachinePolicy", "Properties", "PolicyDocument", "Statement", 0, "Resource"),
-    ),
-    (rules.least_privilege, key_of_credentials_alone),
-    (rules.least_privilege, statement("ScheduleRole", "InvokeFunction", "Resource", {"Fn::Sub": "${Function.Arn}*"})),
-    (rules.least_privilege, setting("FunctionRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/ReadOnlyAccess"])),
-    (rules.least_privilege, reader(0, "Action", "secretsmanager:PutSecretValue")),
-    (rules.least_privilege, reader(0, "Action", "secretsmanager:GetSecretValue")),
-    (
-        rules.least_privilege,
-        reader(0, "Action", [f"secretsmanager:{it}" for it in ("GetSecretValue", "DescribeSecret", "ListSecretVersionIds")]),
-    ),
-    (rules.least_privilege, reader(0, "Resource", {"Fn::GetAtt": ["CredentialsSecret", "Id"]})),
-    (rules.least_privilege, reader(1, "Action", ["kms:Decrypt", "kms:GenerateDataKey"])),
-    (rules.least_privilege, setting("ReaderPolicy", "Roles", [{"Ref": "FunctionRole"}])),
-    (rules.least_privilege, put({"Type": "AWS::IAM::ManagedPolicy", "Properties": {}}, "Resources", "AnotherPolicy")),
-    (
-        rules.confused_deputy,
-        without("Resources", "ScheduleRole", "Properties", "AssumeRolePolicyDocument", "Statement", 0, "Condition"),
-    ),
-    (
-        rules.confused_deputy,
-        without("Resources", "FleetStateMachineRole", "Properties", "AssumeRolePolicyDocument", "Statement", 0, "Condition"),
-    ),
-    (rules.page_is_off, put("true", "Parameters", "EnableAuthorizePage", "Default")),
-    (rules.page_is_off, without("Resources", "AuthorizePage", "Condition")),
-    (rules.page_is_off, without("Resources", "AuthorizePageInvokePermission", "Condition")),
-    (rules.page_is_off, without("Resources", "AuthorizePageInvokePermission", "Properties", "InvokedViaFunctionUrl")),
-    (rules.page_is_off, without("Resources", "AuthorizePagePermission")),
-    (rules.page_is_off, setting("AuthorizePage", "Cors", {"AllowOrigins": ["*"]})),
-    (rules.page_is_off, without("Resources", "AuthorizePage", "Properties", "Qualifier")),
-    (rules.page_is_off, put({"Type": "AWS::Lambda::Permission", "Properties": {}}, "Resources", "AnotherPermission")),
-    (rules.page_is_off, put({"Fn::GetAtt": ["AuthorizePage", "FunctionUrl"]}, "Outputs", "AuthorizeRedirectUri", "Value")),
-    (
-        rules.public_principals,
-        put({"Type": "AWS::Lambda::Permission", "Properties": {"Principal": "*"}}, "Resources", "AnotherPermission"),
-    ),
-    (rules.rotation_is_asked_for, put("rate(12 hours)", "Parameters", "RotationScheduleExpression", "Default")),
-    (rules.rotation_is_asked_for, without("Resources", "Rotation", "Condition")),
-    (rules.rotation_is_asked_for, without("Resources", "Rotation", "DependsOn")),
-    (rules.rotation_is_asked_for, without("Resources", "Rotation", "Properties", "RotateImmediatelyOnUpdate")),
-    (rules.rotation_is_asked_for, setting("Rotation", "SecretId", {"Ref": "ReaderSecret"})),
-    (rules.rotation_is_asked_for, setting("RotationPermission", "FunctionName", {"Ref": "Function"})),
-    (rules.rotation_is_asked_for, without("Resources", "RotationPermission", "Properties", "SourceAccount")),
-    (rules.fleet_is_asked_for, put("agency", "Parameters", "FleetName", "Default")),
-    (rules.fleet_is_asked_for, put({"Fn::Equals": [{"Ref": "ExistingSecretArn"}, ""]}, "Conditions", "CreateSecret")),
-    (rules.fleet_is_asked_for, put({"Fn::Equals": [{"Ref": "FleetName"}, ""]}, "Conditions", "IsFleet")),
-    (rules.fleet_is_asked_for, without("Resources", "FleetStateMachine", "Condition")),
-    (rules.fleet_is_asked_for, put("IsFleet", "Resources", "FleetExecutionsFailedAlarm", "Condition")),
-    (rules.fleet_is_asked_for, put("tag=${FleetName}", *VARIABLES, "SECRET_TAG", "Fn::If", 1, "Fn::Sub")),
-    (rules.fleet_is_asked_for, put({"Ref": "ExistingSecretArn"}, *VARIABLES, "SECRET_ID", "Fn::If", 1)),
-    (rules.fleet_is_asked_for, without("Rules", "FleetOrOneSecret", "Assertions", 1)),
-    (rules.fleet_is_asked_for, without("Rules", "StateMachineNeedsFleet")),
-    (rules.state_machine_is_as_agreed, machine('"Next": "CountBatches"', '"Next": "CountBatch"')),
-    (rules.state_machine_is_as_agreed, machine('"StartAt": "InvokeFunction"', '"StartAt": "InvokeAlias"')),
-    (rules.state_machine_is_as_agreed, machine("Value = '${FleetName}'", "Value != ''")),
-    (rules.state_machine_is_as_agreed, machine("'Values': ['${FleetName}']", "'Values': ['a']")),
-    (rules.state_machine_is_as_agreed, machine('"ToleratedFailurePercentage": 100', '"ToleratedFailurePercentage": 0')),
-    (rules.state_machine_is_as_agreed, machine("${FleetMapConcurrency}", "40")),
-    (rules.state_machine_is_as_agreed, machine("${Alias}", "${Function}")),
-    (rules.state_machine_is_as_agreed, machine('"PartialFailure", ', '"PartialFailure", "ReauthorizationRequired", ')),
-    (rules.state_machine_is_as_agreed, machine('"DeadlineExceeded", ', "")),
-    (rules.state_machine_is_as_agreed, machine('"Lambda.TooManyRequestsException"', '"States.ALL"')),
-    (rules.state_machine_is_as_agreed, machine('"Next": "SomeFailed"', '"Next": "AllSucceeded"')),
-    (rules.state_machine_is_as_agreed, machine("$count($secret_ids) < 400", "$count($secret_ids) < 500")),
-    (rules.state_machine_is_as_agreed, machine("$partition($secret_ids, 100)", "$partition($secret_ids, 200)")),
-    (
-        rules.public_principals,
-        put("Allow", "Resources", "AlarmTopicPolicy", "Properties", "PolicyDocument", "Statement", 1, "Effect"),
-    ),
-    (rules.no_secret, setting("CredentialsSecret", "SecretString", "{}")),
-    (rules.no_secret, put("0123456789abcdef0123456789abcdef01234567", "Parameters", "AlarmEmail", "Default")),
-    (rules.secret_outlives, without("Resources", "CredentialsSecret", "DeletionPolicy")),
-    (rules.reader_is_a_copy, setting("ReaderSecret", "SecretString", "{}")),
-    (rules.reader_is_a_copy, without("Resources", "ReaderSecret", "DeletionPolicy")),
-    (rules.reader_is_a_copy, setting("ReaderSecret", "KmsKeyId", {"Ref": "AWS::NoValue"})),
-    (rules.reader_is_a_copy, put({"Ref": "ReaderSecret"}, "Outputs", "PublishField", "Value")),
-    (rules.names_unlike_arns, setting("ReaderSecret", "Name", {"Fn::Sub": "${SecretName}-reader"})),
-    (rules.deploys_twice, setting("ReaderPolicy", "ManagedPolicyName", "tiktok-reader")),
-    (rules.deploys_twice, setting("ExecutionFailureQueue", "QueueName", "tiktok-failures")),
-    (rules.deploys_twice, setting("DailySchedule", "GroupName", "default")),
-    (rules.deploys_twice, setting("FleetStateMachine", "StateMachineName", "tiktok-fleet")),
-    (rules.every_change_is_published, version),
-    (rules.function_is_as_agreed, setting("Function", "RecursiveLoop", "Allow")),
-    (rules.function_is_as_agreed, put({"Ref": "FleetStateMachine"}, "Resources", "HourlySchedule", "Properties", "Target", "Arn")),
-    (rules.function_is_as_agreed, put("{}", "Resources", "DailySchedule", "Properties", "Target", "Input")),
-    (rules.function_is_as_agreed, without("Resources", "HourlySchedule", "Properties", "Target", "DeadLetterConfig")),
-    (rules.parameters_for_people, without("Parameters", "AlarmEmail", "AllowedPattern")),
-    (rules.parameters_for_people, without("Parameters", "LogRetentionDays", "Description")),
-    (rules.one_version, put("9.9.9", "Metadata", "AWS::ServerlessRepo::Application", "SemanticVersion")),
-]
+        statement("FleetStateMachineRole", "InvokeFunction", "Resource", "*"),
+        statement("FleetStateMachineRole", "ListFleet", "Action", SECRETS),
+        put("Resources.FleetStateMachinePolicy.Properties.PolicyDocument.Statement.0.Resource", "*"),
+        key_of_credentials_alone,
+        statement("ScheduleRole", "InvokeFunction", "Resource", {"Fn::Sub": "${Function.Arn}*"}),
+        put("Resources.FunctionRole.Properties.ManagedPolicyArns", ["arn:aws:iam::aws:policy/ReadOnlyAccess"]),
+        put(f"{READER}.0.Action", "secretsmanager:PutSecretValue"),
+        put(f"{READER}.0.Action", SECRETS),
+        put(f"{READER}.0.Action", [SECRETS, "secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"]),
+        put(f"{READER}.0.Resource", {"Fn::GetAtt": ["CredentialsSecret", "Id"]}),
+        put(f"{READER}.1.Fn::If.1.Action", ["kms:Decrypt", "kms:GenerateDataKey"]),
+        put("Resources.ReaderPolicy.Properties.Roles", [{"Ref": "FunctionRole"}]),
+        put("Resources.AnotherPolicy", {"Type": "AWS::IAM::ManagedPolicy", "Properties": {}}),
+    ],
+    rules.confused_deputy: [
+        put("Resources.ScheduleRole.Properties.AssumeRolePolicyDocument.Statement.0.Condition"),
+        put("Resources.FleetStateMachineRole.Properties.AssumeRolePolicyDocument.Statement.0.Condition"),
+    ],
+    rules.page_is_apart: [
+        put("Resources.AuthorizePage", {"Type": "AWS::Lambda::Url", "Properties": {}}),
+        put("Resources.AnotherPermission", {"Type": "AWS::Lambda::Permission", "Properties": {}}),
+    ],
+    rules.rotation_is_asked_for: [
+        put("Parameters.RotationScheduleExpression.Default", "rate(12 hours)"),
+        put("Resources.Rotation.Condition"),
+        put("Resources.Rotation.DependsOn"),
+        put("Resources.Rotation.Properties.RotateImmediatelyOnUpdate"),
+        put("Resources.Rotation.Properties.SecretId", {"Ref": "ReaderSecret"}),
+        put("Resources.RotationPermission.Properties.FunctionName", {"Ref": "Function"}),
+        put("Resources.RotationPermission.Properties.SourceAccount"),
+    ],
+    rules.fleet_is_asked_for: [
+        put("Parameters.FleetName.Default", "agency"),
+        put("Conditions.CreateSecret", {"Fn::Equals": [{"Ref": "ExistingSecretArn"}, ""]}),
+        put("Conditions.IsFleet", {"Fn::Equals": [{"Ref": "FleetName"}, ""]}),
+        put("Resources.FleetStateMachine.Condition"),
+        put("Resources.FleetExecutionsFailedAlarm.Condition", "IsFleet"),
+        put(VARIABLES + "SECRET_TAG.Fn::If.1.Fn::Sub", "tag=${FleetName}"),
+        put(VARIABLES + "SECRET_ID.Fn::If.1", {"Ref": "ExistingSecretArn"}),
+        put("Rules.FleetOrOneSecret.Assertions.1"),
+        put("Rules.StateMachineNeedsFleet"),
+    ],
+    rules.state_machine_is_as_agreed: [
+        machine('"Next": "CountBatches"', '"Next": "CountBatch"'),
+        machine('"StartAt": "InvokeFunction"', '"StartAt": "InvokeAlias"'),
+        machine("Value = '${FleetName}'", "Value != ''"),
+        machine("'Values': ['${FleetName}']", "'Values': ['a']"),
+        machine('"ToleratedFailurePercentage": 100', '"ToleratedFailurePercentage": 0'),
+        machine("${FleetMapConcurrency}", "40"),
+        machine("${Alias}", "${Function}"),
+        machine('"PartialFailure", ', '"PartialFailure", "ReauthorizationRequired", '),
+        machine('"DeadlineExceeded", ', ""),
+        machine('"Lambda.TooManyRequestsException"', '"States.ALL"'),
+        machine('"Next": "SomeFailed"', '"Next": "AllSucceeded"'),
+        machine("$count($secret_ids) < 400", "$count($secret_ids) < 500"),
+        machine("$partition($secret_ids, 100)", "$partition($secret_ids, 200)"),
+        machine(", $order])", "])"),
+        machine('others > 0 %}", "Next": "AllSucceeded"', 'others > 0 %}", "Next": "ListSecrets"'),
+    ],
+    rules.public_principals: [
+        put("Resources.AlarmTopicPolicy.Properties.PolicyDocument.Statement.1.Effect", "Allow"),
+        put("Resources.AnotherPermission", {"Type": "AWS::Lambda::Permission", "Properties": {"Principal": "*"}}),
+    ],
+    rules.no_secret: [
+        put("Resources.CredentialsSecret.Properties.SecretString", "{}"),
+        put("Parameters.AlarmEmail.Default", "0123456789abcdef0123456789abcdef01234567"),
+    ],
+    rules.secret_outlives: [put("Resources.CredentialsSecret.DeletionPolicy")],
+    rules.versions_stay: [version("UpdateReplacePolicy", "Delete"), version("DeletionPolicy", "Delete")],
+    rules.reader_is_a_copy: [
+        put("Resources.ReaderSecret.Properties.SecretString", "{}"),
+        put("Resources.ReaderSecret.DeletionPolicy"),
+        put("Resources.ReaderSecret.Properties.KmsKeyId", {"Ref": "AWS::NoValue"}),
+        put("Outputs.PublishField.Value", {"Ref": "ReaderSecret"}),
+    ],
+    rules.names_unlike_arns: [put("Resources.ReaderSecret.Properties.Name", {"Fn::Sub": "${SecretName}-reader"})],
+    rules.deploys_twice: [
+        put("Resources.ReaderPolicy.Properties.ManagedPolicyName", "tiktok-reader"),
+        put("Resources.CredentialsAtRiskAlarm.Properties.AlarmName", "CredentialsAtRisk"),
+        put("Resources.ExecutionFailureQueue.Properties.QueueName", "tiktok-failures"),
+        put("Resources.DailySchedule.Properties.GroupName", "default"),
+        put("Resources.FleetStateMachine.Properties.StateMachineName", "tiktok-fleet"),
+    ],
+    rules.every_change_is_published: [version_description],
+    rules.function_is_as_agreed: [
+        put(FUNCTION + "RecursiveLoop", "Allow"),
+        put("Resources.HourlySchedule.Properties.Target.Arn", {"Ref": "FunctionAliaslive"}),
+        put("Resources.DailySchedule.Properties.Target.Input", "{}"),
+        put("Resources.HourlySchedule.Properties.Target.DeadLetterConfig"),
+    ],
+    rules.parameters_for_people: [put("Parameters.AlarmEmail.AllowedPattern"), put("Parameters.LogRetentionDays.Description")],
+    rules.one_version: [
+        put("Metadata.AWS::ServerlessRepo::Application.SemanticVersion", "9.9.9"),
+        put("Metadata.AWS::ServerlessRepo::Application.Author", "tiktok-token-refresh authors"),
+    ],
+    rules.options_are_off: [
+        put(FUNCTION + "VpcConfig"),
+        put(VARIABLES + "HTTPS_PROXY.Fn::If.2", ""),
+        put("Parameters.UseFipsEndpoint.Default", "true"),
+        put("Resources.ScheduleRole.Properties.Path"),
+        put("Resources.ScheduleRole.Properties.RoleName", {"Fn::Sub": "${AWS::StackName}-schedule"}),
+        put("Resources.FleetStateMachineLogGroup.Properties.KmsKeyId"),
+        put("Resources.FunctionRole.Properties.Tags", [{"Key": "application", "Value": "tiktok-token-refresh"}]),
+        statement("FunctionRole", "LambdaAloneAttaches", "Action", []),
+        put("Parameters.LogRetentionDays.AllowedValues", [90]),
+    ],
+    rules.secrets_are_lists: [
+        put("Parameters.ReaderSecretArns.AllowedPattern", "^arn:.*$"),
+        statement("FunctionRole", "ReadApp", "Resource", {"Ref": "AppSecretArns"}),
+    ],
+    rules.commands_are_for_everybody: [
+        put("Outputs.InvokeCommand.Value", "aws lambda invoke --cli-binary-format raw-in-base64-out"),
+        put("Outputs.DashboardName.Value", {"Fn::Sub": "https://console.aws.amazon.com/cloudwatch/home?region=${AWS::Region}"}),
+    ],
+}

@@ -6,13 +6,10 @@ from .tools import WORK, Failure, accept, dump, environment_of, offline, run
 FLEET = {"FleetName": "agency", "CreateFleetStateMachine": "true"}
 ACCEPTED = {
     ("CKV_AWS_26", "AlarmTopic"): "Alarms name no secret, and CloudWatch cannot publish to a topic under the key aws/sns.",
+    ("CKV_AWS_26", "NoticeTopic"): "The same.",
     ("CKV_AWS_27", "DeliveryDeadLetterQueue"): "Encrypted by SqsManagedSseEnabled; the rule knows customer managed keys alone.",
     ("CKV_AWS_27", "ExecutionFailureQueue"): "Encrypted by SqsManagedSseEnabled; the rule knows customer managed keys alone.",
-    ("CKV_AWS_115", "Function"): "Reserved concurrency cannot be had in a new account; the claim makes parallel runs safe.",
     ("CKV_AWS_116", "Function"): "FunctionEventInvokeConfig sends failures to a queue, with more in them than a dead-letter queue gets.",
-    ("CKV_AWS_117", "Function"): "It talks to two public endpoints; a VPC would add a NAT gateway and protect nothing.",
-    ("CKV_AWS_158", "FunctionLogGroup"): "CloudWatch Logs encrypts by itself, and no log line holds a token.",
-    ("CKV_AWS_158", "FleetStateMachineLogGroup"): "CloudWatch Logs encrypts by itself, and it gets no execution data.",
     ("CKV_AWS_173", "Function"): "No variable holds a secret; Lambda encrypts them by itself.",
 }
 

@@ -14,8 +14,8 @@ from .tools import TEMPLATE
 logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
 
-def written():
-    return yaml_parse(TEMPLATE.read_text())
+def written(template=TEMPLATE):
+    return yaml_parse(template.read_text())
 
 
 def transformed(parameters=None):

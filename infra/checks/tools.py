@@ -12,6 +12,7 @@ from pathlib import Path
 INFRA = Path(__file__).resolve().parent.parent
 PROJECT = INFRA.parent
 TEMPLATE = INFRA / "template.yaml"
+PAGE = INFRA / "page.yaml"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or PROJECT / "target").resolve()
 WORK = TARGET / "infra"
 

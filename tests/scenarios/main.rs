@@ -8,6 +8,7 @@ mod connection_kept;
 mod crash_sweep;
 mod daily_refresh;
 mod document;
+mod egress;
 mod error_texts;
 mod events;
 mod evidence;

@@ -1,14 +1,23 @@
 //! What every scenario needs beside the stand-ins.
 
-use std::time::Duration;
+use std::{env, path::PathBuf, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use stand_ins::{Function, Invocation, Outcome, World, secrets_manager::client::new_token};
 use tiktok_token_refresh::cycle::Label;
 
-/// The function as it is deployed.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_tiktok-token-refresh");
+/// The function as it is deployed; `TEST_BOOTSTRAP` names another build of it, for example one for arm64 under an emulator.
+#[derive(Clone, Copy, Debug)]
+pub struct Bootstrap;
+/// The same.
+pub const BINARY: Bootstrap = Bootstrap;
+
+impl From<Bootstrap> for PathBuf {
+    fn from(_: Bootstrap) -> Self {
+        env::var_os("TEST_BOOTSTRAP").map_or_else(|| env!("CARGO_BIN_EXE_tiktok-token-refresh").into(), Self::from)
+    }
+}
 
 /// The shortest invocation in which there is time to redeem, and to repeat a redeem that failed at once, but none for a
 /// second long wait: what goes on for ever ends after two seconds.

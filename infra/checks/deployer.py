@@ -1,0 +1,99 @@
+"""The least that somebody needs who deploys the stack: derived from CloudFormation's own schemas of the template's resources."""
+
+import json
+from pathlib import Path
+
+import cfnlint
+
+from .template import transformed, written
+from .tools import INFRA, PAGE, Failure, say
+
+POLICY = INFRA / "deployer-policy.json"
+# A managed policy's limit, without white space.
+LARGEST = 6_144
+# What a handler may need for properties that the template does not set, by the beginning of the action's name.
+NOT_NEEDED = (
+    "codedeploy:", "elasticfilesystem:", "firehose:", "s3files:", "s3:", "kms:",
+    "iam:AttachGroup", "iam:AttachUser", "iam:DetachGroup", "iam:DetachUser", "iam:DeleteGroup", "iam:DeleteUser",
+    "iam:GetGroup", "iam:GetUser", "iam:PutGroup", "iam:PutUser", "iam:AttachRolePolicy", "iam:DetachRolePolicy",
+    "lambda:PassCapacityProvider", "lambda:AssociateRuntimeAlias", "lambda:PutProvisioned", "lambda:GetProvisioned",
+    "lambda:DeleteProvisioned", "lambda:PutFunctionScaling", "lambda:GetFunctionScaling", "lambda:PutRuntimeManagement",
+    "lambda:InvokeFunction", "logs:PutBearer", "logs:CreateLogDelivery", "logs:DeleteResourcePolicy", "logs:PutResourcePolicy",
+    "logs:PutDataProtection", "logs:DeleteDataProtection", "logs:PutIndex", "logs:DeleteIndex", "logs:PutLogGroupDeletion",
+    "secretsmanager:ReplicateSecret", "secretsmanager:RemoveRegions", "sns:PutDataProtection",
+    # Not even the deployer reads tokens: the template generates no value.
+    "secretsmanager:GetSecretValue", "secretsmanager:GetRandomPassword",
+)
+# By service, those of no Region with a colon first: the resources that a stack named tiktok-token-refresh has. CloudFormation names some after the logical id alone.
+STACK = "tiktok-token-refresh"
+RESOURCES = {
+    "cloudwatch": [f"alarm:{STACK}-*", ":dashboard/Dashboard-*"],
+    "iam": [f":role/{STACK}-*", f":policy/{STACK}-*"],
+    "lambda": [f"function:{STACK}-*", "layer:*", "code-signing-config:*"],
+    "logs": [f"log-group:/aws/lambda/{STACK}*", f"log-group:/aws/vendedlogs/states/{STACK}*"],
+    "scheduler": [f"schedule/{STACK}-*", f"schedule-group/{STACK}-*", "schedule/ScheduleGroup-*", "schedule-group/ScheduleGroup-*"],
+    "secretsmanager": ["secret:*"],
+    "sns": [f"{STACK}-*"],
+    "sqs": [f"{STACK}-*"],
+    "states": ["stateMachine:FleetStateMachine-*"],
+    "cloudformation": [f"stack/{STACK}*/*", "changeSet/*"],
+}
+# What no resource can be named for.
+EVERYWHERE = {
+    "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs",
+    "cloudformation:GetTemplateSummary", "cloudformation:ValidateTemplate",
+    "cloudwatch:DescribeAlarms", "logs:DescribeLogGroups", "logs:DescribeIndexPolicies", "logs:DescribeResourcePolicies",
+}
+FORMATION = {
+    f"cloudformation:{it}"
+    for it in (
+        "CreateChangeSet", "CreateStack", "DeleteChangeSet", "DeleteStack", "DescribeChangeSet", "DescribeStackEvents",
+        "DescribeStackResources", "DescribeStacks", "ExecuteChangeSet", "GetTemplate", "ListStackResources", "UpdateStack",
+    )
+}
+
+
+def policy():
+    types = {it["Type"] for template in (transformed(), written(PAGE)) for it in template["Resources"].values()}
+    schemas = (json.loads(file.read_text()) for file in (Path(cfnlint.__file__).parent / "data/schemas/resources").glob("*.json"))
+    handlers = {it["typeName"]: it["handlers"] for it in schemas if it.get("typeName") in types and "handlers" in it}
+    if missing := types - set(handlers):
+        raise Failure(f"cfn-lint has no handlers of {sorted(missing)}.")
+    steps = [of_type.get(step, {}) for of_type in handlers.values() for step in ("create", "read", "update", "delete")]
+    actions = {action for step in steps for action in step.get("permissions", []) if not action.startswith(NOT_NEEDED)}
+    statements = [allow(EVERYWHERE, "*")]
+    actions = (actions | FORMATION) - EVERYWHERE - {"iam:PassRole"}
+    for service, names in RESOURCES.items():
+        own = {action for action in actions if action.startswith(f"{service}:")}
+        arns = [f"arn:*:{service}:{'' if it.startswith(':') else '*'}:*:{it.lstrip(':')}" for it in names]
+        statements.append(allow(own, arns))
+        actions -= own
+    if actions:
+        raise Failure(f"Nobody has said on which resources: {sorted(actions)}")
+    services = [f"{it}.amazonaws.com" for it in ("lambda", "scheduler", "states")]
+    passed = allow({"iam:PassRole"}, [f"arn:*:iam::*:role/{STACK}-*"])
+    statements.append(passed | {"Condition": {"StringEquals": {"iam:PassedToService": services}}})
+    statements.append(allow({"cloudformation:CreateChangeSet"}, "arn:*:cloudformation:*:aws:transform/Serverless-2016-10-31"))
+    statements.append(allow({"s3:GetObject", "s3:PutObject"}, "arn:*:s3:::BUCKET/*"))
+    through = {"Condition": {"StringLike": {"kms:ViaService": "secretsmanager.*"}}}
+    statements.append(allow({"kms:Decrypt", "kms:GenerateDataKey"}, "arn:*:kms:*:*:key/*") | through)
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def allow(actions, resources):
+    return {"Effect": "Allow", "Action": sorted(actions), "Resource": resources}
+
+
+def stage():
+    """infra/deployer-policy.json is what CloudFormation needs for the template's resources, and no more; `infra/check --write` writes it."""
+    derived = policy()
+    if json.loads(POLICY.read_text()) != derived:
+        raise Failure(f"{POLICY.name} is another one than the template needs; infra/check --write corrects it.")
+    size = len(json.dumps(derived, separators=(",", ":")))
+    if size > LARGEST:
+        raise Failure(f"{POLICY.name} has {size} characters, and IAM takes {LARGEST}.")
+    say(f"{sum(len(it['Action']) for it in derived['Statement'])} actions, {size} characters of {LARGEST}")
+
+
+def write():
+    POLICY.write_text(json.dumps(policy(), indent=2) + "\n")
