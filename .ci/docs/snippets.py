@@ -25,7 +25,7 @@ RUNNERS = {
         "credentials", "put-credentials", "authorize-url", "exchange", "read-token", "credentials-deploy",
         "put-credentials-deploy", "authorize-url-page", "exchange-payload", "exchange-page", "status-event",
         "status-problems", "edit-secret", "add-reader", "airbyte-publish", "attach-reader-policy", "rotate", "fleet-tags",
-        "uninstall",
+        "uninstall", "output",
     },
 }  # fmt: skip
 # What a reader pastes into a shell or a program.

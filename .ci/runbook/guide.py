@@ -93,6 +93,8 @@ class Guide:
         same(self.version(), version, "the version after edits that were refused")
 
     def readers(self):
+        said = self.run(self.take("output").replace("--stack-name tiktok-token-refresh", "--stack-name guide"))
+        same("lambda invoke" in said, True, f"the output: {said}")
         self.paste("add-reader")
         self.paste("airbyte-publish")
         same(self.document()["publish"][-1], {"secret_id": f"{SECRET}/airbyte", "format": "airbyte"}, "the entry of publish")
