@@ -19,6 +19,7 @@ mod limits;
 mod model;
 mod page;
 mod person;
+mod promises;
 mod publish;
 mod rotation;
 mod schemas;

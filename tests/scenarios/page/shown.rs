@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{Page, Site, page, redirect};
 use crate::{
     evidence::log,
-    support::{BINARY, refresh},
+    support::{BINARY, Scenario, refresh},
 };
 use stand_ins::{APP_ID, Fault, GrantSpec, When, World, lambda::url_event, tiktok::Advertiser};
 
