@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use stand_ins::{Fault, Flow, GrantSpec, Journal, Outcome, When, World, tiktok::Renewal};
 
-use crate::support::{STAGE, Scenario, outcome, scheduled, strict};
+use crate::{
+    promises,
+    support::{STAGE, Scenario, outcome, scheduled, strict},
+};
 
 /// The shortest invocation in which a refresh token may still be spent: TikTok's timeout of 10 s, 5 s for the write of its
 /// answer, and the time that comes before.
@@ -63,6 +66,19 @@ impl Crash {
         crashed.then_some(Self { case, world, event, at, began })
     }
 
+    /// What holds whether or not the answer was lost.
+    fn assert_promises(&self, row: &str) {
+        let versions = self.world.versions();
+        let (tiktok, current) = (self.world.tiktok.core(), self.world.current());
+        let broken = [
+            promises::always(&tiktok, &self.world.faults.journal()),
+            promises::current_is_complete(&current),
+            promises::staged_answers_are_current(&tiktok, &versions, &current),
+        ]
+        .concat();
+        assert!(broken.is_empty(), "{row}: {broken:?}");
+    }
+
     /// Lets the next run come when the claim is over. Returns a row of the table, and whether the answer was lost.
     async fn recover(self) -> (String, bool) {
         tokio::time::sleep_until((self.began + CLAIM_IS_OVER).into()).await;
@@ -75,6 +91,7 @@ impl Crash {
         let row = format!("{:<22} {:<52} {:<24} {redeems} redeemed", self.case.name, self.at, ending);
         let rotates = matches!(self.case.renewal, Renewal::Rotating { .. });
         let lost = redeemed && !staged && rotates;
+        self.assert_promises(&row);
         if lost {
             // The only window in which an answer can be lost: nobody may take it for success, or blame the grant.
             assert_eq!(ending, "ReauthorizationRequired", "{row}");

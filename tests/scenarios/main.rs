@@ -20,6 +20,7 @@ mod limits;
 mod page;
 mod people;
 mod person;
+mod promises;
 mod publish;
 mod rotation;
 mod schemas;

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use stand_ins::{Function, Invocation, Outcome, World, secrets_manager::client::new_token};
 use tiktok_token_refresh::cycle::Label;
 
+use crate::promises::{assert_kept, current_is_complete, current_is_usable};
+
 /// The function as it is deployed; `TEST_BOOTSTRAP` names another build of it, for example one for arm64 under an emulator.
 #[derive(Clone, Copy, Debug)]
 pub struct Bootstrap;
@@ -52,6 +54,9 @@ pub trait Scenario {
     /// Moves the end of the claims that are there, in front of an emulator that of the latest one.
     async fn let_the_claim_end(&self, secret_id: &str, at: &str);
 
+    /// What every scenario that ends well has to end with.
+    fn assert_usable(&self);
+
     /// The next run, after the trouble is over. It has to end well; returns how.
     async fn next_run(&self) -> String;
 }
@@ -84,6 +89,12 @@ impl Scenario for World {
             let (id, labels) = (new_token(), [Label::Claim.name()]);
             client.put_labelled(secret_id, &id, &body, &labels).await.expect("the claim of a run that is over");
         }
+    }
+
+    #[track_caller]
+    fn assert_usable(&self) {
+        let current = self.current();
+        assert_kept([current_is_complete(&current), current_is_usable(&self.tiktok.core(), &current)].concat());
     }
 
     async fn next_run(&self) -> String {

@@ -3,36 +3,18 @@
 //!
 //! Every question returns what is broken, in sentences without a token; an empty list is good news.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use stand_ins::{
-    Ending, Entry, Invocation, Journal, Outcome, World,
+    Ending, Entry, Invocation, Journal, Outcome, TikTok, World,
     secrets_manager::{Caller, Version},
-    tiktok::{Alive, GrantId, Redeem, Renewal},
+    tiktok::{GrantId, Redeem, Renewal},
 };
-use tiktok_token_refresh::{cycle::Label, error::Kind};
+use tiktok_token_refresh::cycle::Label;
 
-use crate::leaks;
+use crate::promises::{self, document as body, text};
 
 /// The sentence for an answer of TikTok's that arrived nowhere.
 const LOST: &str = "answer to an earlier attempt was lost";
-
-/// What a person puts into a document, and what the function puts there for its own use or for its readers.
-const KNOWN: [&str; 14] = [
-    "access_token",
-    "access_token_expires_at",
-    "advertiser_ids",
-    "advertisers",
-    "advertisers_fetched_at",
-    "authorized_at",
-    "flow",
-    "open_id",
-    "redirect_uri",
-    "refresh_token",
-    "refresh_token_expires_at",
-    "refreshed_at",
-    "scope",
-    "_refresh",
-];
 
 /// What the function adds to a document with the tokens that it redeemed.
 const ADDED: [&str; 4] = ["access_token_expires_at", "refresh_token_expires_at", "refreshed_at", "_refresh"];
@@ -80,7 +62,8 @@ impl Oracle<'_> {
     /// What is broken of what holds at every moment, from the first to this one: readers saw nothing but whole documents
     /// with the tokens that were the newest then, nothing was redeemed twice, and the labels are where they belong.
     pub fn always(&self) -> Vec<String> {
-        let mut broken = [self.at_tiktok(), self.overwritten()].concat();
+        let journal = self.world.faults.journal();
+        let mut broken = promises::always(&self.world.tiktok.core(), &journal);
         for secret in self.secrets {
             let spent = self.spent(secret);
             broken.extend(self.redeemed_again(&spent));
@@ -97,18 +80,10 @@ impl Oracle<'_> {
     /// What is broken of how an invocation ended: within its time, by a name that alarms know, without a secret in anything
     /// that it says. `was_killed` says that a fault has ended the process.
     pub fn ended(&self, invocation: &Invocation, was_killed: bool) -> Vec<String> {
-        let mut broken = Vec::new();
-        match &invocation.outcome {
-            // Killed after its last request, a run may have answered already.
-            Outcome::Response(..) => {}
-            Outcome::Crashed(_) if was_killed => {}
-            Outcome::Error { error_type, .. } if Kind::ALL.iter().any(|kind| kind.name() == error_type) => {}
-            other => broken.push(format!("the invocation ended as {other:?}")),
+        let mut broken = promises::secrets_are_not_shown(&self.world.tiktok.core(), invocation);
+        if !(was_killed && matches!(invocation.outcome, Outcome::Crashed(_))) {
+            broken.extend(promises::failures_have_a_name(invocation));
         }
-        let said = format!("{:?}", invocation.outcome);
-        let needles = leaks::needles(self.world);
-        let shown = |text: &String| needles.iter().any(|needle| text.contains(needle));
-        broken.extend(invocation.logs.iter().chain([&said]).any(shown).then(|| "a secret shows".to_owned()));
         broken
     }
 
@@ -139,8 +114,19 @@ impl Oracle<'_> {
             if lost.is_none() && self.is_left_pending(secret) {
                 broken.push(format!("AWSPENDING is left on another version of {} than AWSCURRENT", secret.secret_id));
             }
-            if lost.is_none() && current != self.newest_grant(secret) {
-                broken.push(format!("{} does not hold what was authorised last", secret.secret_id));
+            if lost.is_none() {
+                let (tiktok, document) = (self.world.tiktok.core(), self.current(&secret.secret_id));
+                let newest = self.newest_grant_at(&tiktok, secret);
+                broken.extend(
+                    newest
+                        .map(|newest| promises::newest_authorization_is_current(&tiktok, &document, newest))
+                        .unwrap_or_default(),
+                );
+                broken.extend(promises::staged_answers_are_current(
+                    &tiktok,
+                    &self.versions(&secret.secret_id),
+                    &document,
+                ));
             }
             is_lost |= is_dead;
             must_say_so |= lost.is_some() && (repeats || lost == current);
@@ -169,20 +155,6 @@ impl Oracle<'_> {
 
 /// What there is to know of TikTok.
 impl Oracle<'_> {
-    fn at_tiktok(&self) -> Vec<String> {
-        let tiktok = self.world.tiktok.core();
-        let overlapping = tiktok.overlapping_redeems().len();
-        let burned = tiktok.burned().len();
-        let mut broken = Vec::new();
-        if overlapping > 0 {
-            broken.push(format!("{overlapping} refresh tokens were sent while they were being redeemed"));
-        }
-        if burned > 0 {
-            broken.push(format!("{burned} refresh tokens were sent to the other family"));
-        }
-        broken
-    }
-
     /// The redeems of a secret's tokens, in order.
     fn spent(&self, secret: &Watched) -> Vec<Spent> {
         let redeems = self.world.tiktok.core().redeems().to_vec();
@@ -205,13 +177,12 @@ impl Oracle<'_> {
     /// Once the answer to a refresh token that rotates is stored, that refresh token is never sent again.
     fn redeemed_again(&self, spent: &[Spent]) -> Vec<String> {
         let journal = self.world.faults.journal();
-        let again = |spent: &&Spent| {
-            let rotates = spent.redeem.refresh_token != spent.redeem.next_refresh_token;
-            let after = spent.staged_at.filter(|_| rotates)?;
-            attempts(&journal, &spent.redeem).find(|entry| entry.ordinal > after).map(|entry| entry.ordinal)
+        let rotates = |spent: &&Spent| spent.redeem.refresh_token != spent.redeem.next_refresh_token;
+        let staged = spent.iter().filter(rotates).filter_map(|spent| Some((spent, spent.staged_at?)));
+        let again = |(spent, at): (&Spent, u64)| {
+            promises::refresh_tokens_are_not_sent_after_staging(attempts(&journal, &spent.redeem), at)
         };
-        let ordinals = spent.iter().filter_map(|spent| again(&spent));
-        ordinals.map(|at| format!("request {at} redeems a token whose answer was stored before")).collect()
+        staged.flat_map(again).collect()
     }
 
     /// The grant whose newest tokens are in no version of the secret, although TikTok will not give them again.
@@ -227,8 +198,11 @@ impl Oracle<'_> {
 
     /// The latest consent for a secret that was exchanged for tokens.
     fn newest_grant(&self, secret: &Watched) -> Option<GrantId> {
-        let given = self.world.tiktok.core().grants();
-        secret.grants.iter().copied().filter(|grant| *grant < given).max()
+        self.newest_grant_at(&self.world.tiktok.core(), secret)
+    }
+
+    fn newest_grant_at(&self, tiktok: &TikTok, secret: &Watched) -> Option<GrantId> {
+        secret.grants.iter().copied().filter(|grant| *grant < tiktok.grants()).max()
     }
 
     /// The grant whose tokens are current.
@@ -277,13 +251,13 @@ impl Oracle<'_> {
     /// Every version is a claim or a whole document, with all that a person ever put beside the tokens.
     fn written_whole(&self, secret: &Watched) -> Vec<String> {
         let versions = self.versions(&secret.secret_id);
-        let own = versions.first().map(|first| persons(&body(first))).unwrap_or_default();
+        let own = versions.first().map(written).unwrap_or_default();
         let is_whole = |version: &&Version| match body(version) {
             Value::Object(claim) if claim.contains_key("claim") => {
                 claim.len() == 1 && !Value::Object(claim).to_string().contains("canary")
             }
             Value::Null => version.body.is_none(),
-            document => persons(&document) == own,
+            _ => promises::unknown_fields_are_preserved(&own, &written(version)).is_empty(),
         };
         let torn = versions.iter().filter(|version| !is_whole(version));
         torn.map(|version| format!("the version {} is neither a claim nor a whole document", version.id)).collect()
@@ -307,8 +281,11 @@ impl Oracle<'_> {
             if self.newest_by(grant, since) != number {
                 return broken("its access token was not the newest");
             }
-            if self.is_rejected(grant, number, since) {
-                return broken("TikTok had just rejected its access token");
+            let is_rejected = self.is_rejected(grant, number, since);
+            let token = text(&document, "access_token");
+            let rejected = promises::rejected_tokens_are_not_promoted(&self.world.tiktok.core(), &token, is_rejected);
+            if let Some(rejected) = rejected.first() {
+                return broken(rejected);
             }
         }
         let refreshes = self.world.tiktok.core().spec_of(grant).renewal;
@@ -363,15 +340,6 @@ impl Oracle<'_> {
         last.is_some_and(|last| last.code.as_deref() == Some("40105"))
     }
 
-    /// AWSCURRENT moves by compare-and-swap alone: whoever writes a version with that label, which is what no label means,
-    /// overwrites what others wrote.
-    fn overwritten(&self) -> Vec<String> {
-        let journal = self.world.faults.journal();
-        let puts = journal.of("PutSecretValue");
-        let blind = puts.filter(|put| put.label().is_none_or(|labels| labels.contains(Label::Current.name())));
-        blind.map(|put| format!("request {} overwrites AWSCURRENT", put.ordinal)).collect()
-    }
-
     fn labels(&self, secret: &Watched) -> Vec<String> {
         let versions = self.versions(&secret.secret_id);
         let mut broken = Vec::new();
@@ -408,16 +376,8 @@ impl Oracle<'_> {
     fn usable(&self, secret: &Watched) -> Vec<String> {
         let current = self.current(&secret.secret_id);
         let token = text(&current, "access_token");
-        let (state, refresh_token) = (self.world.tiktok.core().state_of(&token), text(&current, "refresh_token"));
-        let mut broken = Vec::new();
-        if state != Alive::Yes {
-            broken.push(format!("the access token in {} is {state:?}", secret.secret_id));
-        }
-        let tiktok = self.world.tiktok.core();
-        if !refresh_token.is_empty() && !tiktok.is_newest_refresh_token(&refresh_token) {
-            broken.push(format!("the refresh token in {} is not the newest", secret.secret_id));
-        }
-        drop(tiktok);
+        let unusable = promises::current_is_usable(&self.world.tiktok.core(), &current);
+        let mut broken: Vec<_> = unusable.iter().map(|what| format!("{}: {what}", secret.secret_id)).collect();
         let late = secret.readers.iter().filter(|reader| text(&self.current(reader), "access_token") != token);
         broken.extend(late.map(|reader| format!("the reader secret {reader} does not hold the current token")));
         broken
@@ -448,19 +408,7 @@ fn moved(journal: &Journal, version: &Version) -> Option<u64> {
     moves.next().map(|entry| entry.ordinal)
 }
 
-/// The JSON in a version; null if there is none.
-fn body(version: &Version) -> Value {
-    let text = version.body.as_ref().and_then(|body| body.as_str());
-    text.map(|text| serde_json::from_str(text).unwrap_or(Value::String("no JSON".to_owned()))).unwrap_or_default()
-}
-
-fn text(document: &Value, field: &str) -> String {
-    document.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// What a person has put into a document beside what the function writes.
-fn persons(document: &Value) -> Map<String, Value> {
-    let mut fields = document.as_object().cloned().unwrap_or_default();
-    fields.retain(|name, _| !KNOWN.contains(&name.as_str()));
-    fields
+/// The value of a version, as it is written.
+fn written(version: &Version) -> String {
+    version.body.as_ref().and_then(|body| body.as_str()).unwrap_or_default().to_owned()
 }

@@ -6,7 +6,7 @@ use hyper::{Method, Request};
 use serde_json::{Value, json};
 
 use super::{HOST, Site, browser, from_browser, redirect};
-use crate::support::{BINARY, outcome};
+use crate::support::{BINARY, Scenario, outcome};
 use stand_ins::{APP_ID, GrantSpec, World, credentials, tiktok::Flow};
 
 fn with_header(query: &str, name: &'static str, value: &'static str) -> Request<Bytes> {

@@ -10,8 +10,11 @@ use super::{
     truth::{News, Truth},
     turn::{Errand, Turn},
 };
-use crate::support::{SHORT, only_result, warnings};
-use stand_ins::{APP_ID, APP_SECRET, Ending, Entry, Invocation, Journal, Outcome, World};
+use crate::{
+    promises,
+    support::{SHORT, only_result, warnings},
+};
+use stand_ins::{APP_ID, APP_SECRET, Ending, Entry, Invocation, Journal, Outcome, TikTok, World};
 
 /// The endings after which the secret has to be in order.
 const WELL: [&str; 7] = ["refreshed", "authorized", "verified", "kept", "fresh", "resumed", "superseded"];
@@ -127,7 +130,9 @@ impl Oracle {
     pub fn judge(&mut self, world: &World, seen: &Seen<'_>) -> Verdict<Endings> {
         let news = self.truth.look(world, self.case.rotates())?;
         self.document(seen)?;
-        seen.invocations.iter().try_for_each(|invocation| sound(invocation, seen, &news))?;
+        seen.invocations.iter().try_for_each(|invocation| sound(invocation, seen, &world.tiktok.core()))?;
+        let broken = promises::always(&world.tiktok.core(), seen.journal);
+        ensure(broken.is_empty(), broken.join("; "))?;
         self.redeems(seen, &news)?;
         let mut endings = self.endings(seen)?;
         endings.window = self.losses(seen)?;
@@ -242,19 +247,15 @@ fn name(invocation: &Invocation) -> String {
 }
 
 /// An invocation ends in time, by a name that stays, and shows no secret.
-fn sound(invocation: &Invocation, seen: &Seen<'_>, news: &News) -> Verdict {
+fn sound(invocation: &Invocation, seen: &Seen<'_>, tiktok: &TikTok) -> Verdict {
     let in_time = invocation.duration < SHORT && invocation.outcome != Outcome::TimedOut;
     ensure(in_time, format!("it took {:?}", invocation.duration))?;
     if let Some(error) = invocation.outcome.error_type() {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == error);
         ensure(kind.is_some_and(|kind| !NEVER.contains(&kind)), format!("{error} is no name for this trouble"))?;
     }
-    let outcome = format!("{:?}", invocation.outcome);
-    let ends = news.tokens.iter().map(|token| &token[token.len().saturating_sub(12)..]).filter(|end| !end.is_empty());
-    for needle in ends.chain(["canary"]) {
-        let shows = invocation.logs.iter().chain([&outcome]).find(|text| text.contains(needle));
-        ensure(shows.is_none(), format!("a secret shows in: {shows:?} {:?}", seen.turn.errand))?;
-    }
+    let shown = promises::secrets_are_not_shown(tiktok, invocation);
+    ensure(shown.is_empty(), format!("{shown:?} {:?}", seen.turn.errand))?;
     Ok(())
 }
 

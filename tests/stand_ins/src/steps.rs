@@ -27,18 +27,6 @@ impl World {
         self.tiktok.core().redeems().len()
     }
 
-    /// What every scenario that ends well has to end with.
-    #[track_caller]
-    pub fn assert_usable(&self) {
-        let (access_token, refresh_token) = (self.field("access_token"), self.field("refresh_token"));
-        let tiktok = self.tiktok.core();
-        assert!(tiktok.is_alive(&access_token), "the access token in the secret works");
-        assert!(
-            refresh_token.is_empty() || tiktok.is_newest_refresh_token(&refresh_token),
-            "the refresh token is the newest"
-        );
-    }
-
     /// A world whose credentials secret is this very text.
     pub fn with_text(spec: GrantSpec, text: impl FnOnce(&Issued) -> String) -> Self {
         let mut world = Self::empty();
