@@ -1,7 +1,5 @@
 //! The Lambda function: settings, clients, runtime. No logic.
 
-use std::cell::Cell;
-
 use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
@@ -27,8 +25,6 @@ struct Function {
     settings: Settings,
     store: SecretsManager,
     http: Http,
-    /// What an invocation leaves to one that directly follows it: TikTok's client, and its connection.
-    tiktok: Cell<Option<BusinessApi>>,
 }
 
 impl Function {
@@ -36,22 +32,18 @@ impl Function {
         let settings = Settings::from_env()?;
         let http = Http::through(&settings.egress)?;
         let store = SecretsManager::connect(&http).await?;
-        Ok(Self { settings, store, http, tiktok: Cell::default() })
+        Ok(Self { settings, store, http })
     }
 
     async fn handle(&self, event: Value, context: &Context) -> Result<Response, Error> {
         let (run, tiktok) = self.begin(context)?;
         // On the heap once, instead of moved about with all that it may come to.
-        let response = Box::pin(self.handler(&run, &tiktok).handle(event)).await;
-        self.end(tiktok);
-        response
+        Box::pin(self.handler(&run, &tiktok).handle(event)).await
     }
 
     async fn connect(&self, consent: Consent, context: &Context) -> Result<Connected, Error> {
         let (run, tiktok) = self.begin(context)?;
-        let connected = Box::pin(self.handler(&run, &tiktok).connect(consent)).await;
-        self.end(tiktok);
-        connected
+        Box::pin(self.handler(&run, &tiktok).connect(consent)).await
     }
 
     fn begin(&self, context: &Context) -> Result<(Run, BusinessApi), Error> {
@@ -60,14 +52,10 @@ impl Function {
         let pace = Pace::new(self.settings.tiktok_requests_per_second, self.settings.secrets_manager_writes_per_second);
         let run = Run::begin(context.request_id.clone(), deadline, min_token_lifetime, advertiser_info, pace)
             .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
-        let tiktok = self.tiktok.take().filter(BusinessApi::is_trusted);
-        let tiktok = tiktok.map_or_else(|| BusinessApi::connect(&self.http, &self.settings.tiktok_api_url), Ok)?;
+        // Anew for each invocation: a connection that idled in a frozen sandbox may be half closed, and a request that carries
+        // a single-use token must not be the one to find out.
+        let tiktok = BusinessApi::connect(&self.http, &self.settings.tiktok_api_url)?;
         Ok((run, tiktok))
-    }
-
-    /// Nothing that was begun and not needed outlives an invocation: a client that was not used is dropped.
-    fn end(&self, tiktok: BusinessApi) {
-        self.tiktok.set(Some(tiktok).filter(BusinessApi::is_trusted));
     }
 
     fn handler<'a>(

@@ -6,7 +6,6 @@
 
 mod denial;
 mod failure;
-mod plain;
 
 use std::env;
 
@@ -22,7 +21,6 @@ use aws_sdk_secretsmanager::{
 };
 use failure::Call;
 use jiff::Timestamp;
-use plain::Plain;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -59,8 +57,7 @@ impl SecretsManager {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             // The HTTP client hands bodies over when they are whole, and the cycle gives up on one that does not come.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .interceptor(Plain);
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url(endpoint_url());
         config.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
         config.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
@@ -129,7 +126,8 @@ impl Store for SecretsManager {
             let request = request.max_results(100).set_next_token(next);
             let output = Box::pin(request.send()).await.map_err(|error| Call::ListVersions.failed(secret, &error))?;
             // A version whose age is not told may be young.
-            let is_young = |it: &SecretVersionsListEntry| it.created_date.is_none_or(|at| at.secs() >= since.as_second());
+            let is_young =
+                |it: &SecretVersionsListEntry| it.created_date.is_none_or(|at| at.secs() >= since.as_second());
             number += output.versions.into_iter().flatten().filter(is_young).count();
             next = output.next_token;
             if next.is_none() {

@@ -7,12 +7,7 @@
 mod answer;
 mod codes;
 
-use std::{
-    cell::Cell,
-    collections::HashSet,
-    fmt,
-    time::{Instant, SystemTime},
-};
+use std::{collections::HashSet, fmt, time::Instant};
 
 pub use answer::Answer;
 use codes::Reported;
@@ -29,7 +24,7 @@ use crate::{
     cycle::{Grant, Listing, TikTok},
     document::{Advertiser, App, Flow, json_text},
     error::{Error, Kind},
-    http::{Ahead, BodyError, Http, MAX_AGE, read_bounded},
+    http::{Ahead, BodyError, Http, read_bounded},
     masking::masked,
 };
 
@@ -50,8 +45,6 @@ pub struct BusinessApi {
     client: Client,
     ahead: Ahead,
     base: Url,
-    /// When the last request was answered, unless it was not.
-    answered: Cell<Option<SystemTime>>,
 }
 
 impl BusinessApi {
@@ -63,17 +56,7 @@ impl BusinessApi {
         let client = http.client_ahead();
         let (client, ahead) =
             client.map_err(|_| Error::new(Kind::InvalidConfiguration, "The HTTP client could not be set up."))?;
-        Ok(Self { client, ahead, base: base.clone(), answered: Cell::new(None) })
-    }
-
-    /// Whether another invocation may use it: a connection that idled in a frozen sandbox may be half closed, and a request
-    /// that carries a single-use token must not be the one to find out.
-    ///
-    /// So it has one connection, over which TikTok answered a moment ago. Of several, nobody knows which was idle for how
-    /// long: only the wall clock certainly goes on in a frozen sandbox, and the client goes by another.
-    pub fn is_trusted(&self) -> bool {
-        let idle = self.answered.get().map(|answered| answered.elapsed());
-        self.ahead.connections() == 1 && idle.is_some_and(|idle| idle.is_ok_and(|idle| idle < MAX_AGE))
+        Ok(Self { client, ahead, base: base.clone() })
     }
 
     /// Sends a request once, reads its answer and judges it.
@@ -84,7 +67,6 @@ impl BusinessApi {
         judge: impl FnOnce(Received) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let started = Instant::now();
-        self.answered.set(None);
         // Nothing here can unpack an answer, and a gateway may pack what nobody asked it to pack.
         let sent = request.header(ACCEPT_ENCODING, "identity").send().await;
         let sent = sent.map_err(|error| call.not_answered(&error));
@@ -93,7 +75,6 @@ impl BusinessApi {
         let status = response.status().as_u16();
         let log_id = header(response.headers(), "x-tt-logid").map(|id| call.without_secrets(&id, &[]));
         let (body, end) = read_bounded(response, call.limit, Answer::is_whole).await;
-        self.answered.set(end.is_ok().then(SystemTime::now));
         let received =
             Received { status, answer: Answer::parse(&body), broken: end.err().map(|it| call.not_read(&it)) };
         tracing::info!(

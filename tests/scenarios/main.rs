@@ -4,7 +4,7 @@ mod advertiser_info;
 mod authorize;
 mod bounds;
 mod connection_ahead;
-mod connection_kept;
+mod connections;
 mod crash_sweep;
 mod daily_refresh;
 mod document;
