@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::Path};
 use tiktok_token_refresh::error::{Class, Error, Kind};
 
 /// The stable name, the class, and the sentence for a person who knows nothing but this error.
-const TEXTS: [(&str, Class, &str); 13] = [
+const TEXTS: [(&str, Class, &str); 14] = [
     (
         "InvalidEvent",
         Class::Permanent,
@@ -45,9 +45,14 @@ const TEXTS: [(&str, Class, &str); 13] = [
         "Nothing to do yet: the next run tries again. If it stays, look at the AWS Health Dashboard.",
     ),
     (
+        "VersionLimitReached",
+        Class::Permanent,
+        "Nothing was spent. Write to the secret less often; a version no longer counts when it is a day old.",
+    ),
+    (
         "NewTokenRejected",
         Class::Permanent,
-        "The new tokens are kept in the version labelled AWSPENDING, and the next run tries them again; if it stays, authorise the app again.",
+        "The new tokens are kept in the version labelled TIKTOK_STAGED, and the next run tries them again; if it stays, authorise the app again.",
     ),
     (
         "DeadlineExceeded",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use stand_ins::{Function, Invocation, Outcome, World, secrets_manager::client::new_token};
+use stand_ins::{Function, Invocation, Journal, Outcome, World, secrets_manager::client::new_token};
 use tiktok_token_refresh::cycle::Label;
 
 /// The function as it is deployed.
@@ -14,9 +14,9 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_tiktok-token-refresh");
 /// second long wait: what goes on for ever ends after two seconds.
 pub const SHORT: Duration = Duration::from_secs(17);
 
-/// What the requests have in their detail that write a claim, and those that stage tokens as what came of one.
+/// What the requests have in their detail that write a claim, and those that stage tokens.
 pub const CLAIM: &str = " TIKTOK_CLAIM";
-pub const STAGE: &str = "+TIKTOK_CLAIM";
+pub const STAGE: &str = " TIKTOK_STAGED";
 
 /// The event of the daily schedule, delivered late: whatever a scenario refreshes is refreshed after its slot.
 pub fn scheduled() -> Value {
@@ -42,6 +42,9 @@ pub trait Scenario {
 
     /// Moves the end of the claims that are there, in front of an emulator that of the latest one.
     async fn let_the_claim_end(&self, secret_id: &str, at: &str);
+
+    /// Lets hours pass since the last refresh, which is the version that was staged last.
+    async fn let_hours_pass(&self, hours: i64);
 
     /// The next run, after the trouble is over. It has to end well; returns how.
     async fn next_run(&self) -> String;
@@ -75,6 +78,20 @@ impl Scenario for World {
             let (id, labels) = (new_token(), [Label::Claim.name()]);
             client.put_labelled(secret_id, &id, &body, &labels).await.expect("the claim of a run that is over");
         }
+    }
+
+    async fn let_hours_pass(&self, hours: i64) {
+        let mut document = self.current();
+        let earlier = |time: &Value| {
+            let time: jiff::Timestamp = time.as_str().expect("a time").parse().expect("RFC 3339");
+            json!((time - jiff::SignedDuration::from_hours(hours)).to_string())
+        };
+        for name in ["refreshed_at", "access_token_expires_at", "advertisers_fetched_at"] {
+            document[name] = earlier(&document[name]);
+        }
+        let labels = [Label::Current.name(), Label::Staged.name()];
+        let (client, body) = (self.secrets_manager.client(), document.to_string());
+        client.put_labelled(&self.secret_id, &new_token(), &body, &labels).await.expect("what was staged last");
     }
 
     async fn next_run(&self) -> String {
@@ -119,6 +136,11 @@ pub fn warnings(invocation: &Invocation) -> String {
 pub fn side_by_side<R, F: Future<Output = R>>(cases: impl IntoIterator<Item = F>) -> impl Future<Output = Vec<R>> {
     let cases: Vec<_> = cases.into_iter().map(Box::pin).collect();
     stream::iter(cases).buffer_unordered(16).collect()
+}
+
+/// How many versions the requests wrote: a claim that was taken is none.
+pub fn written(journal: &Journal) -> usize {
+    journal.of("PutSecretValue").filter(|put| put.applied && put.code.is_none()).count()
 }
 
 /// The outcome for its only secret, or the type of the error.

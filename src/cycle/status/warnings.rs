@@ -129,7 +129,7 @@ impl Sight<'_> {
             "TikTok is asked again at the next slot, by a top-up not before {until}, and by {{\"action\":\"refresh\"}} at once."
         );
         if !failed.is_rejection() {
-            return Some(format!("Many runs have failed, the latest at {at}: {} {when}", failed.what));
+            return Some(format!("Other runs have failed, the latest at {at}: {} {when}", failed.what));
         }
         let code = failed.code.map(|code| format!(" (code {code})")).unwrap_or_default();
         let access_token = if failed.kept.as_deref() == Some(self.credentials().fingerprint.as_str()) {
