@@ -17,16 +17,18 @@ pub(super) struct Chain {
     links: Vec<Version>,
     /// The authorization that a person has rolled back from, if one has.
     abandoned: Option<u64>,
+    /// The version that was staged last, if the walk has read it.
+    newest_staged: Option<Version>,
 }
 
 impl Chain {
     /// A chain of which nothing but the current version is known.
     pub fn of(current: Version) -> Self {
-        Self { links: vec![current], abandoned: None }
+        Self { links: vec![current], abandoned: None, newest_staged: None }
     }
 
     fn of_links(links: Vec<Version>, previous: Option<&Version>) -> Self {
-        let chain = Self { links, abandoned: None };
+        let chain = Self { links, abandoned: None, newest_staged: None };
         let current = chain.current();
         let abandoned = previous.filter(|previous| was_rolled_back(current, previous));
         Self { abandoned: abandoned.map(|previous| previous.credentials.authorization()), ..chain }
@@ -39,6 +41,11 @@ impl Chain {
     /// The last link, behind which the next pair is appended.
     pub fn end(&self) -> &Version {
         &self.links[self.links.len() - 1]
+    }
+
+    /// The version that was staged last, in this chain or in another one.
+    pub const fn newest_staged(&self) -> Option<&Version> {
+        self.newest_staged.as_ref()
     }
 
     /// Adds a link that was found or written behind the end.
@@ -145,6 +152,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             rolled_back = chain.is_rolled_back(),
             "followed the chain"
         );
+        let chain = Chain { newest_staged: staged, ..chain };
         Ok(if is_moving { Chain { abandoned: None, ..chain } } else { chain })
     }
 }

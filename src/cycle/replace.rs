@@ -551,7 +551,7 @@ fn new_token_rejected(rejection: &Error) -> Error {
 fn too_many_versions(number: usize, work: Work<'_>) -> Error {
     let max = work.max_versions();
     let what = format!(
-        "The secret has {number} versions that are younger than a day. A run of this kind begins only while {max} are not exceeded, because Secrets Manager takes about a hundred, and new tokens could not be stored."
+        "Nothing was spent. The secret has {number} versions that are younger than a day, and a run of this kind needs room for {VERSIONS_OF_A_REPLACEMENT} more within {max}. Secrets Manager takes about a hundred."
     );
     Error::new(Kind::SecretLimitExceeded, what)
 }

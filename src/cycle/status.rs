@@ -10,7 +10,11 @@ pub use readers::{ReaderState, ReaderStatus};
 use serde::Serialize;
 use warnings::Sight;
 
-use super::{Clock, Cycle, Label, Store, TikTok, Which, claim::Claim, read::Version};
+use super::{
+    Clock, Cycle, Label, Store, TikTok, Which,
+    claim::{Claim, Purpose},
+    read::Version,
+};
 use crate::{
     document::{Advertiser, Flow},
     error::Error,
@@ -84,16 +88,16 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
     /// When the secret cannot be read or understood. What is wrong beside it is a warning.
     pub async fn status(&self) -> Result<Status, Error> {
         let current = self.read_current().await?;
-        let (chain, pending, staged) =
-            tokio::join!(self.walk(&current), self.read_pending(), self.read_labeled(Label::Staged));
-        let (chain, pending, staged) = (chain?, pending?, staged?);
+        let (chain, pending) = tokio::join!(self.walk(&current), self.read_pending());
+        let (chain, pending) = (chain?, pending?);
         let (readers, of_readers) = self.look_at_readers(&current).await;
         let waiting = chain.tip(&[]).filter(|tip| !tip.holds_pair_of(&current));
         let next_claim = self.newest_claim(waiting.unwrap_or(&current)).await?;
         let now = self.clock.now();
         let credentials = &current.credentials;
-        let says_something = |claim: &&Claim| claim.is_unfinished() || !claim.released;
-        let claim = next_claim.as_ref().filter(|_| waiting.is_none()).filter(says_something);
+        // A claim that was released with a failure belongs to a run that did not get to the end.
+        let concerns = |claim: &&Claim| claim.purpose != Purpose::Append && (!claim.released || claim.failed.is_some());
+        let claim = next_claim.as_ref().filter(|_| waiting.is_none()).filter(concerns);
         let claim = claim.map(|claim| ClaimStatus::of(claim, now));
         let pending_is_foreign = matches!(pending, Some(None));
         let sight = Sight {
@@ -128,7 +132,7 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             advertisers_fetched_seconds_ago: ago(credentials.advertisers_fetched_at),
             advertisers_stale: credentials.list_is_stale(),
             readers,
-            staged: match (waiting, &staged) {
+            staged: match (waiting, chain.newest_staged()) {
                 (Some(_), _) => "waiting",
                 _ if pending_is_foreign => "foreign",
                 (None, Some(staged)) if is_superseded(staged) => "superseded",

@@ -8,7 +8,9 @@ use tiktok_token_refresh::document::MAX_BYTES;
 
 use crate::{
     evidence::metrics,
-    support::{BINARY, SHORT, STAGE, Scenario, only_result, outcome, refresh, scheduled, side_by_side, warnings},
+    support::{
+        BINARY, SHORT, STAGE, Scenario, only_result, outcome, refresh, scheduled, side_by_side, warnings, written,
+    },
 };
 
 const INFO: &str = "advertiser/info";
@@ -126,7 +128,7 @@ async fn what_a_dead_run_had_staged_with_them_is_promoted_as_it_is() {
     world.faults.reset();
     assert_eq!(outcome(&function.run(refresh()).await), "resumed");
     let journal = world.faults.journal();
-    assert_eq!(journal.count("PutSecretValue"), 0, "{journal}");
+    assert_eq!(written(&journal), 0, "{journal}");
     assert_eq!(world.current()["advertisers"], both(with_facts));
 }
 

@@ -71,7 +71,7 @@ async fn a_tiktok_that_does_not_answer_for_a_long_term_token_is_named_before_the
 async fn a_secrets_manager_that_does_not_answer_is_named_before_the_deadline() {
     let requests = [
         ("GetSecretValue", "AWSCURRENT", BRIEF, 0),
-        ("DescribeSecret", "", BRIEF, 0),
+        ("ListSecretVersionIds", "", SHORT, 0),
         ("PutSecretValue", CLAIM, SHORT, 0),
         ("PutSecretValue", STAGE, SHORT, 1),
         ("UpdateSecretVersionStage", "", SHORT, 1),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use stand_ins::{Fault, GrantSpec, Service, When, World, secrets_manager::client::new_token, tiktok::Advertiser};
 
-use crate::support::{STAGE, Scenario, only_result, outcome, refresh, scheduled, strict};
+use crate::support::{STAGE, Scenario, only_result, outcome, refresh, scheduled, strict, written};
 
 #[tokio::test]
 async fn a_scheduled_run_leaves_a_working_token_and_the_advertisers() {
@@ -21,15 +21,15 @@ async fn a_scheduled_run_leaves_a_working_token_and_the_advertisers() {
 async fn an_ordinary_day_takes_five_requests_one_after_another() {
     let world = World::start();
     let function = world.lambda();
-    // The first one finds advertisers that the secret did not know of, and the second what was written because of them.
     function.run(refresh()).await;
-    function.run(refresh()).await;
+    world.let_hours_pass(20).await;
     world.faults.reset();
-    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    assert_eq!(outcome(&function.run(scheduled()).await), "refreshed");
     let journal = world.faults.journal();
     let mut requests = journal.operations();
     // Those that run side by side arrive in either order.
     requests[3..5].sort_unstable();
+    assert_eq!(journal.of("GetSecretValue").next().and_then(stand_ins::Entry::label), Some("AWSCURRENT"));
     assert_eq!(
         requests,
         [
@@ -52,23 +52,25 @@ async fn an_ordinary_day_takes_five_requests_one_after_another() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_has_written_costs_a_look_at_the_labels_once() {
+async fn what_a_person_has_written_costs_a_count_and_a_look_behind_it_once() {
     let Some(world) = strict(World::start()) else { return };
     let function = world.lambda();
     function.run(refresh()).await;
-    let mut document = world.current();
-    document["note"] = json!("a person's");
-    world.store(&document.to_string()).await;
-    for (day, looks) in [(1, 1), (2, 0), (3, 0)] {
+    world.let_hours_pass(20).await;
+    world.edit(|document| document["note"] = json!("a person's")).await;
+    // On the first day the successor, the version that was staged last and AWSPREVIOUS are read, too.
+    for (day, reads, counts) in [(1, 4, 1), (2, 1, 0), (3, 1, 0)] {
         world.faults.reset();
-        assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+        assert_eq!(outcome(&function.run(scheduled()).await), "refreshed");
         let journal = world.faults.journal();
         assert_eq!(
-            (journal.count("GetSecretValue"), journal.count("DescribeSecret")),
-            (1, looks),
+            (journal.count("GetSecretValue"), journal.count("ListSecretVersionIds"), journal.count("DescribeSecret")),
+            (reads, counts, 0),
             "day {day}\n{journal}"
         );
+        world.let_hours_pass(20).await;
     }
+    assert_eq!(world.field("note"), "a person's");
 }
 
 #[tokio::test]
@@ -142,11 +144,18 @@ async fn staged_tokens_from_another_day_are_promoted_and_then_renewed() {
 }
 
 #[tokio::test]
-async fn staged_tokens_whose_access_token_died_are_redeemed_in_their_turn() {
-    let world = World::start();
+async fn staged_tokens_whose_access_token_died_are_redeemed_in_their_turn_when_its_time_is_over() {
+    let Some(world) = strict(World::start()) else { return };
     die_after_stage(&world).await;
     let (access_token, _) = world.tiktok.core().newest(world.grant);
     world.tiktok.core().revoke_token(&access_token);
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "NewTokenRejected");
+    assert_eq!(world.redeemed(), 1, "another redeem might not help either");
+    world.secrets_manager.core().rewrite(&world.secret_id, |body| {
+        let mut document: serde_json::Value = serde_json::from_str(body).ok()?;
+        *document.get_mut("access_token_expires_at")? = json!("2026-01-01T00:00:00Z");
+        Some(document.to_string())
+    });
     assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
     world.assert_usable();
     assert_eq!(world.tiktok.core().redeems().len(), 2);
@@ -156,7 +165,7 @@ async fn staged_tokens_whose_access_token_died_are_redeemed_in_their_turn() {
 async fn staged_tokens_that_lost_their_label_are_found() {
     let world = World::start();
     die_after_stage(&world).await;
-    take_label_away(&world, "AWSPENDING").await;
+    take_label_away(&world, "TIKTOK_STAGED").await;
     assert_eq!(outcome(&world.lambda().run(scheduled()).await), "resumed");
     world.assert_usable();
     assert_eq!(world.tiktok.core().redeems().len(), 1);
@@ -213,7 +222,7 @@ async fn what_a_dead_run_had_staged_is_promoted_as_it_is_unless_the_list_has_cha
         world.lambda().run(refresh()).await;
         world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
         world.lambda().run(refresh()).await;
-        let staged = world.document("AWSPENDING").expect("the new tokens are kept");
+        let staged = world.document("TIKTOK_STAGED").expect("the new tokens are kept");
         if has_changed {
             world.tiktok.core().grant_mut(world.grant).advertisers.pop();
         }
@@ -221,7 +230,7 @@ async fn what_a_dead_run_had_staged_is_promoted_as_it_is_unless_the_list_has_cha
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         world.faults.reset();
         assert_eq!(outcome(&world.lambda().run(scheduled()).await), "resumed");
-        assert_eq!(world.faults.journal().count("PutSecretValue"), usize::from(has_changed));
+        assert_eq!(written(&world.faults.journal()), usize::from(has_changed));
         let current = world.current();
         assert_eq!(current["access_token"], staged["access_token"]);
         assert_eq!(current["advertiser_ids"].as_array().map(Vec::len), Some(2 - usize::from(has_changed)));

@@ -3,6 +3,7 @@
 mod advertiser_info;
 mod authorize;
 mod bounds;
+mod chain;
 mod connection_ahead;
 mod connections;
 mod crash_sweep;

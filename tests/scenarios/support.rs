@@ -4,7 +4,7 @@ use std::{env, path::PathBuf, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use stand_ins::{Function, Invocation, Outcome, World, secrets_manager::client::new_token};
+use stand_ins::{Function, Invocation, Journal, Outcome, World, secrets_manager::client::new_token};
 use tiktok_token_refresh::cycle::Label;
 
 use crate::promises::{assert_kept, current_is_complete, current_is_usable};
@@ -25,7 +25,7 @@ impl From<Bootstrap> for PathBuf {
 /// second long wait: what goes on for ever ends after two seconds.
 pub const SHORT: Duration = Duration::from_secs(17);
 
-/// What the requests have in their detail that write a claim, and those that stage tokens as what came of one.
+/// What the requests have in their detail that write a claim, and those that stage tokens.
 pub const CLAIM: &str = " TIKTOK_CLAIM";
 pub const STAGE: &str = " TIKTOK_STAGED";
 
@@ -56,6 +56,8 @@ pub trait Scenario {
 
     /// What every scenario that ends well has to end with.
     fn assert_usable(&self);
+    /// Lets hours pass since the last refresh, which is the version that was staged last.
+    async fn let_hours_pass(&self, hours: i64);
 
     /// The next run, after the trouble is over. It has to end well; returns how.
     async fn next_run(&self) -> String;
@@ -95,6 +97,20 @@ impl Scenario for World {
     fn assert_usable(&self) {
         let current = self.current();
         assert_kept([current_is_complete(&current), current_is_usable(&self.tiktok.core(), &current)].concat());
+    }
+
+    async fn let_hours_pass(&self, hours: i64) {
+        let mut document = self.current();
+        let earlier = |time: &Value| {
+            let time: jiff::Timestamp = time.as_str().expect("a time").parse().expect("RFC 3339");
+            json!((time - jiff::SignedDuration::from_hours(hours)).to_string())
+        };
+        for name in ["refreshed_at", "access_token_expires_at", "advertisers_fetched_at"] {
+            document[name] = earlier(&document[name]);
+        }
+        let labels = [Label::Current.name(), Label::Staged.name()];
+        let (client, body) = (self.secrets_manager.client(), document.to_string());
+        client.put_labelled(&self.secret_id, &new_token(), &body, &labels).await.expect("what was staged last");
     }
 
     async fn next_run(&self) -> String {
@@ -139,6 +155,11 @@ pub fn warnings(invocation: &Invocation) -> String {
 pub fn side_by_side<R, F: Future<Output = R>>(cases: impl IntoIterator<Item = F>) -> impl Future<Output = Vec<R>> {
     let cases: Vec<_> = cases.into_iter().map(Box::pin).collect();
     stream::iter(cases).buffer_unordered(16).collect()
+}
+
+/// How many versions the requests wrote: a claim that was taken is none.
+pub fn written(journal: &Journal) -> usize {
+    journal.of("PutSecretValue").filter(|put| put.applied && put.code.is_none()).count()
 }
 
 /// The outcome for its only secret, or the type of the error.

@@ -180,7 +180,7 @@ impl Sight<'_> {
             "TikTok is asked again by the next daily run, by the hourly run from {until}, or at once by {{\"action\":\"refresh\"}}."
         );
         if !failed.is_rejection() {
-            let what = format!("Many runs have failed, the latest at {at}: {}", failed.what);
+            let what = format!("Other runs have failed, the latest at {at}: {}", failed.what);
             return Some((Urgency::RunsFail, format!("{what} {when}")));
         }
         let code = failed.code.map(|code| format!(" (code {code})")).unwrap_or_default();

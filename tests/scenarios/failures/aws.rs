@@ -6,13 +6,14 @@ use stand_ins::{Fault, GrantSpec, When, World, secrets_manager::Denial, tiktok::
 
 use crate::support::{CLAIM, SHORT, STAGE, Scenario, assert_failed, outcome, scheduled, side_by_side, strict};
 
-/// Enough for a run that does not come to redeeming, and for one that goes on with staged tokens.
+/// Enough for a run that does not come to redeeming.
 const VERY_SHORT: Duration = Duration::from_secs(3);
 
 /// The requests of a run to Secrets Manager: the operation, and a part of what tells it from others of its kind.
-const REQUESTS: [(&str, &str); 5] = [
+const REQUESTS: [(&str, &str); 6] = [
     ("GetSecretValue", "AWSCURRENT"),
-    ("DescribeSecret", ""),
+    ("ListSecretVersionIds", ""),
+    ("GetSecretValue", "TIKTOK_STAGED"),
     ("PutSecretValue", CLAIM),
     ("PutSecretValue", STAGE),
     ("UpdateSecretVersionStage", ""),
@@ -31,7 +32,7 @@ async fn a_missing_permission_is_named_and_costs_no_token() {
     let get = "secretsmanager:GetSecretValue";
     let cases = [
         (Denial::of("GetSecretValue"), vec![get, "Grant"], 0),
-        (Denial::of("DescribeSecret"), vec!["secretsmanager:DescribeSecret", "Grant"], 0),
+        (Denial::of("ListSecretVersionIds"), vec!["secretsmanager:ListSecretVersionIds", "Grant"], 0),
         (
             Denial::of("PutSecretValue"),
             vec!["secretsmanager:PutSecretValue", "allows the secretsmanager:PutSecretValue action. Grant"],
@@ -114,7 +115,7 @@ async fn trouble_that_passes_is_outlasted_wherever_it_strikes() {
 async fn trouble_that_stays_ends_as_an_error_before_the_deadline_and_spends_nothing() {
     let cases = [
         ("GetSecretValue", "AWSCURRENT", VERY_SHORT),
-        ("DescribeSecret", "", VERY_SHORT),
+        ("ListSecretVersionIds", "", SHORT),
         ("PutSecretValue", CLAIM, SHORT),
     ];
     side_by_side(cases.map(|(operation, part, limit)| async move {
@@ -135,7 +136,7 @@ async fn staged_tokens_wait_until_they_can_be_promoted() {
     world.faults.at(When::operation("UpdateSecretVersionStage"), denied());
     assert_eq!(outcome(&world.lambda().run(scheduled()).await), "AccessDenied");
     world.faults.at(When::operation("UpdateSecretVersionStage").always(), internal_error());
-    let invocation = world.lambda().invoke(scheduled(), VERY_SHORT).await;
+    let invocation = world.lambda().invoke(scheduled(), SHORT).await;
     assert_failed(&invocation, "SecretsManagerUnavailable", &["UpdateSecretVersionStage"]);
     assert_eq!(world.next_run().await, "resumed");
     assert_eq!(world.redeemed(), 1);

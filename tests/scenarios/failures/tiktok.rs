@@ -166,9 +166,9 @@ async fn a_new_token_that_is_not_accepted_is_not_promoted_but_kept_for_the_next_
     let before = world.current();
     world.faults.at(When::operation(LIST).always(), Fault::tiktok(40105, "Access token is incorrect"));
     let invocation = world.lambda().run(scheduled()).await;
-    assert_failed(&invocation, "NewTokenRejected", &["40105", "AWSPENDING", "the next run tries them again"]);
+    assert_failed(&invocation, "NewTokenRejected", &["40105", "TIKTOK_STAGED", "the next run tries them again"]);
     assert_eq!(world.current(), before, "nobody reads a token that TikTok rejects");
-    let staged = world.document("AWSPENDING").expect("the new tokens are kept");
+    let staged = world.document("TIKTOK_STAGED").expect("the new tokens are kept");
     let newest = world.tiktok.core().newest(world.grant);
     assert_eq!(staged["access_token"], newest.0);
     assert_eq!(staged["refresh_token"].as_str(), newest.1.as_deref());

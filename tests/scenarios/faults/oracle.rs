@@ -291,7 +291,7 @@ impl Oracle<'_> {
         let refreshes = self.world.tiktok.core().spec_of(grant).renewal;
         let expected = match refreshes {
             Renewal::LongTerm => None,
-            Renewal::SameRefreshToken => Some((grant, 0)),
+            Renewal::SameRefreshToken | Renewal::SamePair => Some((grant, 0)),
             Renewal::Rotating { .. } => Some((grant, number)),
         };
         if self.number(&text(&document, "refresh_token")) != expected {
@@ -347,10 +347,8 @@ impl Oracle<'_> {
             for label in &version.labels {
                 let is_claim = body(version).get("claim").is_some();
                 let fits = match label.as_str() {
-                    "AWSCURRENT" | "AWSPREVIOUS" | "TIKTOK_STAGED" | "TIKTOK_GRANT" | "TIKTOK_COPY" => {
-                        !is_claim && version.body.is_some()
-                    }
-                    "TIKTOK_CLAIM" => is_claim || body(version).get("_refresh").is_some(),
+                    "AWSCURRENT" | "AWSPREVIOUS" | "TIKTOK_STAGED" => !is_claim && version.body.is_some(),
+                    "TIKTOK_CLAIM" => is_claim,
                     // Empty, it is a rotation's.
                     "AWSPENDING" => !is_claim,
                     _ => false,

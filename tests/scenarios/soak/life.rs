@@ -245,7 +245,7 @@ impl Life {
     /// To Secrets Manager, which deletes versions without a label when they are a day old and there are too many.
     fn let_a_day_pass(&self) {
         if !self.oracle.has_unfinished_work() {
-            self.world.secrets_manager.core().clock.advance(DAY);
+            self.world.secrets_manager.core().grow_old(DAY);
         }
     }
 

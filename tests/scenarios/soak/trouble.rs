@@ -9,7 +9,7 @@ use stand_ins::{Fault, Flow, When};
 /// Where answers go astray: the labels tell the writes apart.
 const AWS: [(&str, &str); 5] = [
     ("GetSecretValue", "AWSCURRENT"),
-    ("DescribeSecret", ""),
+    ("ListSecretVersionIds", ""),
     ("PutSecretValue", CLAIM),
     ("PutSecretValue", STAGE),
     ("UpdateSecretVersionStage", ""),

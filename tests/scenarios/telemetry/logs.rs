@@ -39,8 +39,9 @@ async fn every_line_has_its_time_level_message_and_invocation() {
 async fn a_run_tells_its_plan_what_tiktok_answered_and_how_it_ended() {
     let world = World::start();
     let lines = log(&world.lambda().run(refresh()).await);
-    assert_eq!(messages(&lines), ["planned", "TikTok answered", "TikTok answered", "done"]);
-    let [planned, redeemed, _, done] = lines.as_slice() else { unreachable!("just counted") };
+    let expected = ["planned", "followed the chain", "TikTok answered", "TikTok answered", "done"];
+    assert_eq!(messages(&lines), expected, "a person's tokens are looked behind once");
+    let [planned, _, redeemed, _, done] = lines.as_slice() else { unreachable!("just counted") };
     assert_eq!((&planned["plan"], &planned["flow"]), (&"renew: asked for".into(), &"business".into()));
     assert_eq!((&redeemed["endpoint"], &redeemed["code"]), (&"oauth2/refresh_token".into(), &0.into()));
     assert_eq!((&done["outcome"], &done["advertisers"]), (&"Refreshed".into(), &2.into()));

@@ -451,6 +451,9 @@ impl TikTok {
 
     /// Mints what comes after the refresh token at `spent`.
     fn renew(&mut self, grant: GrantId, spent: usize) -> Tokens {
+        if self.grants[grant].spec.renewal == Renewal::SamePair {
+            return self.prolong(grant, spent);
+        }
         let Grant { spec, renewals, rotations, tokens, .. } = &mut self.grants[grant];
         *renewals += 1;
         let (old_dies, rotates) = (spec.old_access_token_dies, matches!(spec.renewal, Renewal::Rotating { .. }));
@@ -468,6 +471,16 @@ impl TikTok {
         }
         let access_token = self.mint_access(grant);
         let refresh_token = if rotates { self.mint_refresh(grant) } else { self.tokens[spent].text.clone() };
+        self.describe(grant, access_token, Some(refresh_token))
+    }
+
+    /// Gives the newest access token of a grant its lifetime once more.
+    fn prolong(&mut self, grant: GrantId, spent: usize) -> Tokens {
+        let expires = self.clock.now() + self.grants[grant].spec.access_lifetime;
+        let (access_token, _) = self.newest(grant);
+        let place = self.places[&access_token];
+        self.tokens[place].expires = Some(expires);
+        let refresh_token = self.tokens[spent].text.clone();
         self.describe(grant, access_token, Some(refresh_token))
     }
 

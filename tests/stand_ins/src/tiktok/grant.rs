@@ -19,6 +19,8 @@ pub enum Renewal {
     LongTerm,
     /// By a refresh token that stays the same.
     SameRefreshToken,
+    /// Both tokens stay the same, and the access token's lifetime begins anew.
+    SamePair,
     /// By a refresh token that is used up and replaced each time.
     Rotating {
         /// Whether sending a used one revokes every token of the grant.
