@@ -1,6 +1,6 @@
 //! One invocation, from its event to its report.
 
-use std::{borrow::Cow, cell::RefCell, future::Future, io::Write, pin::Pin, slice};
+use std::{borrow::Cow, cell::RefCell, collections::HashSet, future::Future, io::Write, pin::Pin, slice};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         match Event::parse(event).inspect_err(log_refusal)? {
             Event::Refresh(refresh) => self.refresh_all(&refresh).await,
             Event::Status { secret_ids } => {
-                let ids = self.secret_ids(&secret_ids).await?;
+                let ids = self.distinct(self.secret_ids(&secret_ids).await?).await;
                 let look: &Work<'_> = &|id| Box::pin(async move { Ok(Told::of(id, &self.cycle(id).status().await?)) });
                 self.for_each(&ids, look).await.picture()
             }
@@ -81,6 +81,23 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
     }
 
+    /// Each secret once. A name and an ARN may stand for the same one; only where they may is it looked up.
+    async fn distinct<'i>(&self, ids: Cow<'i, [String]>) -> Cow<'i, [String]> {
+        let is_clear = |id: &String| !ids.iter().any(|other| other != id && may_be_the_same(id, other));
+        if ids.iter().all(is_clear) {
+            return ids;
+        }
+        let (mut distinct, mut arns) = (Vec::new(), HashSet::new());
+        for id in ids.iter() {
+            // One that cannot be read is kept: its own run says what is wrong with it.
+            let arn = if is_clear(id) { None } else { self.cycle(id).arn().await.ok() };
+            if arns.insert(arn.unwrap_or_else(|| id.clone())) {
+                distinct.push(id.clone());
+            }
+        }
+        distinct.into()
+    }
+
     const fn fleet<'i>(&'i self, tag: &'i Tag) -> Fleet<'i, S, C> {
         Fleet { store: self.store, clock: self.clock, run: self.run, tag }
     }
@@ -110,7 +127,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         {
             return self.refresh_fleet(tag, refresh).await;
         }
-        let ids = self.secret_ids(&refresh.secret_ids).await?;
+        let ids = self.distinct(self.secret_ids(&refresh.secret_ids).await?).await;
         let among_many = ids.len() > self.settings.max_concurrency;
         let work: &Work<'_> = &|id| Box::pin(self.refresh(id, refresh, among_many));
         let tally = self.for_each(&ids, work).await;
@@ -297,6 +314,17 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         let advice = format!("{} {command}", error.advice());
         error.advise(advice)
     }
+}
+
+/// Whether two ids may name one secret: an ARN ends in the name, a hyphen and six random characters.
+fn may_be_the_same(one: &str, other: &str) -> bool {
+    let name = |id: &str| id.split_once(":secret:").map_or(id, |(_, name)| name).to_owned();
+    let is_named = |full: &str, short: &str| {
+        full.strip_prefix(short)
+            .is_some_and(|rest| rest.is_empty() || rest.len() == "-AbCdEf".len() && rest.starts_with('-'))
+    };
+    let (one, other) = (name(one), name(other));
+    is_named(&one, &other) || is_named(&other, &one)
 }
 
 /// CloudWatch reads metrics from lines of the log.

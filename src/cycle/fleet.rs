@@ -6,7 +6,7 @@
 //! AWS's list may be minutes old. So it decides nothing but the order and what is left alone: the cycle reads each secret
 //! that there is something to do for by itself, and one that a run left unfinished a moment ago has the next run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -117,11 +117,12 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
     }
 
     async fn for_each_page(&self, mut look: impl AsyncFnMut(Vec<Listed>)) -> Result<(), Error> {
-        let mut next: Option<String> = None;
+        let (mut next, mut seen): (Option<String>, HashSet<String>) = (None, HashSet::new());
         loop {
             let list = || self.store.list(self.tag, next.as_deref());
             let page = self.attempts().attempt(Request::read(Step::Read), list).await?;
-            look(page.secrets).await;
+            // A secret that is created meanwhile moves others to the next page.
+            look(page.secrets.into_iter().filter(|listed| seen.insert(listed.arn.clone())).collect()).await;
             let Some(token) = page.next else { return Ok(()) };
             next = Some(token);
         }

@@ -179,6 +179,14 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         &self.trace
     }
 
+    /// The ARN of the secret.
+    ///
+    /// # Errors
+    /// When the secret cannot be read.
+    pub async fn arn(&self) -> Result<String, Error> {
+        Ok(self.read_current().await?.arn)
+    }
+
     /// Whether the secret has a tag.
     ///
     /// # Errors
