@@ -264,7 +264,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Cycle<'a, S, T, C> {
         let mut chain = Chain::of(current);
         let mut plan = self.plan(&chain, None, trigger).await?;
         // A pair that is not replaced now may have been replaced by a run that crashed.
-        if matches!((&plan, trigger), (Plan::Skip(_), Trigger::IfNeeded) | (Plan::Verify(_), _)) {
+        if matches!(plan, Plan::Skip(_) | Plan::Verify(_)) {
             let (seen, claim) = self.look_behind(chain.current()).await?;
             chain = seen;
             plan = self.plan(&chain, claim.as_ref(), trigger).await?;
