@@ -185,7 +185,7 @@ impl Error {
         self
     }
 
-    /// Names the place where the id of the secret in question stands, if that is not SECRET_ID.
+    /// Names the place where the id of the secret in question stands, if that is not `SECRET_ID`.
     #[must_use]
     pub fn named_in(mut self, place: &str) -> Self {
         let advice = self.advice();

@@ -7,6 +7,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::zeroize::Zeroizing;
 use url::form_urlencoded::byte_serialize;
 
+use crate::document::hex;
+
 /// So many characters of a secret, one after the other, are recognizable.
 const RECOGNIZABLE: usize = 8;
 
@@ -17,7 +19,7 @@ const MASK: &str = "***";
 #[must_use]
 pub fn masked(text: &str, secrets: &[&str], limit: usize) -> String {
     // What cannot be seen goes first: it must not stand between the halves of a secret.
-    let text: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().filter(is_visible).take(2 * limit).collect());
+    let text: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().filter(|c| is_visible(*c)).take(2 * limit).collect());
     let line = Line::of(&text);
     let mut hidden = vec![false; text.len()];
     for secret in secrets {
@@ -37,7 +39,7 @@ pub fn masked(text: &str, secrets: &[&str], limit: usize) -> String {
 }
 
 /// Whether a character takes any room in a line. Zero-width characters, soft hyphens and marks of direction do not.
-fn is_visible(c: &char) -> bool {
+fn is_visible(c: char) -> bool {
     !(c.is_control()
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'))
 }
@@ -59,7 +61,7 @@ impl<'t> Line<'t> {
 
     /// Marks what a spelling of a secret and this line have in common.
     fn hide(&self, spelling: &str, hidden: &mut [bool]) {
-        let spelling = Zeroizing::new(spelling.chars().filter(is_visible).collect::<Vec<_>>());
+        let spelling = Zeroizing::new(spelling.chars().filter(|c| is_visible(*c)).collect::<Vec<_>>());
         let letters = Zeroizing::new(spelling.iter().filter_map(|c| letter(*c)).collect::<Vec<_>>());
         // A whole secret goes however short it is, with the punctuation at its ends.
         common(self.text, &spelling, spelling.len(), |from, to| hidden[from..=to].fill(true));
@@ -77,14 +79,25 @@ fn letter(c: char) -> Option<char> {
 
 /// Finds the parts of a text of that length that are in a secret, too: calls back with the first and last place of each.
 fn common(text: &[char], secret: &[char], length: usize, mut found: impl FnMut(usize, usize)) {
-    if length == 0 || secret.len() < length {
+    if length == 0 || secret.len() < length || text.len() < length {
         return;
     }
-    for (from, part) in text.windows(length).enumerate() {
-        if secret.windows(length).any(|it| it == part) {
-            found(from, from + length - 1);
+    // Nearly every text has nothing in common with a secret, and every answer is asked about it.
+    let mut keys = [false; 256];
+    text.windows(length).for_each(|part| keys[key(part)] = true);
+    for shared in secret.windows(length).filter(|part| keys[key(part)]) {
+        for (from, part) in text.windows(length).enumerate() {
+            if part == shared {
+                found(from, from + length - 1);
+            }
         }
     }
+}
+
+/// A number that equal parts have in common, and few others.
+fn key(part: &[char]) -> usize {
+    let at = |place: usize| part[place] as usize;
+    (at(0) * 31 + at(part.len() / 2) * 17 + at(part.len() - 1) * 7) % 256
 }
 
 /// A secret as it may stand in a message.
@@ -93,7 +106,7 @@ fn spellings(secret: &str) -> Vec<Zeroizing<String>> {
     let query: String = byte_serialize(secret.as_bytes()).collect();
     let url = query.replace('+', "%20");
     let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
-    let digits: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex(secret.as_bytes());
     let in_base64 = (0..3).map(|offset| base64_at(secret, offset));
     let twice: String = byte_serialize(url.as_bytes()).collect();
     let others = [json(secret), json(&json(secret)), ascii_json(secret), query, url, twice, html, digits];
@@ -162,7 +175,7 @@ mod tests {
                 assert!(left < "Basic ".len() + before.len().div_ceil(3) * 4 + 8, "{shown}");
             }
         }
-        let digits: String = SECRET.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let digits = crate::document::hex(SECRET.as_bytes()).to_uppercase();
         assert_eq!(masked(&digits, &[SECRET], 200), "***");
     }
 

@@ -350,7 +350,6 @@ fn closed(json: &str) -> Vec<Zeroizing<String>> {
                 in_text = false;
                 after_value = Some((at + 1, open.clone()));
             }
-            (true, _) => {}
             (false, b'"') => in_text = true,
             (false, b'{') => open.push('}'),
             (false, b'[') => open.push(']'),
@@ -359,7 +358,7 @@ fn closed(json: &str) -> Vec<Zeroizing<String>> {
                 after_value = Some((at + 1, open.clone()));
             }
             (false, b',') => at_comma = Some((at, open.clone())),
-            (false, _) => {}
+            _ => {}
         }
         if open.len() > DEEPEST {
             return Vec::new();

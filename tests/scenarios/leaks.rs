@@ -360,7 +360,7 @@ fn mangled(secret: &str) -> Vec<String> {
             text.to_uppercase(),
             encoded.to_lowercase(),
             json!(text).to_string(),
-            format!("{}...", encoded),
+            format!("{encoded}..."),
             BASE64_STANDARD.encode(&text),
             text,
         ]
