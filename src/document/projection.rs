@@ -392,9 +392,10 @@ fn find_lost(stored: &Value, next: &Value, app_id: Option<&str>, path: &str) -> 
             }
             find_lost(value, next, app_id, &path)
         }),
-        Value::Array(items) => items.iter().enumerate().find_map(|(place, item)| {
-            find_lost(item, next.get(place).unwrap_or(&Value::Null), app_id, path)
-        }),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(place, item)| find_lost(item, next.get(place).unwrap_or(&Value::Null), app_id, path)),
         _ => None,
     }
 }

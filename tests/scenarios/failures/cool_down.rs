@@ -188,7 +188,9 @@ async fn a_dry_run_and_the_status_tell_that_tiktok_is_left_alone_and_until_when(
 
     let said = warnings(&look_on(&world, &function, json!({"action": "status"})).await);
     let tomorrow = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();
-    for part in ["TikTok rejected both tokens", "(code 40107), and jobs fail", "by the hourly run from", &tomorrow[..13]] {
+    for part in
+        ["TikTok rejected both tokens", "(code 40107), and jobs fail", "by the hourly run from", &tomorrow[..13]]
+    {
         assert!(said.contains(part), "{part:?} is missing in: {said}");
     }
 
