@@ -88,8 +88,9 @@ fn decoded(auth_code: &SecretString) -> Result<SecretString, Error> {
         if !is_percent_encoded(&code) {
             return Err(wrong("has a percent sign that two hexadecimal digits do not follow: a part of it is missing"));
         }
-        // Of a text without `&`, `=` and `+`, this decodes the percent signs alone.
-        code = form_urlencoded::parse(code.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+        // Without `+` and `=`, which mean something else in a query, the percent signs alone are decoded.
+        let escaped = code.replace('+', "%2B").replace('=', "%3D");
+        code = form_urlencoded::parse(escaped.as_bytes()).map(|(name, _)| name.into_owned()).collect();
     }
     let is_plain = code.chars().all(|character| character.is_ascii_graphic());
     if is_plain {
@@ -104,7 +105,9 @@ fn piece_of_an_address(code: &str) -> Option<&'static str> {
     if code.contains("&amp;") {
         return Some("was copied from HTML: it has '&amp;' in it");
     }
-    let is_piece = code.starts_with('?') || code.contains(['&', '=', '+', '#']);
+    let is_parameter = |name: &&str| code.strip_prefix(*name).is_some_and(|rest| rest.starts_with('='));
+    let is_piece =
+        code.starts_with('?') || code.contains('&') || ["auth_code", "code", "state"].iter().any(is_parameter);
     is_piece.then_some("is a piece of an address, not an auth code alone")
 }
 

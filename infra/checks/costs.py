@@ -14,7 +14,7 @@ FREE_METRICS, FREE_ALARM_METRICS, FREE_DASHBOARDS = 10, 10, 3
 HOURLY, DAILY, REFRESHES = 720, 30, 60
 LOOK_CALLS, REFRESH_CALLS = 3, 9
 # The deploy stage counts them in what the function writes.
-METRICS_OF_EVERY_RUN, METRICS_OF_A_REFRESH = 19, 6
+METRICS_OF_EVERY_RUN, METRICS_OF_A_REFRESH = 19, 5
 MARKS = ("<!-- costs: infra/check --write -->\n", "<!-- end of costs -->")
 
 
@@ -41,7 +41,7 @@ def table():
         ("CloudWatch, the composite alarm that pages", f"{len(composites)} × {COMPOSITE:.2f}", len(composites) * COMPOSITE),
         ("CloudWatch, dashboard", f"{len(dashboards)} × {DASHBOARD:.2f}", len(dashboards) * DASHBOARD),
         ("CloudWatch Logs", f"{runs} × 4 KB × {LOG_GIGABYTE:.2f} / GB", runs * 4e-6 * LOG_GIGABYTE),
-        ("Lambda, arm64, 128 MB, 1 s at most", f"{runs} × (0.125 GB × {GIGABYTE_SECOND} + 0.0000002)", runs * (0.125 * GIGABYTE_SECOND + REQUEST)),
+        ("Lambda, arm64, 128 MB, 1 s at most", f"{runs} × (0.125 GB × {GIGABYTE_SECOND:.10f} + 0.0000002)", runs * (0.125 * GIGABYTE_SECOND + REQUEST)),
         ("EventBridge Scheduler, SQS, SNS email, X-Ray", "free for every account at this rate", 0.0),
     ]
     # Sums of what is shown, so that a reader who adds up gets the same.

@@ -5,6 +5,7 @@ import botocore.exceptions
 
 from . import emulator
 from .deploy import expect, outcome
+from .rules import several
 from .tools import Failure, say
 
 POLICY = "Secrets"
@@ -132,15 +133,15 @@ class Role:
     def grants(self):
         for statement in self.document["Statement"]:
             actions = statement["Action"]
-            for action in actions if isinstance(actions, list) else [actions]:
-                yield statement["Resource"], action
+            for action in several(actions):
+                for resource in several(statement["Resource"]):
+                    yield resource, action
 
     def without(self, action, resource):
         less = copy.deepcopy(self.document)
         for statement in less["Statement"]:
-            if statement["Resource"] == resource:
-                actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-                statement["Action"] = [it for it in actions if it != action]
+            if several(statement["Resource"]) == [resource]:
+                statement["Action"] = [it for it in several(statement["Action"]) if it != action]
         less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
         return Taken(self, less)
 

@@ -27,8 +27,9 @@ def stage():
             expect(stack.status == "CREATE_COMPLETE", f"{name} ends as {stack.status}")
             stack.put_secret(document | {"publish": json.loads(stack.outputs["PublishField"])})
             expect(outcome(stack.invoke({"action": "refresh"})) == "refreshed", f"deployed {name}, the function does not refresh")
-            document = {key: stack.secret()[key] for key in document}
             say(f"{name} from {', '.join(files)}: refreshed")
+            # Its tokens are the next one's.
+            document = {key: stack.secret()[key] for key in document}
 
 
 def release(folder):

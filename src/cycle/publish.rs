@@ -67,10 +67,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let secret = reader.secret_id.as_str();
         loop {
             let before = self.read_reader(found, secret).await?;
-            if let Some(before) = &before {
-                if arns.contains(&before.arn) {
-                    return Err(named_twice());
-                }
+            if before.as_ref().is_some_and(|before| arns.contains(&before.arn)) {
+                return Err(named_twice());
             }
             // Tokens that this run does not know may be newer than its own. Read after the reader secret was: a run that
             // promotes newer tokens from here on finds this write, or this run finds its write.

@@ -411,8 +411,8 @@ fn text(document: &Document, name: &str) -> Result<Option<SecretString>, Error> 
 }
 
 fn missing(document: &Document, name: &str) -> Error {
-    let of_the_app = [name, field::APP_SECRET_ID].into_iter();
-    let other = of_the_app.filter_map(|name| Some((misspelt(document, name)?, name))).next();
+    let mut of_the_app = [name, field::APP_SECRET_ID].into_iter();
+    let other = of_the_app.find_map(|name| Some((misspelt(document, name)?, name)));
     other.map_or_else(
         || Error::new(Kind::InvalidSecret, format!("The field '{name}' is missing or empty.")),
         |(found, name)| rename(found, name),

@@ -103,7 +103,7 @@ impl fmt::Debug for Document {
     }
 }
 
-/// Only the position of the fault: serde_json's own message may quote what it found.
+/// Only the position of the fault: the parser's own message may quote what it found.
 fn not_an_object(body: &str, error: &serde_json::Error) -> Error {
     let found = if error.is_data() { "is not a JSON object" } else { "is not valid JSON" };
     let what = format!("The secret {found} (line {}, column {}).", error.line(), error.column());

@@ -145,7 +145,7 @@ async fn near_the_deadline_no_secret_is_begun_and_the_next_run_goes_on_with_the_
     let done = world.redeemed();
     assert!(done > 8 && done < 40, "{done}");
     let left = 40 - done;
-    let says = [&format!("0 of 40 secrets failed. {left} of 40 were left over, because the deadline was near: ")[..]];
+    let says = [&format!("0 of 40 secrets failed. {left} of 40 were not started before the deadline: ")[..]];
     assert_failed(&invocation, "PartialFailure", &says);
     for member in &world.members {
         let is_named = message(&invocation).contains(&member.arn);
@@ -169,7 +169,7 @@ async fn an_error_about_hundreds_counts_those_that_it_does_not_name() {
     assert_failed(
         &invocation,
         "InvalidSecret",
-        &["600 of 600 secrets failed", "more, which the log names (600 InvalidSecret"],
+        &["600 of 600 secrets failed", "more, which are in the log (600 InvalidSecret"],
     );
     assert!(message(&invocation).len() < 128 * 1024, "{}", message(&invocation).len());
     let named = log(&invocation).iter().filter(|line| line["error_type"] == "InvalidSecret").count();

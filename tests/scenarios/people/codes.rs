@@ -40,6 +40,18 @@ async fn an_auth_code_is_understood_as_the_address_bar_shows_it() {
 }
 
 #[tokio::test]
+async fn an_auth_code_of_any_form_is_sent_as_it_was_given() {
+    let world = World::start();
+    let function = world.lambda();
+    for code in ["0123456789abcdef0123456789abcdef01234567", "a+b/c==", "a-b_c.d~e*0!1"] {
+        let year = Duration::from_hours(365 * 24);
+        world.tiktok.core().authorize_by_this_code(code, APP_ID, GrantSpec::default(), year);
+        let invocation = function.run(json!({"action": "exchange", "auth_code": code})).await;
+        assert_eq!(outcome(&invocation), "authorized", "{code}");
+    }
+}
+
+#[tokio::test]
 async fn a_piece_of_an_address_in_place_of_a_code_is_refused_and_nothing_is_spent() {
     let world = World::start();
     let function = world.lambda();
