@@ -58,10 +58,12 @@ impl Chain {
     pub fn tip(&self, dead: &[Fingerprint]) -> Option<&Version> {
         let current = self.current().credentials.authorization();
         let is_abandoned = |of: u64| of > current && self.abandoned.is_some_and(|abandoned| of <= abandoned);
+        // What came beside an error and does not work says nothing of the pair that was sent for it.
+        let is_void = |link: &Version| link.credentials.is_doubtful() && dead.contains(&link.credentials.fingerprint);
         let alive = self.links.iter().enumerate().filter(|(place, link)| {
             !dead.contains(&link.credentials.fingerprint)
                 && !is_abandoned(link.credentials.authorization())
-                && !self.links[place + 1..].iter().any(|later| was_redeemed_from(later, link))
+                && !self.links[place + 1..].iter().any(|later| was_redeemed_from(later, link) && !is_void(later))
         });
         // Of several that are the greatest this is the last.
         alive.map(|(_, link)| link).max_by_key(|link| link.credentials.authorization())

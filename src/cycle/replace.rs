@@ -229,10 +229,9 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         tracing::info!(secret_id = self.secret, version_id = staged.id, "resuming with staged tokens");
         let checked = self.check_and_look_up(&task.app, credentials).await;
         let issued_at = credentials.refreshed_at.unwrap_or(Timestamp::MIN);
-        let is_final = self.clock.now().duration_since(issued_at) >= REJECTION_IS_FINAL;
+        let is_old = self.clock.now().duration_since(issued_at) >= REJECTION_IS_FINAL;
         if let Checked::Rejected(rejection) = &checked
-            && !credentials.can_be_renewed()
-            && is_final
+            && (credentials.is_doubtful() || is_old && !credentials.can_be_renewed())
         {
             return Ok(Resumed::Dead(new_token_rejected(rejection)));
         }
@@ -360,7 +359,14 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             // Another run had an answer, too, and that one's authorization is newer.
             return Ok(Spent::Again(chain));
         }
-        let checked = checked.despite(redeemed.grant.reported_error.as_ref())?;
+        let checked = match checked.despite(redeemed.grant.reported_error.as_ref()) {
+            Ok(checked) => checked,
+            Err(error) => {
+                let failed = Failed::new(&error, self.clock.now(), None);
+                self.release_after(held, &error, Some(failed)).await;
+                return Err(error);
+            }
+        };
         let checked = self.look_up(&task.app, checked, &credentials).await;
         let news = new.news(current, checked);
         let change = Change { tokens: staged.tokens_over(current), list: None };
@@ -476,6 +482,8 @@ pub(super) struct NewTokens {
     grant: Credentials,
     code: Option<Fingerprint>,
     authorization: u64,
+    /// Whether TikTok reported an error beside them.
+    doubtful: bool,
     run: String,
     at: Timestamp,
 }
@@ -496,7 +504,8 @@ impl NewTokens {
             }
         };
         let (grant, run, at) = (tip.credentials.clone(), run.to_owned(), redeemed.asked_at);
-        Self { fields, granted, kind, grant, code, authorization, run, at }
+        let doubtful = redeemed.grant.reported_error.is_some();
+        Self { fields, granted, kind, grant, code, authorization, doubtful, run, at }
     }
 
     /// The document that follows `end` in the chain.
@@ -521,14 +530,15 @@ impl NewTokens {
 
     fn provenance(&self, end: &Version) -> Provenance {
         let end = &end.credentials;
-        match &self.code {
+        let provenance = match &self.code {
             Some(code) => {
                 // Newer than everything before it, also than what another run has appended meanwhile.
                 let authorization = self.authorization.max(end.authorization() + 1);
                 Provenance::authorized(end, authorization, code, &self.run, self.at)
             }
             None => Provenance::renewed(end, &self.grant, self.authorization, &self.run, self.at),
-        }
+        };
+        provenance.doubtful(self.doubtful)
     }
 }
 

@@ -3,7 +3,7 @@ use secrecy::SecretString;
 
 use super::{
     Advertiser, Document, Fingerprint, Origin,
-    credentials::{Credentials, holds_list, tidy_tokens},
+    credentials::{Credentials, fingerprint, holds_list, tidy_tokens},
     field,
 };
 use crate::error::Error;
@@ -49,6 +49,7 @@ pub struct Provenance {
     place: u32,
     lineage: Vec<Fingerprint>,
     redeemed: Option<String>,
+    doubtful: bool,
     authorization: u64,
     code: Option<String>,
     run: String,
@@ -78,6 +79,7 @@ impl Provenance {
             place: pair.place(),
             lineage: pair.lineage().collect(),
             redeemed: pair.origin.as_ref().and_then(|origin| origin.redeemed.clone()),
+            doubtful: pair.is_doubtful(),
             authorization,
             code: pair.origin.as_ref().and_then(|origin| origin.code.clone()),
             run: run.to_owned(),
@@ -92,6 +94,12 @@ impl Provenance {
         Some(Self::unmoved(pair, origin.authorization, &origin.run, origin.at))
     }
 
+    /// The same of a pair beside which TikTok reported an error, if it did.
+    #[must_use]
+    pub fn doubtful(self, doubtful: bool) -> Self {
+        Self { doubtful, ..self }
+    }
+
     /// The same pair, exchanged for that auth code.
     #[must_use]
     pub fn with_code(self, code: &Fingerprint) -> Self {
@@ -104,7 +112,17 @@ impl Provenance {
         let surplus = lineage.len().saturating_sub(MAX_LINEAGE);
         lineage.drain(..surplus);
         let (root, place) = (end.root().to_owned(), end.place().saturating_add(1));
-        Self { root, place, lineage, redeemed: None, authorization, code: None, run: run.to_owned(), at }
+        Self {
+            root,
+            place,
+            lineage,
+            redeemed: None,
+            doubtful: false,
+            authorization,
+            code: None,
+            run: run.to_owned(),
+            at,
+        }
     }
 }
 
@@ -142,11 +160,12 @@ impl Change {
             tidy_tokens(&mut document)?;
             let origin = Origin {
                 parent: parent.to_owned(),
-                fingerprint: Credentials::of(&document)?.fingerprint.as_str().to_owned(),
+                fingerprint: fingerprint(&document)?.as_str().to_owned(),
                 root: provenance.root.clone(),
                 place: provenance.place,
                 lineage: provenance.lineage.iter().map(|ancestor| ancestor.as_str().to_owned()).collect(),
                 redeemed: provenance.redeemed.clone(),
+                doubtful: provenance.doubtful,
                 authorization: provenance.authorization,
                 code: provenance.code.clone(),
                 run: provenance.run.clone(),

@@ -107,6 +107,9 @@ pub struct Origin {
     /// The pair whose refresh token was redeemed for this one; none if an auth code was exchanged for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redeemed: Option<String>,
+    /// Whether TikTok reported an error beside the pair.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubtful: bool,
     /// Grows with every authorization, and with every roll-back to an earlier one. Tokens of a higher one count.
     pub authorization: u64,
     /// The fingerprint of the auth code that the grant was exchanged for, if this function did that.
@@ -157,12 +160,17 @@ impl Credentials {
     /// `InvalidSecret`, naming the field that a person has to correct. A field that the function itself writes is taken as
     /// absent when it cannot be read: the next run writes it anew.
     pub fn of(document: &Document) -> Result<Self, Error> {
-        let refresh_token = named(document, field::REFRESH_TOKEN, token)?;
-        let access_token = named(document, field::ACCESS_TOKEN, token)?;
+        let (refresh_token, access_token) = token_pair(document)?;
         let flow = flow(document, refresh_token.is_some())?;
         let fingerprint = Fingerprint::of(refresh_token.as_ref(), access_token.as_ref());
         let origin: Option<Origin> =
             own(document, field::ORIGIN).filter(|origin: &Origin| origin.fingerprint == fingerprint.as_str());
+        if origin.is_none() {
+            // What TikTok gave is what it gave; what a person pasted may be damaged.
+            for name in [field::REFRESH_TOKEN, field::ACCESS_TOKEN] {
+                token(document, name)?;
+            }
+        }
         let time = |name| origin.as_ref().and_then(|_| own(document, name));
         Ok(Self {
             app: app_source(document)?,
@@ -244,6 +252,12 @@ impl Credentials {
     #[must_use]
     pub fn root(&self) -> &str {
         self.origin.as_ref().map_or(self.fingerprint.as_str(), |origin| &origin.root)
+    }
+
+    /// Whether TikTok reported an error beside the pair.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.doubtful)
     }
 
     /// Whether the grant was exchanged for the auth code with that fingerprint.
@@ -342,6 +356,17 @@ fn flow(document: &Document, has_refresh_token: bool) -> Result<Flow, Error> {
     }
 }
 
+/// The tokens as the document has them.
+fn token_pair(document: &Document) -> Result<(Option<SecretString>, Option<SecretString>), Error> {
+    Ok((named(document, field::REFRESH_TOKEN, text)?, named(document, field::ACCESS_TOKEN, text)?))
+}
+
+/// The fingerprint of the tokens that a document holds.
+pub(super) fn fingerprint(document: &Document) -> Result<Fingerprint, Error> {
+    let (refresh_token, access_token) = token_pair(document)?;
+    Ok(Fingerprint::of(refresh_token.as_ref(), access_token.as_ref()))
+}
+
 /// A token, or another text of one piece. What pasting leaves around it is taken off; an empty text is none.
 fn token(document: &Document, name: &str) -> Result<Option<SecretString>, Error> {
     let token = text(document, name)?;
@@ -391,7 +416,7 @@ fn rename(found: &str, name: &str) -> Error {
 /// Writes the tokens as they are sent: what pasting left around them would be in the way of the jobs that read them.
 pub(super) fn tidy_tokens(document: &mut Document) -> Result<(), Error> {
     for name in [field::REFRESH_TOKEN, field::ACCESS_TOKEN] {
-        let Some(token) = token(document, name)? else { continue };
+        let Some(token) = text(document, name)? else { continue };
         let stored: Option<SecretString> = own(document, name);
         if stored.is_some_and(|stored| stored.expose_secret() != token.expose_secret()) {
             document.set(name, Some(SecretString::from(json_text(token.expose_secret()))));

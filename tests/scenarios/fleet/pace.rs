@@ -79,7 +79,7 @@ async fn requests_that_are_throttled_together_are_answered_by_one_pause() {
 async fn a_pause_that_outlasts_the_run_fails_those_not_begun_without_a_write() {
     let Some(world) = fleet(30) else { return };
     world.tiktok.core().set_minute_limit(Some(Limit {
-        requests: 12,
+        requests: 6,
         window: Duration::from_mins(1),
         pause: Duration::from_mins(5),
     }));
