@@ -139,7 +139,12 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let chain = Chain::of_links(links, previous.as_ref());
         // Labels move one after the other, and reads lag. What was replaced meanwhile was not rolled back.
         let is_moving = chain.is_rolled_back() && self.read_current().await?.id != current.id;
-        tracing::info!(secret_id = self.secret, links = chain.links.len() - 1, rolled_back = chain.is_rolled_back(), "followed the chain");
+        tracing::info!(
+            secret_id = self.secret,
+            links = chain.links.len() - 1,
+            rolled_back = chain.is_rolled_back(),
+            "followed the chain"
+        );
         Ok(if is_moving { Chain { abandoned: None, ..chain } } else { chain })
     }
 }

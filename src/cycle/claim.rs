@@ -184,7 +184,6 @@ impl Claim {
     pub(super) fn is_unfinished(&self) -> bool {
         self.purpose == Purpose::Refresh && !(self.released && self.failed.is_none())
     }
-
 }
 
 /// What came of the wish to claim a pair.

@@ -182,7 +182,9 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
 fn is_unfinished(current: &Version, labels: &Labels) -> bool {
     let is_elsewhere = |label| labels.version(label).filter(|id| *id != current.id);
     let spent = current.credentials.lineage().last();
-    let is_own_claim = |id: &str| spent.as_ref().is_some_and(|it| (0..CLAIMS_OF_A_REFRESH).any(|n| id == claim_id(&current.arn, it, n)));
+    let is_own_claim = |id: &str| {
+        spent.as_ref().is_some_and(|it| (0..CLAIMS_OF_A_REFRESH).any(|n| id == claim_id(&current.arn, it, n)))
+    };
     is_elsewhere(Label::Claim).is_some_and(|id| !is_own_claim(id)) || is_elsewhere(Label::Staged).is_some()
 }
 

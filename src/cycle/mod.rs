@@ -42,13 +42,13 @@ use attempts::{Attempts, Request};
 pub use authorize::{
     Consent, DEFAULT_REDIRECT_URI, Link, LinkRequest, MAX_VALIDITY_HOURS, State, VALIDITY, is_https_or_on_this_machine,
 };
+use chain::Chain;
+use claim::Claim;
 pub use clock::{Deadline, SystemClock};
 pub use fleet::{Agenda, Fleet, Fresh};
 use jiff::Timestamp;
 pub use outcome::{Outcome, OutcomeKind};
 pub use pace::Pace;
-use chain::Chain;
-use claim::Claim;
 use plan::{Plan, Situation, Times, plan};
 pub use ports::{
     Clock, Description, Directory, Grant, Label, Labels, Listed, Listing, Moved, Page, Put, Store, Stored, Tag, TikTok,

@@ -3,10 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Clock, Cycle, Label, Moved, Store, Stored, TikTok, Which,
-    attempts::Request,
-    read::Version,
-    stage::content_id,
+    Clock, Cycle, Label, Moved, Store, Stored, TikTok, Which, attempts::Request, read::Version, stage::content_id,
     trace::Step,
 };
 use crate::{

@@ -117,7 +117,9 @@ pub(super) enum Replaced {
     /// TikTok rejected the refresh token, and the chain holds nothing else.
     Rejected(Rejection),
     /// Another run holds the claim.
-    InProgress { until: Timestamp },
+    InProgress {
+        until: Timestamp,
+    },
 }
 
 /// A rejected refresh token, and the claim under which it was sent.
@@ -246,7 +248,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
         let fetched_at = fetched_at.unwrap_or_else(|| self.clock.now());
         let current = &task.current.credentials;
         let is_new_grant = credentials.authorized_at != current.authorized_at;
-        let news = if is_new_grant { ListNews::of_authorization(checked, None) } else { ListNews::of(current, checked) };
+        let news =
+            if is_new_grant { ListNews::of_authorization(checked, None) } else { ListNews::of(current, checked) };
         let (news, kind) = ((news, fetched_at), OutcomeKind::Resumed);
         let (outcome, version) = self.finish(task, change, Some(staged.clone()), news, kind).await?;
         Ok(Resumed::Done(outcome, version))
@@ -383,7 +386,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
             new.provenance(chain.end())
         };
         let change = Change { tokens: Some((new.fields.clone(), provenance)), list: None };
-        let next = Version::new(tip.arn.clone(), String::new(), change.apply(&task.current.document, &task.current.id)?)?;
+        let next =
+            Version::new(tip.arn.clone(), String::new(), change.apply(&task.current.document, &task.current.id)?)?;
         let checked = self.check_and_look_up(&task.app, &next.credentials).await;
         let news = new.news(task.current, checked);
         let finished = self.finish(task, change, None, (news, new.at), new.kind).await;
@@ -411,7 +415,8 @@ impl<S: Store, T: TikTok, C: Clock> Cycle<'_, S, T, C> {
                 (outcome, version)
             }
             Promoted::Theirs(theirs) => {
-                let is_ours = matches!(task.work, Work::Exchange(code) if theirs.credentials.is_of_code(&code.fingerprint));
+                let is_ours =
+                    matches!(task.work, Work::Exchange(code) if theirs.credentials.is_of_code(&code.fingerprint));
                 let outcome = if is_ours { Outcome::fresh(&theirs) } else { Outcome::superseded(&theirs) };
                 (outcome, theirs)
             }
@@ -499,8 +504,10 @@ impl NewTokens {
     /// The usual day: the list has not changed. Staged as if checked already, it can be promoted without another write.
     pub fn document(&self, current: &Version, end: &Version) -> Result<crate::document::Document, Error> {
         let expected = self.granted.clone().or_else(|| known_list(&current.credentials));
-        let change =
-            Change { tokens: Some((self.fields.clone(), self.provenance(end))), list: expected.map(|list| (list, self.at)) };
+        let change = Change {
+            tokens: Some((self.fields.clone(), self.provenance(end))),
+            list: expected.map(|list| (list, self.at)),
+        };
         Ok(fit(change.apply(&current.document, &current.id)?)?.0)
     }
 

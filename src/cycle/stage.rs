@@ -6,13 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Clock, Cycle, Label, Put, Store, TikTok,
-    attempts::Request,
-    chain::Chain,
-    claim::version_id,
-    read::Version,
-    replace::NewTokens,
-    trace::Step,
+    Clock, Cycle, Label, Put, Store, TikTok, attempts::Request, chain::Chain, claim::version_id, read::Version,
+    replace::NewTokens, trace::Step,
 };
 use crate::{
     document::{Document, hex},

@@ -10,11 +10,7 @@ pub use readers::{ReaderState, ReaderStatus};
 use serde::Serialize;
 use warnings::Sight;
 
-use super::{
-    Clock, Cycle, Label, Store, TikTok, Which,
-    claim::Claim,
-    read::Version,
-};
+use super::{Clock, Cycle, Label, Store, TikTok, Which, claim::Claim, read::Version};
 use crate::{
     document::{Advertiser, Flow},
     error::Error,

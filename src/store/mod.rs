@@ -129,7 +129,8 @@ impl Store for SecretsManager {
             let request = request.max_results(100).set_next_token(next);
             let output = Box::pin(request.send()).await.map_err(|error| Call::ListVersions.failed(secret, &error))?;
             // A version whose age is not told may be young.
-            let is_young = |it: &SecretVersionsListEntry| it.created_date.is_none_or(|at| at.secs() >= since.as_second());
+            let is_young =
+                |it: &SecretVersionsListEntry| it.created_date.is_none_or(|at| at.secs() >= since.as_second());
             number += output.versions.into_iter().flatten().filter(is_young).count();
             next = output.next_token;
             if next.is_none() {

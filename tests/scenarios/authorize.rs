@@ -20,8 +20,8 @@ use url::Url;
 use crate::{
     evidence::error_message,
     support::{
-        BINARY, SHORT, STAGE, Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side,
-        strict, warnings,
+        BINARY, SHORT, STAGE, Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict,
+        warnings,
     },
 };
 
@@ -209,11 +209,7 @@ async fn a_link_costs_one_read_and_the_days_after_an_authorization_are_ordinary(
         world.faults.reset();
         assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
         let journal = world.faults.journal();
-        assert_eq!(
-            (journal.count("GetSecretValue"), journal.count("DescribeSecret")),
-            (1, 0),
-            "day {day}\n{journal}"
-        );
+        assert_eq!((journal.count("GetSecretValue"), journal.count("DescribeSecret")), (1, 0), "day {day}\n{journal}");
     }
 }
 

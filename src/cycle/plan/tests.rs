@@ -36,7 +36,10 @@ const RULES: [Rule; 17] = [
     (Case::is_cooling_down, COOL_DOWN),
     (Case::is_slowed_down, SLOW_DOWN),
     (Case::is_slot, "renew: not known to be refreshed since the slot SLOT"),
-    (|c| !["none", "an exchange's", "released without a failure"].contains(&c.claim), "renew: the last run did not finish"),
+    (
+        |c| !["none", "an exchange's", "released without a failure"].contains(&c.claim),
+        "renew: the last run did not finish",
+    ),
     (|c| !c.origin, "renew: these tokens have not been refreshed by this function"),
     (|c| c.lifetime == "expired", "renew: the access token expired at END"),
     (|c| c.lifetime == "short", "renew: the access token expires at END"),
@@ -181,11 +184,8 @@ impl Case {
 
     fn plan(&self) -> Plan {
         let (current, claim) = (self.current(), self.newest_claim());
-        let situation = Situation {
-            credentials: &current.credentials,
-            is_behind: self.is_behind,
-            claim: claim.as_ref(),
-        };
+        let situation =
+            Situation { credentials: &current.credentials, is_behind: self.is_behind, claim: claim.as_ref() };
         plan(situation, self.trigger(), time(NOW), MIN_LIFETIME)
     }
 
@@ -251,8 +251,7 @@ fn the_rules_hold_for_every_combination() {
 #[test]
 fn what_was_resumed_is_renewed_by_the_same_rules() {
     for case in Case::all().into_iter().filter(|c| c.flow == "business" && !c.is_behind && c.claim == "none") {
-        let is_due =
-            is_still_due((&case.current().credentials).into(), case.trigger(), time(NOW), MIN_LIFETIME);
+        let is_due = is_still_due((&case.current().credentials).into(), case.trigger(), time(NOW), MIN_LIFETIME);
         // By hand is as if needed: tokens that a run before this one redeemed are new enough while they last.
         let case = if case.asked == "now" { Case { asked: "if needed", ..case } } else { case };
         assert_eq!(is_due, case.expected().starts_with("renew"), "{case:?}");
