@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, env, fs, path::Path, str::FromStr};
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 const SNAPSHOT: &str = "tests/scenarios/people/messages.txt";
 
@@ -31,12 +31,18 @@ fn collect_from(folder: &Path, messages: &mut BTreeSet<String>) {
 }
 
 fn collect(tokens: TokenStream, messages: &mut BTreeSet<String>) {
-    let mut is_attribute = false;
+    let (mut is_attribute, mut is_test) = (false, false);
     for token in tokens {
         match token {
             TokenTree::Punct(punct) if punct.as_char() == '#' => is_attribute = true,
             TokenTree::Punct(punct) if punct.as_char() == '!' && is_attribute => {}
-            TokenTree::Group(_) if is_attribute => is_attribute = false,
+            TokenTree::Group(group) if is_attribute => {
+                is_attribute = false;
+                is_test |= group.stream().to_string().replace(' ', "") == "cfg(test)";
+            }
+            // The body of a module of tests.
+            TokenTree::Group(group) if is_test && group.delimiter() == Delimiter::Brace => is_test = false,
+            TokenTree::Punct(punct) if punct.as_char() == ';' => (is_attribute, is_test) = (false, false),
             TokenTree::Group(group) => collect(group.stream(), messages),
             TokenTree::Literal(literal) => {
                 is_attribute = false;
