@@ -39,7 +39,7 @@ def stage():
             granted
             == {
                 ("secretsmanager:GetSecretValue", secret),
-                ("secretsmanager:DescribeSecret", secret),
+                ("secretsmanager:ListSecretVersionIds", secret),
                 ("secretsmanager:PutSecretValue", secret),
                 ("secretsmanager:UpdateSecretVersionStage", secret),
                 ("secretsmanager:GetSecretValue", app_arn),
@@ -57,7 +57,7 @@ def stage():
         say("the policy of the template, whole: refreshed")
         on_reader = {grant for grant in granted if grant[1] == reader}
         for action, resource in sorted(granted - on_reader - {promote}):
-            # Without a person's write the labels on the version tell the run that there is nothing to describe.
+            # After a person's write the run counts the versions and looks behind the one that is current.
             stack.put_secret(stack.secret() | {"note": f"before {action}"})
             taken_away(stack, role, action, resource, then="fresh")
         for action, _ in sorted(on_reader):
