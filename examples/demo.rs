@@ -62,7 +62,7 @@ fn the_schedule_fires_again(world: &World, function: &Function, show: &mut Show)
 fn the_process_dies(world: &World, function: &Function, show: &mut Show) {
     show.title("3  The next day. The process dies right after TikTok's answer was staged.");
     let redeems = world.tiktok.core().redeems().len();
-    world.faults.at(When::operation("PutSecretValue").detail("AWSPENDING"), Fault::KillAfter);
+    world.faults.at(When::operation("PutSecretValue").detail("TIKTOK_STAGED"), Fault::KillAfter);
     let invocation = show.invoke(world, function, &json!({"action": "refresh"}));
     show.promise("the process is dead", matches!(invocation.outcome, Outcome::Crashed(_)));
     show.promise("TikTok has retired the token that AWSCURRENT still holds", !works(world));

@@ -1,6 +1,6 @@
 //! Switches that break one line each, so that a test shows which promise the line upholds.
 //!
-//! A process that starts with `FAULT_SWITCH=<name>` runs the broken line. `tests/scenarios/switches.rs` names the scenario
+//! A process that starts with `FAULT_SWITCH=<name>` runs the broken line. `tests/model/switches.rs` names the scenario
 //! that fails then. Release builds have no switches: [`FaultSwitch::is_on`] is `false` at compile time.
 
 use std::{env, sync::OnceLock};

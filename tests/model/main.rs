@@ -1,4 +1,4 @@
-//! Every interleaving of two runs, with crashes and a person, over the real cycle. What it would notice, `.ci/mutations`
+//! Every interleaving of two runs, with crashes and a person, over the real cycle. What it would notice, `.ci/run mutations`
 //! shows: it breaks the cycle in one place at a time.
 
 mod explorer;
