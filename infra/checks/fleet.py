@@ -321,6 +321,7 @@ def granted(cloud, stack):
     actions = {
         "DescribeSecret": lambda arn: client.describe_secret(SecretId=arn),
         "GetSecretValue": lambda arn: client.get_secret_value(SecretId=arn),
+        "ListSecretVersionIds": lambda arn: client.list_secret_version_ids(SecretId=arn),
         "PutSecretValue": lambda arn: client.put_secret_value(SecretId=arn, **version),
         "UpdateSecretVersionStage": lambda arn: client.update_secret_version_stage(
             SecretId=arn, VersionStage="ANY", RemoveFromVersionId=holder(secrets, arn)
@@ -328,10 +329,10 @@ def granted(cloud, stack):
         "DeleteSecret": lambda arn: client.delete_secret(SecretId=arn),
         "TagResource": lambda arn: client.tag_resource(SecretId=arn, Tags=[{"Key": TAG, "Value": NAME}]),
     }
-    everything = {"DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"}
+    everything = {"DescribeSecret", "GetSecretValue", "ListSecretVersionIds", "PutSecretValue", "UpdateSecretVersionStage"}
     for name, tags, wanted in (
         ("member", {TAG: NAME}, everything),
-        ("reader", {READER_TAG: NAME}, everything - {"DescribeSecret"}),
+        ("reader", {READER_TAG: NAME}, everything - {"DescribeSecret", "ListSecretVersionIds"}),
         ("another-fleet", {TAG: "agency2"}, set()),
         ("another-spelling", {TAG: "Agency"}, set()),
         ("another-key", {"owner": NAME}, set()),

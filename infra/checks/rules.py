@@ -63,12 +63,12 @@ READ_CACHED = READ | {"secretsmanager:DescribeSecret"}
 WRITE = READ | {"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"}
 # By statement: all that it allows with secrets.
 SECRET_ACTIONS = {
-    "RefreshCredentials": WRITE | READ_CACHED,
+    "RefreshCredentials": WRITE | READ_CACHED | {"secretsmanager:ListSecretVersionIds"},
     "FillReader": WRITE,
     "FillFurtherReaders": WRITE,
     "ReadApp": READ,
     "ReadReader": READ_CACHED,
-    "RefreshFleet": WRITE | READ_CACHED,
+    "RefreshFleet": WRITE | READ_CACHED | {"secretsmanager:ListSecretVersionIds"},
     "FillFleetReaders": WRITE,
     "FindFleet": {"secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"},
     "ListFleet": {"secretsmanager:ListSecrets"},
