@@ -309,7 +309,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
         let function = &self.settings.function_name;
         let command = format!(
-            "Run: aws lambda invoke --function-name {function} --cli-binary-format raw-in-base64-out --payload '{event}' /dev/stdout"
+            "Run: aws lambda invoke --function-name {function} --payload fileb:///dev/stdin /dev/stdout <<<'{event}'"
         );
         let advice = format!("{} {command}", error.advice());
         error.advise(advice)

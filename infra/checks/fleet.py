@@ -329,11 +329,10 @@ def granted(cloud, stack):
         "DeleteSecret": lambda arn: client.delete_secret(SecretId=arn),
         "TagResource": lambda arn: client.tag_resource(SecretId=arn, Tags=[{"Key": TAG, "Value": NAME}]),
     }
-    to_write = {"GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"}
-    everything = to_write | {"DescribeSecret", "ListSecretVersionIds"}
+    everything = {"DescribeSecret", "GetSecretValue", "ListSecretVersionIds", "PutSecretValue", "UpdateSecretVersionStage"}
     for name, tags, wanted in (
         ("member", {TAG: NAME}, everything),
-        ("reader", {READER_TAG: NAME}, to_write),
+        ("reader", {READER_TAG: NAME}, everything - {"DescribeSecret", "ListSecretVersionIds"}),
         ("another-fleet", {TAG: "agency2"}, set()),
         ("another-spelling", {TAG: "Agency"}, set()),
         ("another-key", {"owner": NAME}, set()),

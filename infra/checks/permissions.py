@@ -39,6 +39,7 @@ def stage():
             granted
             == {
                 ("secretsmanager:GetSecretValue", secret),
+                ("secretsmanager:DescribeSecret", secret),
                 ("secretsmanager:ListSecretVersionIds", secret),
                 ("secretsmanager:PutSecretValue", secret),
                 ("secretsmanager:UpdateSecretVersionStage", secret),
@@ -50,15 +51,17 @@ def stage():
             f"the role has {granted}",
         )
 
-        # First, while no version has AWSPENDING: the emulator leaves that label on an older version when it moves.
         promote = ("secretsmanager:UpdateSecretVersionStage", secret)
         taken_away(stack, role, *promote, then="resumed")
         expect(outcome(stack.invoke({"action": "refresh"})) == "refreshed", "the whole policy is not enough")
         say("the policy of the template, whole: refreshed")
         on_reader = {grant for grant in granted if grant[1] == reader}
-        for action, resource in sorted(granted - on_reader - {promote}):
-            # After a person's write the run counts the versions and looks behind the one that is current.
-            stack.put_secret(stack.secret() | {"note": f"before {action}"})
+        # Only a promote that AWS refused in words that say nothing asks where the label is.
+        describe = ("secretsmanager:DescribeSecret", secret)
+        with role.without(*describe):
+            expect(outcome(stack.invoke({"action": "refresh"})) == "refreshed", "an ordinary run describes the secret")
+        say("without secretsmanager:DescribeSecret: refreshed; a promote that is refused asks for it")
+        for action, resource in sorted(granted - on_reader - {promote, describe}):
             taken_away(stack, role, action, resource, then="fresh")
         for action, _ in sorted(on_reader):
             taken_away_from_reader(stack, role, action)

@@ -61,15 +61,14 @@ LOCAL_NAMES = {"AWS::Lambda::Alias"}
 READ = {"secretsmanager:GetSecretValue"}
 READ_CACHED = READ | {"secretsmanager:DescribeSecret"}
 WRITE = READ | {"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"}
-REFRESH = WRITE | {"secretsmanager:ListSecretVersionIds"}
 # By statement: all that it allows with secrets.
 SECRET_ACTIONS = {
-    "RefreshCredentials": REFRESH,
+    "RefreshCredentials": WRITE | READ_CACHED | {"secretsmanager:ListSecretVersionIds"},
     "FillReader": WRITE,
     "FillFurtherReaders": WRITE,
     "ReadApp": READ,
     "ReadReader": READ_CACHED,
-    "RefreshFleet": REFRESH | READ_CACHED,
+    "RefreshFleet": WRITE | READ_CACHED | {"secretsmanager:ListSecretVersionIds"},
     "FillFleetReaders": WRITE,
     "FindFleet": {"secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"},
     "ListFleet": {"secretsmanager:ListSecrets"},

@@ -155,7 +155,7 @@ async fn a_secret_that_was_never_authorised_names_the_command_that_begins_it() {
     let says = [
         "neither a 'refresh_token' nor an 'access_token'",
         "aws lambda invoke --function-name tiktok-prod",
-        r#"--payload '{"action":"authorize_url"}'"#,
+        r#"<<<'{"action":"authorize_url"}'"#,
     ];
     assert_failed(&function.run(scheduled()).await, "ReauthorizationRequired", &says);
     let journal = world.faults.journal();
