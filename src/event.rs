@@ -9,9 +9,11 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use crate::{
-    cycle::{Consent, LinkRequest, MAX_VALIDITY_HOURS, RotationStep, Trigger, VALIDITY},
+    authorize::{AuthorizationResponse, LinkRequest, MAX_VALIDITY_HOURS, VALIDITY},
     document::pasted,
     error::{Error, Kind},
+    refresh::Trigger,
+    rotation::RotationStep,
 };
 
 /// The actions, each with its fields.
@@ -35,13 +37,13 @@ pub enum Event {
     },
     /// A link to TikTok's consent page.
     AuthorizeUrl {
-        /// Which secret it is for; needed where several are configured.
+        /// VersionSelector secret it is for; needed where several are configured.
         secret_id: Option<String>,
         request: LinkRequest,
     },
     /// What the consent page brought back.
     Exchange {
-        /// Which secret it is for; without it the one that the link was made for.
+        /// VersionSelector secret it is for; without it the one that the link was made for.
         secret_id: Option<String>,
         brought: Brought,
     },
@@ -62,10 +64,12 @@ impl Brought {
     ///
     /// # Errors
     /// `InvalidEvent` if it is not what it should be.
-    pub fn consent(self) -> Result<Consent, Error> {
+    pub fn consent(self) -> Result<AuthorizationResponse, Error> {
         match self {
-            Self::RedirectUrl(address) => Consent::redirected(&address),
-            Self::AuthCode { auth_code, redirect_uri } => Consent::bare(&decoded(&auth_code)?, redirect_uri),
+            Self::RedirectUrl(address) => AuthorizationResponse::redirected(&address),
+            Self::AuthCode { auth_code, redirect_uri } => {
+                AuthorizationResponse::bare(&decoded(&auth_code)?, redirect_uri)
+            }
         }
     }
 }

@@ -7,15 +7,16 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::{
-    cycle::{
-        Agenda, Clock, Consent, Cycle, Directory, Fleet, Fresh, Outcome, Rotated, Run, State, Store,
-        TIME_FOR_A_REFRESH, Tag, TikTok, Trace, Trigger,
-    },
+    authorize::page::Connected,
+    authorize::{AuthorizationResponse, State},
     error::{Error, Kind},
     event::{Event, Refresh, Rotation},
-    page::Connected,
-    report::{self, Ending, Response, Tally, Told},
+    fleet::{Agenda, Fleet, Fresh},
+    refresh::{Outcome, Refresher, Trigger},
+    report::{self, Ending, Response, SecretResult, Tally},
+    rotation::Rotated,
     settings::{Secrets, Settings},
+    transport::{Clock, Directory, InvocationContext, Store, TIME_FOR_A_REFRESH, Tag, TikTok, Trace},
 };
 
 /// The function, with everything that lives as long as an invocation.
@@ -25,11 +26,11 @@ pub struct Handler<'a, S, T, C> {
     pub store: &'a S,
     pub tiktok: &'a T,
     pub clock: &'a C,
-    pub run: &'a Run,
+    pub run: &'a InvocationContext,
 }
 
 /// What is done with one of several secrets. On the heap: the future of a cycle is large, and stays there where it is.
-type Work<'w> = dyn Fn(&'w str) -> Pin<Box<dyn Future<Output = Result<Told, Error>> + 'w>> + 'w;
+type Work<'w> = dyn Fn(&'w str) -> Pin<Box<dyn Future<Output = Result<SecretResult, Error>> + 'w>> + 'w;
 
 impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// Does what the event asks for.
@@ -42,21 +43,22 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             Event::Refresh(refresh) => self.refresh_all(&refresh).await,
             Event::Status { secret_ids } => {
                 let ids = self.distinct(self.secret_ids(&secret_ids).await?).await;
-                let look: &Work<'_> = &|id| Box::pin(async move { Ok(Told::of(id, &self.cycle(id).status().await?)) });
-                self.for_each(&ids, look).await.picture()
+                let look: &Work<'_> =
+                    &|id| Box::pin(async move { Ok(SecretResult::of(id, &self.refresher(id).status().await?)) });
+                self.for_each(&ids, look).await.into_partial_response()
             }
             Event::Rotation(rotation) => {
                 let (ids, rotation) = (slice::from_ref(&rotation.secret_id), &rotation);
                 let rotate: &Work<'_> =
-                    &|id| Box::pin(async move { Ok(Told::of(id, &self.rotate(id, rotation).await?)) });
+                    &|id| Box::pin(async move { Ok(SecretResult::of(id, &self.rotate(id, rotation).await?)) });
                 self.for_each(ids, rotate).await.respond()
             }
             Event::AuthorizeUrl { secret_id, request } => {
                 let (id, request) = (self.one_secret(secret_id.as_deref())?.to_owned(), &request);
                 let link: &Work<'_> = &|id| {
                     Box::pin(async move {
-                        let link = self.cycle(id).authorize_url(request, &self.settings.tiktok_api_url).await?;
-                        Ok(Told::of(id, &link))
+                        let link = self.refresher(id).authorize_url(request, &self.settings.tiktok_api_url).await?;
+                        Ok(SecretResult::of(id, &link))
                     })
                 };
                 self.for_each(&[id], link).await.respond()
@@ -66,7 +68,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
                 let named = secret_id.as_deref().or(consent.state().map(State::secret_id));
                 let (id, consent) = (self.one_secret(named)?.to_owned(), &consent);
                 let exchange: &Work<'_> =
-                    &|id| Box::pin(async move { Ok(Told::outcome(id, &self.exchange(id, consent).await?)) });
+                    &|id| Box::pin(async move { Ok(SecretResult::outcome(id, &self.exchange(id, consent).await?)) });
                 self.for_each(&[id], exchange).await.respond()
             }
         }
@@ -90,7 +92,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         let (mut distinct, mut arns) = (Vec::new(), HashSet::new());
         for id in ids.iter() {
             // One that cannot be read is kept: its own run says what is wrong with it.
-            let arn = if is_clear(id) { None } else { self.cycle(id).arn().await.ok() };
+            let arn = if is_clear(id) { None } else { self.refresher(id).arn().await.ok() };
             if arns.insert(arn.unwrap_or_else(|| id.clone())) {
                 distinct.push(id.clone());
             }
@@ -116,8 +118,8 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         Err(Error::new(Kind::InvalidEvent, what).advise("Name it in the event's field 'secret_id'."))
     }
 
-    fn cycle<'i>(&'i self, id: &'i str) -> Cycle<'i, S, T, C> {
-        Cycle::new(self.store, self.tiktok, self.clock, self.run, id)
+    fn refresher<'i>(&'i self, id: &'i str) -> Refresher<'i, S, T, C> {
+        Refresher::new(self.store, self.tiktok, self.clock, self.run, id)
     }
 
     async fn refresh_all(&self, refresh: &Refresh) -> Result<Response, Error> {
@@ -189,7 +191,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         let one = async |(place, id): (usize, &'i String)| {
             let _place = places.acquire().await;
             if among_many && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
-                return tally.borrow_mut().leave(id);
+                return tally.borrow_mut().skip(id);
             }
             let result = work(id).await.map_err(|error| error.named_in(self.place_of(id))).inspect_err(|error| {
                 tracing::error!(secret_id = id, error_type = error.kind().name(), code = error.code(), "{error}");
@@ -203,27 +205,27 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             .await;
     }
 
-    async fn refresh(&self, id: &str, refresh: &Refresh, among_many: bool) -> Result<Told, Error> {
-        let cycle = self.cycle(id);
-        let cycle = if among_many { cycle.among_many() } else { cycle };
+    async fn refresh(&self, id: &str, refresh: &Refresh, among_many: bool) -> Result<SecretResult, Error> {
+        let refresher = self.refresher(id);
+        let refresher = if among_many { refresher.among_many() } else { refresher };
         // TikTok's connection opens while the secret is read. The hourly top-up mostly finds that there is nothing to do.
         if refresh.trigger != Trigger::IfNeeded {
             self.tiktok.prepare();
         }
         if refresh.dry_run {
-            return Ok(Told::outcome(id, &cycle.dry_run(refresh.trigger).await?));
+            return Ok(SecretResult::outcome(id, &refresher.dry_run(refresh.trigger).await?));
         }
-        let result = cycle.refresh(refresh.trigger).await;
-        Ok(Told::outcome(id, &self.concluded(&cycle, id, result)?))
+        let result = refresher.refresh(refresh.trigger).await;
+        Ok(SecretResult::outcome(id, &self.concluded(&refresher, id, result)?))
     }
 
     /// Exchanges what a person brought back from TikTok's consent page.
-    async fn exchange(&self, id: &str, consent: &Consent) -> Result<Outcome, Error> {
-        let cycle = self.cycle(id);
-        match cycle.exchange(consent).await {
+    async fn exchange(&self, id: &str, consent: &AuthorizationResponse) -> Result<Outcome, Error> {
+        let refresher = self.refresher(id);
+        match refresher.exchange(consent).await {
             // Not counted: who sent the wrong code is looking at the answer, and nobody is to be woken for it.
             Err(error) => Err(self.with_command(id, error)),
-            outcome => self.concluded(&cycle, id, outcome),
+            outcome => self.concluded(&refresher, id, outcome),
         }
     }
 
@@ -231,13 +233,13 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     ///
     /// # Errors
     /// When the consent is for a secret that this function does not keep, and as an exchange.
-    pub async fn connect(&self, consent: Consent) -> Result<Connected, Error> {
+    pub async fn connect(&self, consent: AuthorizationResponse) -> Result<Connected, Error> {
         let named = consent.state().map(State::secret_id).unwrap_or_default();
         let Some(id) = self.kept(named).await else {
             return Err(Error::new(Kind::InvalidEvent, "This link was not issued for a secret of this function."));
         };
         let outcome = self.exchange(id, &consent).await?;
-        let advertisers = self.cycle(id).advertisers().await.ok();
+        let advertisers = self.refresher(id).advertisers().await.ok();
         Ok(Connected { secret_id: id.to_owned(), outcome, advertisers })
     }
 
@@ -246,14 +248,14 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         match &self.settings.secrets {
             secrets @ Secrets::Named(_) => secrets.named(id),
             Secrets::Tagged(_) if id.is_empty() => None,
-            Secrets::Tagged(tag) => self.cycle(id).has_tag(tag).await.unwrap_or(false).then_some(id),
+            Secrets::Tagged(tag) => self.refresher(id).has_tag(tag).await.unwrap_or(false).then_some(id),
         }
     }
 
     /// Logs and counts how the work on the tokens of a secret ended.
     fn concluded(
         &self,
-        cycle: &Cycle<'_, S, T, C>,
+        refresher: &Refresher<'_, S, T, C>,
         id: &str,
         result: Result<Outcome, Error>,
     ) -> Result<Outcome, Error> {
@@ -262,14 +264,14 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         if let Ok(outcome) = &ending.result {
             log(id, outcome);
         }
-        self.measure(&ending, cycle.trace());
+        self.measure(&ending, refresher.trace());
         ending.result
     }
 
     /// A step that fails counts as a failed refresh, the last one as what the refresh came to, the others as nothing.
     async fn rotate(&self, id: &str, rotation: &Rotation) -> Result<Rotated, Error> {
         let Rotation { step, token, .. } = rotation;
-        let (rotated, trace) = Cycle::rotate(self.store, self.tiktok, self.clock, self.run, id, *step, token).await;
+        let (rotated, trace) = Refresher::rotate(self.store, self.tiktok, self.clock, self.run, id, *step, token).await;
         let rotated = rotated.map_err(|error| self.with_command(id, error));
         let counted = match &rotated {
             Ok(rotated) => {

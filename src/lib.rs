@@ -20,18 +20,22 @@
 //! Dependencies point inward, from `main` to `handler` to `cycle` to `document`; `store` and `tiktok` are plugged in from
 //! outside. How the cycle keeps its promises is told in [`cycle`].
 
-pub mod cycle;
+pub mod authorize;
 pub mod document;
 pub mod error;
 pub mod event;
 #[doc(hidden)]
 pub mod fault_switch;
+pub mod fleet;
 pub mod handler;
 pub mod http;
 pub mod logging;
 pub mod masking;
-pub mod page;
+pub mod refresh;
 pub mod report;
+pub mod rotation;
+pub mod secretsmanager;
 pub mod settings;
-pub mod store;
+pub mod status;
 pub mod tiktok;
+pub mod transport;

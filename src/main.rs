@@ -8,16 +8,17 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 use tiktok_token_refresh::{
-    cycle::{Consent, Deadline, Pace, Run, SystemClock},
+    authorize::AuthorizationResponse,
+    authorize::page::{self, Connected},
     error::{Error, Kind},
     handler::Handler,
     http::Http,
     logging,
-    page::{self, Connected},
     report::Response,
+    secretsmanager::SecretsManager,
     settings::Settings,
-    store::SecretsManager,
     tiktok::BusinessApi,
+    transport::{Deadline, InvocationContext, RateLimits, SystemClock},
 };
 use tracing::Instrument;
 
@@ -41,17 +42,19 @@ impl Function {
         Box::pin(self.handler(&run, &tiktok).handle(event)).await
     }
 
-    async fn connect(&self, consent: Consent, context: &Context) -> Result<Connected, Error> {
+    async fn connect(&self, consent: AuthorizationResponse, context: &Context) -> Result<Connected, Error> {
         let (run, tiktok) = self.begin(context)?;
         Box::pin(self.handler(&run, &tiktok).connect(consent)).await
     }
 
-    fn begin(&self, context: &Context) -> Result<(Run, BusinessApi), Error> {
+    fn begin(&self, context: &Context) -> Result<(InvocationContext, BusinessApi), Error> {
         let deadline = Deadline::named(context.deadline, Timestamp::now());
         let Settings { min_token_lifetime, advertiser_info, .. } = self.settings;
-        let pace = Pace::new(self.settings.tiktok_requests_per_second, self.settings.secrets_manager_writes_per_second);
-        let run = Run::begin(context.request_id.clone(), deadline, min_token_lifetime, advertiser_info, pace)
-            .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
+        let pace =
+            RateLimits::new(self.settings.tiktok_requests_per_second, self.settings.secrets_manager_writes_per_second);
+        let run =
+            InvocationContext::begin(context.request_id.clone(), deadline, min_token_lifetime, advertiser_info, pace)
+                .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
         // Anew for each invocation: a connection that idled in a frozen sandbox may be half closed, and a request that carries
         // a single-use token must not be the one to find out.
         let tiktok = BusinessApi::connect(&self.http, &self.settings.tiktok_api_url)?;
@@ -60,7 +63,7 @@ impl Function {
 
     fn handler<'a>(
         &'a self,
-        run: &'a Run,
+        run: &'a InvocationContext,
         tiktok: &'a BusinessApi,
     ) -> Handler<'a, SecretsManager, BusinessApi, SystemClock> {
         Handler { settings: &self.settings, store: &self.store, tiktok, clock: &SystemClock, run }

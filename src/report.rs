@@ -7,8 +7,10 @@ use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
-    cycle::{Fresh, Outcome, OutcomeKind, Seen, Step, Trace},
     error::{Error, Kind},
+    fleet::Fresh,
+    refresh::{Outcome, OutcomeKind},
+    transport::{Seen, Step, Trace},
 };
 
 /// How the work on one secret ended.
@@ -20,14 +22,14 @@ pub struct Ending<T> {
 
 /// What there is to tell of a secret for which nothing failed.
 #[derive(Debug)]
-pub struct Told {
+pub struct SecretResult {
     /// How it ended, where that is counted.
     outcome: Option<OutcomeKind>,
     /// As text, so that what a person wants first comes first.
     text: Box<RawValue>,
 }
 
-impl Told {
+impl SecretResult {
     /// How the work on its tokens ended.
     #[must_use]
     pub fn outcome(secret_id: &str, outcome: &Outcome) -> Self {
@@ -122,9 +124,9 @@ impl<T> Bounded<T> {
 
 impl Tally {
     /// Adds how the work on the secret with that place in the list ended.
-    pub fn add(&mut self, place: usize, secret_id: &str, result: Result<Told, Error>) {
+    pub fn add(&mut self, place: usize, secret_id: &str, result: Result<SecretResult, Error>) {
         match result {
-            Ok(Told { outcome, text }) => {
+            Ok(SecretResult { outcome, text }) => {
                 self.done += 1;
                 if let Some(kind) = outcome {
                     self.count(kind, 1);
@@ -148,7 +150,7 @@ impl Tally {
     }
 
     /// Adds a secret that was not begun, because the deadline was near.
-    pub fn leave(&mut self, secret_id: &str) {
+    pub fn skip(&mut self, secret_id: &str) {
         self.left_over.push(secret_id.to_owned(), secret_id.len(), MAX_NAMED);
     }
 
@@ -182,7 +184,7 @@ impl Tally {
     ///
     /// # Errors
     /// As [`Tally::respond`], where there is no picture of any.
-    pub fn picture(mut self) -> Result<Response, Error> {
+    pub fn into_partial_response(mut self) -> Result<Response, Error> {
         if self.done == 0 {
             return self.respond();
         }

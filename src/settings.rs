@@ -7,9 +7,10 @@ use jiff::SignedDuration;
 use url::Url;
 
 use crate::{
-    cycle::{Tag, is_https_or_on_this_machine},
+    authorize::is_https_or_on_this_machine,
     error::{Error, Kind},
     http::Egress,
+    transport::Tag,
 };
 
 /// TikTok's production API.
@@ -32,7 +33,7 @@ const CONCURRENCY: RangeInclusive<usize> = 1..=1_000;
 /// Where the metrics are found in CloudWatch.
 const DEFAULT_METRICS_NAMESPACE: &str = "TikTokTokenRefresh";
 
-/// Which secrets the function keeps.
+/// VersionSelector secrets the function keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Secrets {
     /// Those with these names or ARNs, each once.

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use secrecy::SecretString;
 use serde_json::Value;
 use tiktok_token_refresh::{
-    cycle::{Consent, State},
+    authorize::{AuthorizationResponse, State},
     error::{Error, Kind},
 };
 use tiktok_token_refresh_fuzz::Plant;
@@ -33,12 +33,12 @@ fn address(text: &str, plant: &Plant) {
     // have line breaks in it, which are taken out.
     let is_query = |query: &&str| query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     if let Some(query) = text.strip_prefix("https://a.b/?").filter(is_query) {
-        assert_eq!(Consent::from_query(query).is_ok(), consent.is_ok());
+        assert_eq!(AuthorizationResponse::from_query(query).is_ok(), consent.is_ok());
     }
 }
 
 fn auth_code(text: &str, plant: &Plant) {
-    let bare = |code: &str| Consent::bare(&SecretString::from(code), None);
+    let bare = |code: &str| AuthorizationResponse::bare(&SecretString::from(code), None);
     assert_eq!(bare(text).is_err(), text.trim().is_empty() || text.contains("://"));
     let consent = bare(&plant.somewhere(text));
     plant.is_hidden(&consent);
@@ -67,8 +67,8 @@ fn state(said: &str, plant: &Plant) {
     plant.is_hidden(&consent);
 }
 
-fn redirected(address: &str) -> Result<Consent, Error> {
-    Consent::redirected(&SecretString::from(address))
+fn redirected(address: &str) -> Result<AuthorizationResponse, Error> {
+    AuthorizationResponse::redirected(&SecretString::from(address))
 }
 
 fn refuses(error: &Error, plant: &Plant) {

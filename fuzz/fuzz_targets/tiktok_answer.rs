@@ -10,7 +10,7 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tiktok_token_refresh::{
-    cycle::Grant,
+    transport::TokenSet,
     error::{Error, Kind},
     tiktok::{Answer, Call},
 };
@@ -76,7 +76,7 @@ fn holds_what_can_be_used(answer: &Answer) {
     assert!((1..=100).contains(&answer.pages()));
 }
 
-fn is_usable(grant: &Grant) {
+fn is_usable(grant: &TokenSet) {
     let tokens = [Some(&grant.access_token), grant.refresh_token.as_ref()];
     assert!(tokens.iter().flatten().all(|token| !token.expose_secret().trim().is_empty()));
     let ten_years = Duration::from_secs(10 * 365 * 86_400);

@@ -5,8 +5,8 @@ use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde_json::value::RawValue;
 
 use crate::{
-    cycle::{Grant, Listing},
     document::{Advertiser, AdvertiserInfo},
+    transport::{Listing, TokenSet},
 };
 
 /// The longest lifetime that is believed: ten years. Refresh tokens live one.
@@ -88,7 +88,7 @@ impl Answer {
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    pub fn grant(&self, now: Timestamp) -> Result<Grant, &'static str> {
+    pub fn grant(&self, now: Timestamp) -> Result<TokenSet, &'static str> {
         let (fields, access_token) =
             self.tokens().ok_or("TikTok answered with success but without an access token.")?;
         let refresh_token = fields.token("refresh_token");
@@ -121,7 +121,7 @@ impl Answer {
         let refresh_names =
             ["refresh_token_expires_in", "refresh_expires_in", "refresh_expires", "refresh_token_expires_at"];
         let refresh_token_expires_in = lifetime(&refresh_names, "refresh token");
-        Ok(Grant {
+        Ok(TokenSet {
             access_token,
             refresh_token,
             expires_in,

@@ -21,11 +21,11 @@ use serde::Serialize;
 use url::Url;
 
 use crate::{
-    cycle::{Grant, Listing, TikTok},
     document::{Advertiser, App, Flow, json_text},
     error::{Error, Kind},
     http::{Ahead, BodyError, Http, read_bounded},
     masking::masked,
+    transport::{Listing, TikTok, TokenSet},
 };
 
 /// An answer with tokens has one or two kilobytes.
@@ -95,7 +95,7 @@ impl BusinessApi {
         endpoint: &'static str,
         body: serde_json::Result<Vec<u8>>,
         secrets: &[&str],
-    ) -> Result<Grant, Error> {
+    ) -> Result<TokenSet, Error> {
         let call = Call { endpoint, limit: MAX_TOKEN_ANSWER, secrets };
         let request = self.post(endpoint, body)?;
         self.send(request, call, |received| call.judge_tokens(received, Timestamp::now())).await
@@ -187,7 +187,7 @@ impl TikTok for BusinessApi {
         self.ahead.open(self.base.as_str());
     }
 
-    async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<Grant, Error> {
+    async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<TokenSet, Error> {
         let (secret, refresh_token) = (app.secret.expose_secret(), refresh_token.expose_secret());
         let grant_type = "refresh_token";
         // Each family has an endpoint of its own, and neither ever stands in for the other: a token that is sent to the
@@ -214,7 +214,7 @@ impl TikTok for BusinessApi {
         app: &App,
         auth_code: &SecretString,
         redirect_uri: &str,
-    ) -> Result<Grant, Error> {
+    ) -> Result<TokenSet, Error> {
         let (secret, auth_code) = (app.secret.expose_secret(), auth_code.expose_secret());
         let (endpoint, body) = if family == Flow::TtUser {
             let grant_type = "authorization_code";
@@ -331,11 +331,11 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Why there are none.
-    pub fn tokens(self, status: u16, body: &[u8], now: Timestamp) -> Result<Grant, Error> {
+    pub fn tokens(self, status: u16, body: &[u8], now: Timestamp) -> Result<TokenSet, Error> {
         self.judge_tokens(Received { status, answer: Answer::parse(body), broken: None }, now)
     }
 
-    fn judge_tokens(self, received: Received, now: Timestamp) -> Result<Grant, Error> {
+    fn judge_tokens(self, received: Received, now: Timestamp) -> Result<TokenSet, Error> {
         let Received { status, answer, broken } = received;
         let grant = answer.as_ref().map(|answer| answer.grant(now));
         let is_cut = answer.as_ref().is_none_or(|answer| answer.cut);

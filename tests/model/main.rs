@@ -13,7 +13,12 @@ use stand_ins::{
     secrets_manager::{Body, NewSecret, SecretsManager},
     tiktok::{GrantSpec, Renewal, TikTok},
 };
-use tiktok_token_refresh::cycle::{Consent, Cycle, Deadline, Pace, RotationStep, Run, Trigger};
+use tiktok_token_refresh::{
+    authorize::AuthorizationResponse,
+    refresh::{Refresher, Trigger},
+    rotation::RotationStep,
+    transport::{Deadline, InvocationContext, RateLimits},
+};
 use world::{SECRET, Spent, World};
 
 const APP_ID: &str = "7000000000000000000";
@@ -64,8 +69,8 @@ fn world_at(now: jiff::Timestamp, spec: GrantSpec) -> World {
     }
 }
 
-fn run_of(port: &Port) -> Run {
-    Run {
+fn run_of(port: &Port) -> InvocationContext {
+    InvocationContext {
         request_id: format!("run-{}", port.run),
         nonce: format!("{:032x}", port.run),
         cycles: Cell::default(),
@@ -73,7 +78,7 @@ fn run_of(port: &Port) -> Run {
         min_token_lifetime: Duration::from_hours(12),
         advertiser_info: false,
         // Turns concern nobody else.
-        pace: Pace::new(f64::INFINITY, f64::INFINITY),
+        pace: RateLimits::new(f64::INFINITY, f64::INFINITY),
     }
 }
 
@@ -89,8 +94,8 @@ fn exchange_or_scheduled_run(port: Port) -> Task {
         // Enough to exchange, and to look once or twice more whether another run is done.
         let run = invocation_of(&port, 0, Duration::from_secs(24));
         let code = port.world(|world| world.code.clone()).expect("a code");
-        let consent = Consent::bare(&SecretString::from(code), None).expect("a code");
-        let cycle = Cycle::new(&port, &port, &port, &run, SECRET);
+        let consent = AuthorizationResponse::bare(&SecretString::from(code), None).expect("a code");
+        let cycle = Refresher::new(&port, &port, &port, &run, SECRET);
         let ending = match Box::pin(cycle.exchange(&consent)).await {
             Ok(outcome) => outcome.outcome.name().to_owned(),
             Err(error) => error.kind().name().to_owned(),
@@ -100,8 +105,8 @@ fn exchange_or_scheduled_run(port: Port) -> Task {
 }
 
 /// An invocation of a run that takes several.
-fn invocation_of(port: &Port, invocation: usize, time: Duration) -> Run {
-    Run {
+fn invocation_of(port: &Port, invocation: usize, time: Duration) -> InvocationContext {
+    InvocationContext {
         nonce: format!("{:031x}{invocation}", 0xf),
         deadline: Deadline::at(port.world(|world| world.now) + time),
         ..run_of(port)
@@ -122,18 +127,18 @@ fn hourly_run(port: Port) -> Task {
 
 /// Lambda may deliver an event twice, under one request id, and here at the same moment.
 fn run_of_the_same_event(port: Port) -> Task {
-    let run = Run { request_id: "event".to_owned(), ..run_of(&port) };
+    let run = InvocationContext { request_id: "event".to_owned(), ..run_of(&port) };
     run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
 }
 
 fn run_that_looks_advertisers_up(port: Port) -> Task {
-    let run = Run { advertiser_info: true, ..run_of(&port) };
+    let run = InvocationContext { advertiser_info: true, ..run_of(&port) };
     run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
 }
 
-fn run_with(port: Port, run: Run, trigger: Trigger) -> Task {
+fn run_with(port: Port, run: InvocationContext, trigger: Trigger) -> Task {
     Box::pin(async move {
-        let cycle = Cycle::new(&port, &port, &port, &run, SECRET);
+        let cycle = Refresher::new(&port, &port, &port, &run, SECRET);
         let ending = match cycle.refresh(trigger).await {
             Ok(outcome) => outcome.outcome.name().to_owned(),
             Err(error) => error.kind().name().to_owned(),
@@ -155,7 +160,7 @@ fn rotation_beside_runs(port: Port) -> Task {
         for (invocation, step) in [RotationStep::CreateSecret, RotationStep::FinishSecret].into_iter().enumerate() {
             // Enough to redeem, and to look once more whether another run is done.
             let run = invocation_of(&port, invocation, Duration::from_secs(18));
-            let rotate = Cycle::rotate(&port, &port, &port, &run, SECRET, step, ROTATION);
+            let rotate = Refresher::rotate(&port, &port, &port, &run, SECRET, step, ROTATION);
             let (rotated, _) = Box::pin(rotate).await;
             ending = match &rotated {
                 Ok(rotated) => format!("{} {:?}", step.name(), rotated.outcome),
@@ -173,7 +178,7 @@ fn rotation_beside_runs(port: Port) -> Task {
 fn refreshed_before(spec: GrantSpec, clears_pending: bool) -> World {
     let age = Duration::from_hours(23);
     let by_hand = |port: Port| {
-        let run = Run { nonce: format!("{:032x}", 0xb), ..run_of(&port) };
+        let run = InvocationContext { nonce: format!("{:032x}", 0xb), ..run_of(&port) };
         run_with(port, run, Trigger::Now)
     };
     let slot: jiff::Timestamp = SLOT.parse().expect("a time");

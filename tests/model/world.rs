@@ -10,9 +10,12 @@ use std::{
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tiktok_token_refresh::{
-    cycle::{Clock, Description, Grant, Label, Labels, Listing, Moved, Put, Store, Stored, TikTok, Which},
     document::{Advertiser, AdvertiserInfo, App, Flow},
     error::{Error, Kind},
+    transport::{
+        Clock, Description, Label, Labels, Listing, PutResult, Store, Stored, SwapResult, TikTok, TokenSet,
+        VersionSelector,
+    },
 };
 
 use super::explorer::{Port, hash};
@@ -134,10 +137,10 @@ fn unexpected(what: impl std::fmt::Debug) -> Error {
 }
 
 impl Store for Port {
-    async fn get(&self, _: &str, which: Which<'_>) -> Result<Option<Stored>, Error> {
+    async fn get(&self, _: &str, which: VersionSelector<'_>) -> Result<Option<Stored>, Error> {
         let (name, id, label) = match which {
-            Which::Label(label) => (format!("get {}", label.name()), None, Some(label.name())),
-            Which::Id(id) => (format!("get version {id}"), Some(id), None),
+            VersionSelector::Label(label) => (format!("get {}", label.name()), None, Some(label.name())),
+            VersionSelector::Id(id) => (format!("get version {id}"), Some(id), None),
         };
         let read = |world: &mut World| world.secrets.get_secret_value(SECRET, id, label).ok();
         let value = self.request(name, move |world| Told(read(world))).await.0;
@@ -159,7 +162,7 @@ impl Store for Port {
         Ok(Some(Description { labels: Labels::default(), tags: Vec::new() }))
     }
 
-    async fn put(&self, _: &str, id: &str, labels: &[Label], body: &SecretString) -> Result<Put, Error> {
+    async fn put(&self, _: &str, id: &str, labels: &[Label], body: &SecretString) -> Result<PutResult, Error> {
         let (run, text) = (self.run, body.expose_secret().to_owned());
         self.world(|world| world.note_offered(&text));
         let names: Vec<_> = labels.iter().map(|label| label.name()).collect();
@@ -175,27 +178,27 @@ impl Store for Port {
             answer.map(|_| ()).map_err(|error| error.exception)
         };
         match self.request(name, put).await {
-            Ok(()) => Ok(Put::Written),
-            Err(Exception::ResourceExists) => Ok(Put::Taken),
+            Ok(()) => Ok(PutResult::Written),
+            Err(Exception::ResourceExists) => Ok(PutResult::Taken),
             Err(other) => Err(unexpected(other)),
         }
     }
 
-    async fn promote(&self, _: &str, to: &str, from: &str) -> Result<Moved, Error> {
+    async fn promote(&self, _: &str, to: &str, from: &str) -> Result<SwapResult, Error> {
         self.move_label("AWSCURRENT", Some(to), from).await
     }
 
-    async fn move_pending(&self, _: &str, to: &str, from: &str) -> Result<Moved, Error> {
+    async fn move_pending(&self, _: &str, to: &str, from: &str) -> Result<SwapResult, Error> {
         self.move_label("AWSPENDING", Some(to), from).await
     }
 
-    async fn detach(&self, _: &str, label: Label, from: &str) -> Result<Moved, Error> {
+    async fn detach(&self, _: &str, label: Label, from: &str) -> Result<SwapResult, Error> {
         self.move_label(label.name(), None, from).await
     }
 }
 
 impl Port {
-    async fn move_label(&self, label: &str, to: Option<&str>, from: &str) -> Result<Moved, Error> {
+    async fn move_label(&self, label: &str, to: Option<&str>, from: &str) -> Result<SwapResult, Error> {
         let swap = |world: &mut World| {
             let answer = world.secrets.update_secret_version_stage(SECRET, label, to, Some(from));
             let token = world.field("access_token").unwrap_or_default();
@@ -205,15 +208,15 @@ impl Port {
             answer.map(|_| ()).map_err(|error| error.exception)
         };
         match self.request(format!("move {label} to {} from {from}", to.unwrap_or("nothing")), swap).await {
-            Ok(()) => Ok(Moved::Moved),
-            Err(Exception::InvalidParameter) => Ok(Moved::Conflict),
+            Ok(()) => Ok(SwapResult::Swapped),
+            Err(Exception::InvalidParameter) => Ok(SwapResult::Conflict),
             Err(other) => Err(unexpected(other)),
         }
     }
 }
 
 impl TikTok for Port {
-    async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<Grant, Error> {
+    async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<TokenSet, Error> {
         let family = if flow == Flow::TtUser { stand_in::Flow::TtUser } else { stand_in::Flow::Business };
         let (run, token) = (self.run, refresh_token.expose_secret());
         let redeem = |world: &mut World| {
@@ -225,7 +228,7 @@ impl TikTok for Port {
         self.request("redeem".to_owned(), redeem).await.map(grant).map_err(rejection)
     }
 
-    async fn exchange(&self, family: Flow, app: &App, code: &SecretString, _: &str) -> Result<Grant, Error> {
+    async fn exchange(&self, family: Flow, app: &App, code: &SecretString, _: &str) -> Result<TokenSet, Error> {
         let family = if family == Flow::TtUser { stand_in::Flow::TtUser } else { stand_in::Flow::Business };
         let (run, code) = (self.run, code.expose_secret());
         let exchange = |world: &mut World| {
@@ -282,8 +285,8 @@ impl TikTok for Port {
 /// Access token, refresh token, and how long the former lives.
 type Given = (String, Option<String>, Option<Duration>);
 
-fn grant((access_token, refresh_token, expires_in): Given) -> Grant {
-    Grant {
+fn grant((access_token, refresh_token, expires_in): Given) -> TokenSet {
+    TokenSet {
         access_token: SecretString::from(access_token),
         refresh_token: refresh_token.map(SecretString::from),
         expires_in,

@@ -13,7 +13,7 @@ use stand_ins::{
     APP_ID, APP_SECRET, Fault, Flow, Function, GrantSpec, Invocation, Outcome, When, World, credentials,
     tiktok::{Advertiser, Propagation, Renewal},
 };
-use tiktok_token_refresh::cycle::Label;
+use tiktok_token_refresh::transport::Label;
 use tokio::sync::Notify;
 use url::Url;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stand_ins::{Fault, GrantSpec, When, World, tiktok::Renewal};
-use tiktok_token_refresh::cycle::Deadline;
+use tiktok_token_refresh::transport::Deadline;
 
 use crate::support::{
     CLAIM, SHORT, STAGE, Scenario, assert_failed, only_result, outcome, scheduled, side_by_side, warnings,

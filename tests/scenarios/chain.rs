@@ -10,8 +10,8 @@ use stand_ins::{
     tiktok::Renewal,
 };
 use tiktok_token_refresh::{
-    cycle::Label,
     document::{Credentials, Document},
+    transport::Label,
 };
 
 use crate::{

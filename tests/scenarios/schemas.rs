@@ -7,10 +7,11 @@ use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use stand_ins::{APP_ID, Fault, Flow, GrantSpec, Outcome, When, World, secrets_manager::client::new_token};
 use tiktok_token_refresh::{
-    cycle::{OutcomeKind, RotationStep, StepOutcome},
     document::{Credentials, Document},
     error::Kind,
     event::Event,
+    refresh::OutcomeKind,
+    rotation::{RotationStep, StepOutcome},
 };
 
 use crate::{

@@ -5,9 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::json;
 use stand_ins::{Outcome, World, wire::listen};
 use tiktok_token_refresh::{
-    cycle::Tag,
     error::Error,
     settings::{Secrets, Settings},
+    transport::Tag,
 };
 use tokio::{io::AsyncReadExt, net::TcpListener};
 

@@ -5,7 +5,7 @@ use std::{env, path::PathBuf, time::Duration};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use stand_ins::{Function, Invocation, Journal, Outcome, World, secrets_manager::client::new_token};
-use tiktok_token_refresh::cycle::Label;
+use tiktok_token_refresh::transport::Label;
 
 use crate::promises::{assert_kept, current_is_complete, current_is_usable};
 

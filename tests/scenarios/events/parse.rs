@@ -5,9 +5,11 @@ use std::{fs, time::Duration};
 use serde_json::{Value, json};
 use stand_ins::World;
 use tiktok_token_refresh::{
-    cycle::{LinkRequest, RotationStep, Trigger, VALIDITY},
+    authorize::{LinkRequest, VALIDITY},
     error::Kind,
     event::{Brought, Event, Refresh, Rotation},
+    refresh::Trigger,
+    rotation::RotationStep,
 };
 
 use crate::{

@@ -9,7 +9,7 @@ use stand_ins::{
     APP_ID, Fault, Flow, Function, GrantSpec, Invocation, Journal, Service, When, World, credentials,
     secrets_manager::client::new_token,
 };
-use tiktok_token_refresh::cycle::Label;
+use tiktok_token_refresh::transport::Label;
 
 use crate::{
     evidence::error_message,

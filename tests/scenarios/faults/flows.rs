@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tiktok_token_refresh::cycle::RotationStep;
+use tiktok_token_refresh::rotation::RotationStep;
 
 use super::oracle::Watched;
 use crate::{

@@ -9,7 +9,7 @@ use stand_ins::{
     secrets_manager::{Caller, Version},
     tiktok::{GrantId, Redeem, Renewal},
 };
-use tiktok_token_refresh::cycle::Label;
+use tiktok_token_refresh::transport::Label;
 
 use crate::promises::{self, document as body, text};
 

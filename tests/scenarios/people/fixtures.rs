@@ -3,7 +3,7 @@
 use std::fs;
 
 use stand_ins::World;
-use tiktok_token_refresh::cycle::RotationStep;
+use tiktok_token_refresh::rotation::RotationStep;
 
 use crate::{
     events::examples,

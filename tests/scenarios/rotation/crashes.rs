@@ -1,6 +1,6 @@
 //! The process dies before or after any request of any step.
 
-use tiktok_token_refresh::cycle::RotationStep;
+use tiktok_token_refresh::rotation::RotationStep;
 
 use super::{Rotation, every_kind_of_grant};
 use crate::support::{STAGE, Scenario, assert_failed, outcome, scheduled, strict};

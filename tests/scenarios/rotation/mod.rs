@@ -10,7 +10,7 @@ use stand_ins::{
     secrets_manager::{Semantics, client::new_token},
     tiktok::{Advertiser, Renewal},
 };
-use tiktok_token_refresh::cycle::RotationStep;
+use tiktok_token_refresh::rotation::RotationStep;
 
 use crate::{
     evidence::{all_metrics, metrics},

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tiktok_token_refresh::cycle::RotationStep;
+use tiktok_token_refresh::rotation::RotationStep;
 
 use super::Rotation;
 use crate::support::{Scenario, outcome, refresh, strict};

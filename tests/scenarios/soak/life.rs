@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tiktok_token_refresh::cycle::Label;
+use tiktok_token_refresh::transport::Label;
 use tokio::time::sleep;
 
 use super::{
@@ -61,7 +61,7 @@ impl Case {
 
 /// How a process is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum RateLimits {
     /// Nothing disturbs it, so that it can go on without a pause.
     Calm,
     /// Requests fail, and it is never killed.
@@ -121,7 +121,7 @@ pub struct Life {
     number: usize,
     seed: u64,
     case: &'static Case,
-    pace: Pace,
+    pace: RateLimits,
     world: Arc<World>,
     function: Function,
     person: Arc<Person>,
@@ -138,7 +138,7 @@ pub struct Life {
 }
 
 impl Life {
-    pub fn begin(seed: u64, number: usize, case: &'static Case, pace: Pace) -> Self {
+    pub fn begin(seed: u64, number: usize, case: &'static Case, pace: RateLimits) -> Self {
         let consent = format!("https://www.tiktok.com/v2/auth/authorize?client_key={APP_ID}&response_type=code");
         let world = Arc::new(World::with_document(case.grant(), |document| {
             document["mine"] = json!("");
@@ -352,7 +352,7 @@ impl Life {
     }
 
     fn note_memory(&mut self) {
-        let Some(pid) = self.function.pid().filter(|_| self.pace != Pace::Rough) else { return };
+        let Some(pid) = self.function.pid().filter(|_| self.pace != RateLimits::Rough) else { return };
         let (held, refreshes) = (Held::by(pid), self.tally.refreshes);
         match self.tally.memory.first_mut() {
             Some(memory) => memory.note(held, refreshes),

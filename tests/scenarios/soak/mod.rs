@@ -15,7 +15,7 @@ mod turn;
 
 use std::{env, time::Instant};
 
-use life::{Case, Life, Pace};
+use life::{Case, Life, RateLimits};
 use process::Memory;
 use stand_ins::{Flow, World, tiktok::Renewal};
 use tally::Tally;
@@ -62,7 +62,7 @@ const KINDS: [Case; 6] = [
 
 /// How many secrets of each kind are treated in which way, and how many refreshes of a hundred they do together. Most of
 /// their time they wait: for a slot, for TikTok, for the claim of a run that died.
-const SHARES: [(Pace, usize, usize); 2] = [(Pace::Steady, 2, 30), (Pace::Rough, 10, 50)];
+const SHARES: [(RateLimits, usize, usize); 2] = [(RateLimits::Steady, 2, 30), (RateLimits::Rough, 10, 50)];
 /// How many of a hundred one process does that nothing disturbs, and that never waits.
 const CALM_SHARE: usize = 20;
 
@@ -72,11 +72,11 @@ fn chosen(variable: &str, default: u64) -> u64 {
 }
 
 /// Each life: its grant, how it is treated, and the how-manieth part of all refreshes are its own.
-fn shares() -> Vec<(&'static Case, Pace, usize)> {
+fn shares() -> Vec<(&'static Case, RateLimits, usize)> {
     let of_each = |case| {
         SHARES.map(|(pace, lives, percent)| vec![(case, pace, 100 * lives * KINDS.len() / percent); lives]).concat()
     };
-    KINDS.iter().flat_map(of_each).chain([(&KINDS[0], Pace::Calm, 100 / CALM_SHARE)]).collect()
+    KINDS.iter().flat_map(of_each).chain([(&KINDS[0], RateLimits::Calm, 100 / CALM_SHARE)]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tiktok_token_refresh::{cycle::Label, error::Kind};
+use tiktok_token_refresh::{error::Kind, transport::Label};
 
 use super::{
     life::Case,

@@ -2,7 +2,7 @@
 
 use std::{fmt, fs};
 
-use super::life::Pace;
+use super::life::RateLimits;
 
 /// By how many kB the memory of its own of a warm process may grow: pages that the allocator had not touched yet. Seen were 0
 /// to 124, and 16 in six hundred refreshes that nothing disturbed.
@@ -45,7 +45,7 @@ impl Held {
 #[derive(Clone, Debug)]
 pub struct Memory {
     of: &'static str,
-    pace: Pace,
+    pace: RateLimits,
     warm: Held,
     last: Held,
     most_files: usize,
@@ -54,7 +54,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub const fn of(name: &'static str, pace: Pace, warm: Held, refreshes: usize) -> Self {
+    pub const fn of(name: &'static str, pace: RateLimits, warm: Held, refreshes: usize) -> Self {
         Self { of: name, pace, warm, last: warm, most_files: warm.files, refreshes: (refreshes, refreshes) }
     }
 
@@ -68,7 +68,8 @@ impl Memory {
     pub fn assert_flat(&self) {
         let Self { pace, warm, last, most_files, .. } = self;
         let connections = last.files.saturating_sub(warm.files) as u64;
-        let growth = A_CONNECTION * connections + if *pace == Pace::Calm { MOST_CALM_GROWTH } else { MOST_GROWTH };
+        let growth =
+            A_CONNECTION * connections + if *pace == RateLimits::Calm { MOST_CALM_GROWTH } else { MOST_GROWTH };
         assert!(last.own <= warm.own + growth, "what the process holds of its own grows: {self}");
         assert!(last.peak <= warm.peak + MOST_PAGES, "what is resident grows: {self}");
         assert!(*most_files <= MOST_FILES, "files and connections are left open: {self}");

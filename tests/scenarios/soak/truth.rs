@@ -8,7 +8,7 @@ use stand_ins::{
     secrets_manager::{Body, Version},
     tiktok::GrantId,
 };
-use tiktok_token_refresh::cycle::Label;
+use tiktok_token_refresh::transport::Label;
 
 /// An access token's place in the order in which TikTok handed them out: its grant, and the how-manieth of it.
 pub type Place = (GrantId, u32);

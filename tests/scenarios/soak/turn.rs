@@ -2,7 +2,7 @@
 
 use super::{
     dice::Dice,
-    life::{Case, Pace},
+    life::{Case, RateLimits},
     trouble::Trouble,
 };
 
@@ -41,11 +41,11 @@ pub struct Turn {
 }
 
 impl Turn {
-    pub fn draw(mut dice: Dice, case: &Case, pace: Pace) -> Self {
-        if pace == Pace::Calm {
+    pub fn draw(mut dice: Dice, case: &Case, pace: RateLimits) -> Self {
+        if pace == RateLimits::Calm {
             return Self::quiet(Errand::Refresh);
         }
-        let (dice, steady) = (&mut dice, pace == Pace::Steady);
+        let (dice, steady) = (&mut dice, pace == RateLimits::Steady);
         let by_hand = if steady { 60 } else { 10 };
         let errand = match dice.below(100) {
             chance if chance < by_hand => Errand::Refresh,

@@ -1,0 +1,79 @@
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::State;
+use crate::{
+    document::pasted,
+    error::{Error, Kind},
+};
+
+/// What the browser brought back in the address of TikTok's redirect.
+pub(crate) struct Redirect {
+    pub auth_code: SecretString,
+    pub state: State,
+}
+
+/// The parameters that count.
+const KNOWN: [&str; 3] = ["auth_code", "code", "state"];
+
+impl Redirect {
+    /// Reads the whole address that the browser ended on. Nothing of it is ever shown: it holds the auth code.
+    pub fn parse(address: &str) -> Result<Self, Error> {
+        let url = Url::parse(pasted::trimmed(address)).map_err(|_| {
+            invalid("The 'redirect_url' is not the whole address that the browser ended on.")
+                .advise("Copy all of it, from https:// to its end. Send a bare auth code as 'auth_code'.")
+        })?;
+        Self::from_query(url.query().unwrap_or_default())
+    }
+
+    pub fn from_query(query: &str) -> Result<Self, Error> {
+        if query.split('&').any(is_from_html) {
+            return Err(invalid("The redirect was copied from HTML: it has '&amp;' in place of '&'.")
+                .advise("Copy the address again, from the browser's address bar."));
+        }
+        let mut found: [Option<SecretString>; 3] = [None, None, None];
+        let mut is_link = false;
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            is_link |= name == "redirect_uri";
+            let Some(place) = KNOWN.iter().position(|known| *known == name) else { continue };
+            if found[place].replace(SecretString::from(value.into_owned())).is_some() {
+                return Err(
+                    invalid(format!("The redirect has '{name}' twice.")).advise("Copy the whole address again, once.")
+                );
+            }
+        }
+        let [auth_code, code, state] = found.map(|value| value.filter(|value| !is_blank(value)));
+        // TikTok often sends both, and then `code` is another thing.
+        let auth_code = auth_code.or(code).ok_or_else(|| if is_link { is_the_link() } else { has_no_code() })?;
+        let state = state.ok_or_else(|| {
+            invalid("The redirect has no 'state': the address was cut, or another link than this function's led to it.")
+                .advise("Copy the whole address again, to its end. If the auth code is from another link, send it alone as 'auth_code'.")
+        })?;
+        Ok(Self { auth_code, state: State::parse(state.expose_secret())? })
+    }
+}
+
+/// Whether a parameter begins with what is left of an `&amp;`.
+fn is_from_html(parameter: &str) -> bool {
+    let Some(parameter) = parameter.strip_prefix("amp;") else { return false };
+    KNOWN.iter().any(|known| parameter.strip_prefix(known).is_some_and(|rest| rest.starts_with('=')))
+}
+
+fn is_the_link() -> Error {
+    invalid("The 'redirect_url' is the link to the consent page.")
+        .advise("Open the link, confirm, and send the address that the browser ends on.")
+}
+
+fn has_no_code() -> Error {
+    invalid("The redirect has no 'auth_code': the consent was declined, or the address was cut.").advise(
+        "Copy the whole address again. If the consent was declined, send the event authorize_url and open its link.",
+    )
+}
+
+fn is_blank(value: &SecretString) -> bool {
+    value.expose_secret().trim().is_empty()
+}
+
+fn invalid(what: impl Into<String>) -> Error {
+    Error::new(Kind::InvalidEvent, what)
+}

@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use crate::{
+    document::{Advertiser, App, Credentials, Flow},
+    error::{Error, Kind},
+};
+use crate::{
+    refresh::Refresher,
+    transport::{Clock, Listing, Request, Step, Store, TikTok},
+};
+
+/// TikTok can take seconds to accept a token that it has just issued, so a rejection is believed after these waits.
+const WAITS_FOR_A_NEW_TOKEN: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// A token counts as new for this long.
+const NEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+
+/// What a check told about an access token.
+#[derive(Clone, Debug)]
+pub(crate) enum Checked {
+    /// It works.
+    Works(Listed),
+    /// It works, and has no advertisers to list: it is an account holder's.
+    Proven,
+    /// TikTok rejects it.
+    Rejected(Error),
+    /// Nobody knows: the answer did not come, or does not prove a dead token.
+    Unknown(Error),
+}
+
+impl Checked {
+    /// The same where it proves the token or TikTok reported no error beside it. Otherwise that error counts: the tokens stay
+    /// staged, and a later run checks them again.
+    pub fn despite(self, reported: Option<&Error>) -> Result<Self, Error> {
+        match (self, reported) {
+            (Self::Rejected(_) | Self::Unknown(_), Some(error)) => {
+                let what = "TikTok gave new tokens together with an error, and the check does not prove that they work";
+                Err(error.clone().context(what))
+            }
+            (checked, _) => Ok(checked),
+        }
+    }
+}
+
+/// The advertisers of a token that works.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub advertisers: Vec<Advertiser>,
+    /// What there is to say of facts about them that are missing.
+    pub warning: Option<String>,
+    /// Whether facts about them were not asked for, because they would not fit into the secret.
+    pub left_out: bool,
+}
+
+impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
+    /// Lists the advertisers with the access token of these credentials: proves the token and yields the list. The token of
+    /// an account holder is proven alone.
+    pub(crate) async fn check(&self, app: &App, credentials: &Credentials) -> Checked {
+        self.timed(Step::Check, self.check_patiently(app, credentials)).await
+    }
+
+    async fn check_patiently(&self, app: &App, credentials: &Credentials) -> Checked {
+        let Some(token) = &credentials.access_token else {
+            return Checked::Rejected(Error::new(Kind::ReauthorizationRequired, "There is no access token."));
+        };
+        let is_new = credentials.refreshed_at.is_some_and(|at| self.clock.now().duration_since(at) < NEW);
+        let mut waits = WAITS_FOR_A_NEW_TOKEN.iter().filter(|_| is_new);
+        loop {
+            let request = Request::check(Step::Check, app);
+            let checked = if credentials.flow == Flow::TtUser {
+                self.attempt(request, || self.tiktok.token_info(app, token)).await.map(|()| Checked::Proven)
+            } else {
+                self.attempt(request, || self.tiktok.advertisers(app, token)).await.map(|it| Checked::Works(it.into()))
+            };
+            let error = match checked {
+                Ok(checked) => return checked,
+                Err(error) if error.kind() == Kind::ReauthorizationRequired => error,
+                Err(error) => return Checked::Unknown(error),
+            };
+            match waits.next() {
+                Some(wait) if self.remaining() > *wait + Duration::from_secs(3) => self.clock.sleep(*wait).await,
+                _ => return Checked::Rejected(error),
+            }
+        }
+    }
+}
+
+impl From<Listing> for Listed {
+    fn from(Listing { advertisers, dropped }: Listing) -> Self {
+        let advertisers = sorted(advertisers);
+        let warning = (dropped > 0).then(|| {
+            let all = advertisers.len() + dropped;
+            format!(
+                "TikTok's list of advertisers has {all} entries, and {dropped} of them without an id were left out."
+            )
+        });
+        Self { advertisers, warning, left_out: false }
+    }
+}
+
+/// Sorted by id, each once, so that equal lists are equal documents.
+pub(crate) fn sorted(mut list: Vec<Advertiser>) -> Vec<Advertiser> {
+    list.sort_by(|a, b| a.id.cmp(&b.id));
+    list.dedup_by(|a, b| a.id == b.id);
+    list
+}

@@ -1,0 +1,375 @@
+//! The claim: the right to replace a token pair. The first run to write the version `claim(pair, attempt)` has it.
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    document::{Fingerprint, json_text, whole_seconds},
+    error::{Error, Kind},
+};
+use crate::{
+    refresh::{
+        Refresher,
+        chain::Chain,
+        replace::{Room, Work},
+        version::Version,
+    },
+    transport::{Clock, Label, PutResult, Request, Step, Store, Stored, TikTok, VersionSelector},
+};
+
+/// How long others wait beyond a claim's expiry: more than clocks of Lambda hosts differ.
+pub(crate) const GRACE: SignedDuration = SignedDuration::from_secs(10);
+
+/// How long an exchange holds its claim: TikTok answers within two seconds. What begins before a slow answer finds out at
+/// the stage, and nothing is lost.
+const EXCHANGE_TIME: SignedDuration = SignedDuration::from_secs(8);
+
+/// The namespace of the version ids that this project derives, drawn once at random. Changing it would make a run blind to
+/// the claims and staged versions of the release before it.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_4d3e_92b7_4c55_a1e8_3d74_58c2_9b16);
+
+/// What a claim was made for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Purpose {
+    /// To redeem the pair's refresh token.
+    #[default]
+    Refresh,
+    /// To exchange an auth code, which does not send the refresh token.
+    Exchange,
+    /// To append a pair behind this one, which sends nothing.
+    Append,
+}
+
+/// The announcement that one run is about to replace a token pair. The serialized names are those of stored claims.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    /// The number of the claim on this pair, from zero.
+    #[serde(rename = "n")]
+    pub attempt: u32,
+    /// Of the pair that is to be replaced.
+    pub fingerprint: String,
+    pub nonce: String,
+    pub claimed_by: String,
+    pub claimed_at: Timestamp,
+    /// The deadline of the run that holds it.
+    pub expires_at: Timestamp,
+    /// The version that will hold the successor.
+    pub result_version_id: String,
+    #[serde(default)]
+    pub purpose: Purpose,
+    /// The fingerprint of the auth code that is exchanged under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Whether its run is over, and released it.
+    #[serde(default)]
+    pub released: bool,
+    /// Whether TikTok is known not to have carried out what was sent under it. An expired claim tells nothing about that.
+    #[serde(default)]
+    pub answered: bool,
+    /// How many claims in a row ended with a failure.
+    #[serde(default)]
+    pub failures: u32,
+    /// Why its run has no new tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Box<Failed>>,
+}
+
+/// How a redeem failed, for the runs after it: they need not ask TikTok again at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failed {
+    pub at: Timestamp,
+    /// [`Kind::ReauthorizationRequired`] where TikTok rejected the refresh token for good.
+    pub kind: Kind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i64>,
+    pub what: String,
+    pub advice: String,
+    /// The fingerprint of the current pair, if its access token still worked then; none if TikTok rejected that too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
+}
+
+impl Failed {
+    pub fn new(error: &Error, at: Timestamp, kept: Option<&Fingerprint>) -> Self {
+        Self {
+            at: whole_seconds(at),
+            kind: error.kind(),
+            code: error.code(),
+            what: error.what().to_owned(),
+            advice: error.advice().to_owned(),
+            kept: kept.map(|pair| pair.as_str().to_owned()),
+        }
+    }
+
+    /// Whether TikTok rejected the refresh token for good.
+    pub fn is_rejection(&self) -> bool {
+        self.kind == Kind::ReauthorizationRequired
+    }
+
+    /// The same error once more, in a run that did not ask TikTok.
+    pub fn error(&self) -> Error {
+        let (what, at) = (&self.what, self.at);
+        let what = if self.is_rejection() {
+            format!(
+                "{what} TikTok said so at {at}, and is asked again once a day, or by the event {{\"action\":\"refresh\"}}."
+            )
+        } else {
+            format!(
+                "{what} That was at {at}, after other runs had failed; TikTok is asked again once an hour, or by the event {{\"action\":\"refresh\"}}."
+            )
+        };
+        let error = Error::new(self.kind, what).advise(self.advice.clone());
+        self.code.map_or_else(|| error.clone(), |code| error.clone().with_code(code))
+    }
+}
+
+/// A claim that this run holds.
+#[derive(Debug)]
+pub(crate) struct HeldClaim {
+    pub arn: String,
+    pub pair: Fingerprint,
+    pub attempt: u32,
+    /// Whether an earlier run may have redeemed the pair, and left no answer behind.
+    pub spent_before: bool,
+    /// How many claims before this one ended with a failure, in a row.
+    pub failures: u32,
+}
+
+/// What a claim means to a run that finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClaimState {
+    /// This run made it.
+    Ours,
+    /// Its run may be at work until then.
+    Held { until: Timestamp },
+    /// Its run is over, in good order or not.
+    Over,
+}
+
+impl Claim {
+    /// Reads a claim; anything else is none, since only this project uses the label.
+    pub(crate) fn read(stored: &Stored) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Body {
+            claim: Claim,
+        }
+        let body = stored.body.expose_secret();
+        let Body { mut claim } = serde_json::from_str(body).ok()?;
+        // Only the newest claim is asked whether it is over, and that one has the label as long as it is not withdrawn.
+        let is_withdrawn = claim.purpose == Purpose::Exchange && !stored.labels.contains(&Label::Claim);
+        claim.released |= is_withdrawn;
+        claim.answered |= is_withdrawn;
+        Some(claim)
+    }
+
+    /// Whether its run may still be at work.
+    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
+        let grace = if self.purpose == Purpose::Exchange { SignedDuration::ZERO } else { GRACE };
+        !self.released && now < self.expires_at + grace
+    }
+
+    pub(crate) fn state(&self, nonce: &str, now: Timestamp) -> ClaimState {
+        if !self.is_live(now) {
+            ClaimState::Over
+        } else if self.nonce == nonce {
+            ClaimState::Ours
+        } else {
+            ClaimState::Held { until: self.expires_at }
+        }
+    }
+
+    /// Whether its run was to redeem the pair and is not known to have come to an end.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.purpose == Purpose::Refresh && !(self.released && self.failed.is_none())
+    }
+}
+
+/// What came of the wish to claim a pair.
+#[derive(Debug)]
+pub(crate) enum Claimed {
+    /// This run, and no other, may replace the pair.
+    Won(HeldClaim),
+    /// The pair has a successor that this run does not know yet.
+    Replaced,
+    /// Another run may be replacing it at this moment.
+    InProgress { until: Timestamp },
+    /// A run failed not long ago, and TikTok is not to be asked again yet.
+    CoolDown(Box<Failed>),
+}
+
+/// The id under which a version of a secret is written: the same for every run that writes the same thing.
+pub(crate) fn version_id(arn: &str, what: &str, detail: &str) -> String {
+    Uuid::new_v5(&NAMESPACE, format!("{arn}\n{what}\n{detail}").as_bytes()).to_string()
+}
+
+/// The id of the claim on a pair with that number.
+pub(crate) fn claim_id(arn: &str, pair: &Fingerprint, attempt: u32) -> String {
+    version_id(arn, "claim", &format!("{}\n{attempt}", pair.as_str()))
+}
+
+/// The id of the version that holds the successor of a pair.
+pub(crate) fn successor_id(arn: &str, pair: &Fingerprint) -> String {
+    version_id(arn, "next", pair.as_str())
+}
+
+impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
+    /// Claims the right to replace a pair of the chain.
+    pub(crate) async fn claim(
+        &self,
+        chain: &Chain,
+        pair: &Version,
+        work: Work<'_>,
+        room: &Room,
+    ) -> Result<Claimed, Error> {
+        self.timed(Step::Claim, self.claim_from_first(chain, pair, work, room)).await
+    }
+
+    async fn claim_from_first(
+        &self,
+        chain: &Chain,
+        pair: &Version,
+        work: Work<'_>,
+        room: &Room,
+    ) -> Result<Claimed, Error> {
+        let mut held = HeldClaim {
+            arn: pair.arn.clone(),
+            pair: pair.credentials.fingerprint.clone(),
+            attempt: 0,
+            spent_before: false,
+            failures: 0,
+        };
+        let mut newest = None;
+        // Every turn costs a request, and requests end at the deadline.
+        loop {
+            self.ensure_room(room, held.attempt, work).await?;
+            if self.put_claim(&held, work.purpose(), work.code(), Ends::Later).await? == PutResult::Written {
+                return Ok(Claimed::Won(held));
+            }
+            let Some(mut claim) = self.read_claim(VersionSelector::Id(&pair.claim_id(held.attempt))).await? else {
+                // Written a moment ago, and reads lag.
+                return Ok(self.in_progress(self.clock.now() + GRACE));
+            };
+            if claim.state(&self.nonce, self.clock.now()) == ClaimState::Ours {
+                let spent_before = held.attempt > 0;
+                return Ok(Claimed::Won(HeldClaim { spent_before, failures: claim.failures, ..held }));
+            }
+            if let Some(successor) = self.read_version(&pair.successor_id()).await?
+                && !chain.contains(&successor.credentials.fingerprint)
+            {
+                return Ok(Claimed::Replaced);
+            }
+            if newest.is_none() {
+                // Failed attempts may be many; the label is on the last one.
+                let labeled = self.read_claim(VersionSelector::Label(Label::Claim)).await?;
+                let labeled = labeled.filter(|it| it.fingerprint == held.pair.as_str() && it.attempt > claim.attempt);
+                claim = newest.insert(labeled.unwrap_or(claim)).clone();
+            }
+            if let ClaimState::Held { until } = claim.state(&self.nonce, self.clock.now())
+                && !work.may_pass(&claim)
+                && self.get(VersionSelector::Id(&pair.claim_id(claim.attempt + 1))).await?.is_none()
+            {
+                return Ok(self.in_progress(until));
+            }
+            if let Some(failed) = work.cools_down(&claim, self.clock.now()) {
+                return Ok(Claimed::CoolDown(Box::new(failed)));
+            }
+            held.attempt = claim.attempt + 1;
+            held.spent_before = work.may_have_been_sent_under(&claim);
+            held.failures = if claim.released { claim.failures } else { claim.failures + 1 };
+        }
+    }
+
+    /// Ends a claim of this run's, so that the next run need not wait until it expires: Lambda repeats a failed event after
+    /// a minute. Not being able to costs that wait and nothing else.
+    pub(crate) async fn release(&self, held: HeldClaim, answered: bool, failed: Option<Failed>) {
+        let failures = if failed.is_some() { held.failures + 1 } else { 0 };
+        let end = HeldClaim { attempt: held.attempt + 1, failures, ..held };
+        let released = Box::pin(self.put_claim(&end, Purpose::Refresh, None, Ends::Now { answered, failed })).await;
+        tracing::info!(secret_id = self.secret, released = released.is_ok(), "released claim");
+    }
+
+    /// Ends the claim of an exchange whose auth code TikTok refused. It takes the label off, which costs no version.
+    pub(crate) async fn withdraw(&self, held: &HeldClaim) {
+        let id = claim_id(&held.arn, &held.pair, held.attempt);
+        let detach = || self.store.detach(self.secret, Label::Claim, &id);
+        let withdrawn = Box::pin(self.attempt(Request::write(Step::Claim), detach)).await;
+        tracing::info!(secret_id = self.secret, withdrawn = withdrawn.is_ok(), "withdrew claim");
+    }
+
+    /// Marks a pair as one that has a successor, without a wish to redeem it: a run that finds this pair current looks
+    /// behind it.
+    pub(crate) async fn mark(&self, end: &Version) -> Result<(), Error> {
+        let pair = end.credentials.fingerprint.clone();
+        let held = HeldClaim { arn: end.arn.clone(), pair, attempt: 0, spent_before: false, failures: 0 };
+        let (PutResult::Written | PutResult::Taken) = self.put_claim(&held, Purpose::Append, None, Ends::Later).await?;
+        Ok(())
+    }
+
+    /// The newest claim on a pair; none if it was never claimed.
+    pub(crate) async fn newest_claim(&self, pair: &Version) -> Result<Option<Claim>, Error> {
+        let Some(first) = self.read_claim(VersionSelector::Id(&pair.claim_id(0))).await? else { return Ok(None) };
+        let labeled = self.read_claim(VersionSelector::Label(Label::Claim)).await?;
+        Ok(Some(labeled.filter(|claim| claim.fingerprint == first.fingerprint).unwrap_or(first)))
+    }
+
+    async fn read_claim(&self, which: VersionSelector<'_>) -> Result<Option<Claim>, Error> {
+        Ok(self.get(which).await?.as_ref().and_then(Claim::read))
+    }
+
+    async fn put_claim(
+        &self,
+        held: &HeldClaim,
+        purpose: Purpose,
+        code: Option<&Fingerprint>,
+        ends: Ends,
+    ) -> Result<PutResult, Error> {
+        #[derive(Serialize)]
+        struct Body {
+            claim: Claim,
+        }
+        let now = self.clock.now();
+        let deadline = self.run.deadline.time();
+        let (request, expires_at) = match (&ends, purpose) {
+            (Ends::Now { .. }, _) => (Request::write(Step::Claim), now),
+            (Ends::Later, Purpose::Append) => (Request::stage(Step::Claim), now),
+            (Ends::Later, Purpose::Exchange) => (Request::claim(Step::Claim), deadline.min(now + EXCHANGE_TIME)),
+            (Ends::Later, Purpose::Refresh) => (Request::claim(Step::Claim), deadline),
+        };
+        let (released, answered, failed) = match ends {
+            Ends::Later => (purpose == Purpose::Append, false, None),
+            Ends::Now { answered, failed } => (true, answered, failed.map(Box::new)),
+        };
+        let claim = Claim {
+            attempt: held.attempt,
+            fingerprint: held.pair.as_str().to_owned(),
+            nonce: self.nonce.clone(),
+            claimed_by: self.run.request_id.clone(),
+            claimed_at: now,
+            expires_at,
+            result_version_id: successor_id(&held.arn, &held.pair),
+            purpose,
+            code: code.map(|code| code.as_str().to_owned()),
+            released,
+            answered,
+            failures: held.failures,
+            failed,
+        };
+        let body = SecretString::from(json_text(&Body { claim }));
+        let id = claim_id(&held.arn, &held.pair, held.attempt);
+        self.put(request, &id, &[Label::Claim], &body).await
+    }
+
+    fn in_progress(&self, until: Timestamp) -> Claimed {
+        self.trace.claim_conflict();
+        Claimed::InProgress { until }
+    }
+}
+
+/// When a claim ends.
+enum Ends {
+    Later,
+    Now { answered: bool, failed: Option<Failed> },
+}

@@ -1,0 +1,262 @@
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::refresh::{
+    check::{Checked, Listed},
+    plan::Plan,
+    version::Version,
+};
+use crate::{
+    document::{Advertiser, Credentials, Flow, Reduction},
+    error::Error,
+};
+
+/// How a run on one secret ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    /// New tokens were redeemed and are current.
+    Refreshed,
+    /// A person authorized the app, and the tokens of that authorization are current.
+    Authorized,
+    /// The long-term token works.
+    Verified,
+    /// The refresh token was rejected, the access token still works.
+    Kept,
+    /// There was nothing to do.
+    Fresh,
+    /// Tokens that an earlier run had staged are current.
+    Resumed,
+    /// Tokens that were put into the secret meanwhile are current.
+    Superseded,
+    /// Another run is at work.
+    InProgress,
+    /// Nothing was spent or written, as asked.
+    DryRun,
+}
+
+impl OutcomeKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Refreshed,
+        Self::Authorized,
+        Self::Verified,
+        Self::Kept,
+        Self::Fresh,
+        Self::Resumed,
+        Self::Superseded,
+        Self::InProgress,
+        Self::DryRun,
+    ];
+
+    /// Its name in metrics: in the response it is the same in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refreshed => "Refreshed",
+            Self::Authorized => "Authorized",
+            Self::Verified => "Verified",
+            Self::Kept => "Kept",
+            Self::Fresh => "Fresh",
+            Self::Resumed => "Resumed",
+            Self::Superseded => "Superseded",
+            Self::InProgress => "InProgress",
+            Self::DryRun => "DryRun",
+        }
+    }
+
+    /// Whether a run that ends like this has usually seen TikTok issue or take the access token that is current.
+    const fn proves_tokens(self) -> bool {
+        matches!(self, Self::Refreshed | Self::Authorized | Self::Verified | Self::Kept | Self::Resumed)
+    }
+}
+
+/// What a run has to report of one secret. Never holds a token.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub outcome: OutcomeKind,
+    pub flow: Flow,
+    /// The version that is AWSCURRENT.
+    pub version_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    pub refreshed_at: Option<Timestamp>,
+    pub access_token_expires_at: Option<Timestamp>,
+    pub refresh_token_expires_at: Option<Timestamp>,
+    pub advertisers: usize,
+    pub advertisers_added: Vec<String>,
+    pub advertisers_removed: Vec<String>,
+    /// Whether the list is older than the tokens.
+    pub advertisers_stale: bool,
+    /// Whether ids, names or facts that were asked for are missing because the secret would have become too large.
+    pub advertisers_reduced: bool,
+    /// The reader secrets that were written.
+    pub published: Vec<String>,
+    pub warnings: Vec<String>,
+    /// Whether TikTok issued or took the access token that is current, in this run.
+    #[serde(skip)]
+    pub proven: bool,
+}
+
+impl Outcome {
+    pub(crate) fn new(outcome: OutcomeKind, version: &Version) -> Self {
+        let credentials = &version.credentials;
+        Self {
+            outcome,
+            flow: credentials.flow,
+            version_id: version.id.clone(),
+            plan: None,
+            refreshed_at: credentials.refreshed_at,
+            access_token_expires_at: credentials.access_token_expires_at,
+            refresh_token_expires_at: credentials.refresh_token_expires_at,
+            advertisers: credentials.advertisers.len(),
+            advertisers_added: Vec::new(),
+            advertisers_removed: Vec::new(),
+            advertisers_stale: credentials.list_is_stale(),
+            advertisers_reduced: false,
+            published: Vec::new(),
+            warnings: Vec::new(),
+            proven: outcome.proves_tokens(),
+        }
+    }
+
+    /// The same for a run that did not ask TikTok.
+    pub(crate) fn unproven(self) -> Self {
+        Self { proven: false, ..self }
+    }
+
+    pub(crate) fn fresh(current: &Version) -> Self {
+        Self::new(OutcomeKind::Fresh, current)
+    }
+
+    pub(crate) fn superseded(current: &Version) -> Self {
+        Self::new(OutcomeKind::Superseded, current).warn(
+            "Other tokens were put into the secret meanwhile. They are current, and the tokens of this run are not used.".to_owned(),
+        )
+    }
+
+    pub(crate) fn in_progress(current: &Version, until: Timestamp) -> Self {
+        Self::new(OutcomeKind::InProgress, current)
+            .warn(format!("Another run is refreshing this secret. Its claim ends at {until}."))
+    }
+
+    pub(crate) fn dry_run(current: &Version, plan: &Plan, checked: Checked) -> Self {
+        let outcome = Self { plan: Some(plan.to_string()), ..Self::new(OutcomeKind::DryRun, current) };
+        match AdvertiserUpdate::of(&current.credentials, checked) {
+            Ok(news) => {
+                let listed = news.fetched.as_deref().unwrap_or(&current.credentials.advertisers);
+                let advertisers_added = missing_from(&current.credentials.advertisers, listed);
+                Self { advertisers_added, ..outcome.with_news(current, current, news) }
+            }
+            Err(rejection) => outcome.warn(format!("The current access token does not work: {}", rejection.what())),
+        }
+    }
+
+    pub(crate) fn warn(mut self, warning: String) -> Self {
+        self.warnings.push(warning);
+        self
+    }
+
+    /// Adds what became of the list between two versions, and what the check had to say of it.
+    pub(crate) fn with_news(mut self, before: &Version, after: &Version, news: AdvertiserUpdate) -> Self {
+        let (before, after) = (&before.credentials.advertisers, &after.credentials.advertisers);
+        let listed = news.fetched.as_deref().unwrap_or(after);
+        self.advertisers = listed.len();
+        // Where the list had to be cut, what is missing in the secret was missing before, or will be.
+        self.advertisers_added = missing_from(before, after);
+        self.advertisers_removed = missing_from(listed, before);
+        self.advertisers_reduced = news.left_out;
+        // Staged tokens that an earlier run left are proven by the check alone.
+        self.proven &= news.works || self.outcome != OutcomeKind::Resumed;
+        self.warnings.extend(news.warning);
+        self
+    }
+
+    pub(crate) fn with_reduction(mut self, reduction: Option<Reduction>) -> Self {
+        let what = match reduction {
+            None => return self,
+            Some(Reduction::WithoutInfo) => "their currencies, time zones and statuses were left out".to_owned(),
+            Some(Reduction::ToIds) => "their names were left out".to_owned(),
+            Some(Reduction::Cut { missing }) => format!("their names and {missing} ids were left out"),
+        };
+        self.advertisers_reduced = true;
+        let all = self.advertisers;
+        self.warn(format!("With all {all} advertisers the secret would be larger than Secrets Manager takes: {what}."))
+    }
+}
+
+fn missing_from(list: &[Advertiser], of: &[Advertiser]) -> Vec<String> {
+    // A set, since the lists of an agency have thousands of entries.
+    let known: std::collections::HashSet<_> = list.iter().map(|advertiser| &advertiser.id).collect();
+    of.iter().filter(|advertiser| !known.contains(&advertiser.id)).map(|advertiser| advertiser.id.clone()).collect()
+}
+
+/// What a check told about the list of advertisers.
+#[derive(Default)]
+pub(crate) struct AdvertiserUpdate {
+    /// The list to write; none if the old one has to stay.
+    pub fetched: Option<Vec<Advertiser>>,
+    pub warning: Option<String>,
+    /// Whether facts about the advertisers were not asked for, because they would not fit into the secret.
+    pub left_out: bool,
+    /// Whether TikTok took the access token.
+    works: bool,
+}
+
+impl AdvertiserUpdate {
+    /// Judges a check against the list that is there; the error is TikTok's rejection of the token.
+    pub fn of(before: &Credentials, checked: Checked) -> Result<Self, Error> {
+        match checked {
+            Checked::Unknown(error) if before.flow == Flow::TtUser => {
+                let warning = format!("The access token could not be checked: {}", error.what());
+                Ok(Self { warning: Some(warning), ..Self::default() })
+            }
+            Checked::Works(listed) if listed.advertisers.is_empty() && !before.advertisers.is_empty() => {
+                Ok(Self::works(
+                    None,
+                    "TikTok listed no advertisers, and the old list was kept. If there are none, remove 'advertisers' and 'advertiser_ids' from the secret.",
+                ))
+            }
+            checked => Self::of_check(checked),
+        }
+    }
+
+    /// The same for a new authorization, whose list replaces the one of the authorization before it. `granted` are the
+    /// advertisers that TikTok's answer to the auth code named, if it named any.
+    pub fn of_authorization(checked: Checked, granted: Option<Vec<Advertiser>>) -> Result<Self, Error> {
+        match (checked, granted) {
+            (Checked::Works(listed), None) if listed.advertisers.is_empty() => Ok(Self::works(
+                Some(Vec::new()),
+                "The authorization has no advertisers, so the list is empty now. Authorize the app again, and tick the accounts that the jobs read.",
+            )),
+            (Checked::Works(listed), Some(granted)) if listed.advertisers.is_empty() => Ok(Self::works(
+                Some(granted),
+                "TikTok listed no advertisers, although the authorization names some. The list holds those.",
+            )),
+            (Checked::Unknown(error), Some(granted)) => {
+                Ok(Self { fetched: Some(granted), ..Self::unknown(&error, "so new ones have no names yet") })
+            }
+            (checked, _) => Self::of_check(checked),
+        }
+    }
+
+    fn of_check(checked: Checked) -> Result<Self, Error> {
+        match checked {
+            Checked::Rejected(error) => Err(error),
+            Checked::Proven => Ok(Self { works: true, ..Self::default() }),
+            Checked::Works(Listed { advertisers, warning, left_out }) => {
+                Ok(Self { fetched: Some(advertisers), warning, left_out, works: true })
+            }
+            Checked::Unknown(error) => Ok(Self::unknown(&error, "and the old list was kept")),
+        }
+    }
+
+    fn works(fetched: Option<Vec<Advertiser>>, warning: &str) -> Self {
+        Self { fetched, warning: Some(warning.to_owned()), left_out: false, works: true }
+    }
+
+    fn unknown(error: &Error, consequence: &str) -> Self {
+        let warning = format!("The advertisers could not be listed, {consequence}: {}", error.what());
+        Self { fetched: None, warning: Some(warning), left_out: false, works: false }
+    }
+}

@@ -1,0 +1,216 @@
+//! What to do with a secret: a pure function of what is there, what was asked for, and the time.
+
+use std::{fmt, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::document::{Credentials, Flow};
+use crate::refresh::{
+    Trigger,
+    claim::{Claim, Failed},
+};
+
+/// How long an access token lives that came without a lifetime: what TikTok documents for every token that is refreshed.
+const DOCUMENTED_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long a top-up leaves TikTok alone that has rejected the refresh token for good: until the daily run has asked again.
+const COOL_DOWN: SignedDuration = SignedDuration::from_hours(24);
+
+/// After so many failures in a row the hourly run asks TikTok less often. A failed attempt writes two versions, and Lambda
+/// repeats an hourly run twice: without this a day on which TikTok is down would write 144 versions, and Secrets Manager
+/// takes about a hundred. With it that day has four, two an hour, and those of the daily run: 54.
+const MANY_FAILURES: u32 = 2;
+/// How long they leave TikTok alone then: so long that one of an hourly run and its repetitions asks.
+const SLOW_DOWN: SignedDuration = SignedDuration::from_mins(50);
+
+/// What a run is going to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Nothing.
+    Skip(Fresh),
+    /// Go on with the tokens that an earlier run staged.
+    Resume,
+    /// Redeem the refresh token.
+    Renew(Due),
+    /// Check the long-term token.
+    Verify(Due),
+    /// Nothing, although something is due: TikTok was asked not long ago.
+    CoolDown(Box<Failed>),
+}
+
+/// Why a secret needs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fresh {
+    RefreshedSince { slot: Timestamp, at: Timestamp },
+    LivesUntil(Timestamp),
+    RefreshedAt(Timestamp),
+}
+
+/// Why a secret needs something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    AskedFor,
+    NotRefreshedSince { slot: Timestamp },
+    NeverRefreshed,
+    Expired(Timestamp),
+    ExpiresSoon(Timestamp),
+    LifetimeUnknown { refreshed_at: Timestamp },
+    LastRunFailed,
+    HasNoExpiry,
+}
+
+/// What a run knows of a secret when it plans.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation<'s> {
+    pub credentials: &'s Credentials,
+    /// Whether the chain holds a pair that counts and is not current.
+    pub is_behind: bool,
+    /// The newest claim on the pair that is to be replaced, if the run has looked for it.
+    pub claim: Option<&'s Claim>,
+}
+
+impl<'s> Situation<'s> {
+    /// What the current version alone tells.
+    pub const fn of(credentials: &'s Credentials) -> Self {
+        Self { credentials, is_behind: false, claim: None }
+    }
+}
+
+/// Plans a run.
+pub(crate) fn plan(situation: Situation<'_>, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> Plan {
+    let Situation { credentials, is_behind, claim } = situation;
+    let cool_down = claim.and_then(|claim| cools_down(claim, trigger, now)).cloned().map(Box::new).map(Plan::CoolDown);
+    if is_behind {
+        return cool_down.unwrap_or(Plan::Resume);
+    }
+    if credentials.flow == Flow::LongTerm {
+        return Plan::Verify(match trigger {
+            Trigger::Slot(slot) => Due::NotRefreshedSince { slot },
+            Trigger::Now => Due::AskedFor,
+            Trigger::IfNeeded => Due::HasNoExpiry,
+        });
+    }
+    let due = match trigger {
+        Trigger::Now => Err(Due::AskedFor),
+        Trigger::Slot(slot) => since(credentials.into(), slot, now),
+        // A run announced that it would replace the pair, and did not get to the end.
+        Trigger::IfNeeded if claim.is_some_and(Claim::is_unfinished) => Err(Due::LastRunFailed),
+        Trigger::IfNeeded => lives_long_enough(credentials.into(), now, min_lifetime),
+    };
+    due.map_or_else(|due| cool_down.unwrap_or(Plan::Renew(due)), Plan::Skip)
+}
+
+/// The failure for which TikTok is not to be asked again yet.
+pub(crate) fn cools_down(claim: &Claim, trigger: Trigger, now: Timestamp) -> Option<&Failed> {
+    let (failed, until) = hourly_run_waits(claim)?;
+    let waits = match trigger {
+        // Lambda repeats a failed event.
+        Trigger::Slot(slot) => failed.at >= crate::document::whole_seconds(slot),
+        Trigger::IfNeeded => now < until,
+        // A person may know why it is different now.
+        Trigger::Now => false,
+    };
+    waits.then_some(failed)
+}
+
+/// For what failure, and until when, the hourly run leaves TikTok alone; none if it asks at once.
+pub(crate) fn hourly_run_waits(claim: &Claim) -> Option<(&Failed, Timestamp)> {
+    let failed = claim.failed.as_deref()?;
+    let wait = if failed.is_rejection() { COOL_DOWN } else { SLOW_DOWN };
+    (failed.is_rejection() || claim.failures >= MANY_FAILURES).then(|| (failed, failed.at + wait))
+}
+
+/// Whether an access token's time is over, as far as that is known.
+pub(crate) fn has_expired(times: Times, now: Timestamp) -> bool {
+    let assumed = times.refreshed_at.map(|at| at + DOCUMENTED_LIFETIME);
+    times.expires_at.or(assumed).is_some_and(|end| end <= now)
+}
+
+/// Whether tokens that were staged by an earlier run, and are promoted now, are too old for what this run was asked for.
+pub(crate) fn is_still_due(resumed: Times, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> bool {
+    match trigger {
+        Trigger::Slot(slot) => since(resumed, slot, now).is_err(),
+        // Asked for by hand, a refresh that a run before this one began is as good as one of its own, while it lasts.
+        Trigger::Now | Trigger::IfNeeded => lives_long_enough(resumed, now, min_lifetime).is_err(),
+    }
+}
+
+/// When a pair of tokens was made and how long it lasts, as far as that is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub refreshed_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<&Credentials> for Times {
+    fn from(credentials: &Credentials) -> Self {
+        Self { refreshed_at: credentials.refreshed_at, expires_at: credentials.access_token_expires_at }
+    }
+}
+
+fn since(times: Times, slot: Timestamp, now: Timestamp) -> Result<Fresh, Due> {
+    match times.refreshed_at {
+        // An event can arrive hours late, and a token may live less than a day.
+        Some(_) if times.expires_at.is_some_and(|expires| expires <= now) => Err(Due::NotRefreshedSince { slot }),
+        Some(at) if at >= crate::document::whole_seconds(slot) => Ok(Fresh::RefreshedSince { slot, at }),
+        _ => Err(Due::NotRefreshedSince { slot }),
+    }
+}
+
+fn lives_long_enough(times: Times, now: Timestamp, min_lifetime: Duration) -> Result<Fresh, Due> {
+    let Some(refreshed_at) = times.refreshed_at else {
+        return Err(Due::NeverRefreshed);
+    };
+    match times.expires_at {
+        Some(expires) if expires <= now => Err(Due::Expired(expires)),
+        Some(expires) if expires < now + min_lifetime => Err(Due::ExpiresSoon(expires)),
+        Some(expires) => Ok(Fresh::LivesUntil(expires)),
+        None if now + min_lifetime < refreshed_at + DOCUMENTED_LIFETIME => Ok(Fresh::RefreshedAt(refreshed_at)),
+        None => Err(Due::LifetimeUnknown { refreshed_at }),
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skip(fresh) => write!(f, "skip: {fresh}"),
+            Self::Resume => write!(f, "resume: a run before this one staged new tokens and did not promote them"),
+            Self::Renew(due) => write!(f, "renew: {due}"),
+            Self::Verify(due) => write!(f, "verify: {due}"),
+            Self::CoolDown(failed) if failed.is_rejection() => {
+                write!(f, "cool down: TikTok rejected the refresh token at {}", failed.at)
+            }
+            Self::CoolDown(failed) => write!(f, "cool down: other runs have failed, the latest at {}", failed.at),
+        }
+    }
+}
+
+impl fmt::Display for Fresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RefreshedSince { slot, at } => write!(f, "refreshed at {at}, which is not before the slot {slot}"),
+            Self::LivesUntil(expires) => write!(f, "the access token lives until {expires}"),
+            Self::RefreshedAt(at) => write!(f, "refreshed at {at}"),
+        }
+    }
+}
+
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AskedFor => write!(f, "asked for"),
+            Self::NotRefreshedSince { slot } => write!(f, "not known to be refreshed since the slot {slot}"),
+            Self::NeverRefreshed => write!(f, "these tokens have not been refreshed by this function"),
+            Self::Expired(at) => write!(f, "the access token expired at {at}"),
+            Self::ExpiresSoon(at) => write!(f, "the access token expires at {at}"),
+            Self::LifetimeUnknown { refreshed_at } => {
+                write!(f, "TikTok gave no lifetime, and the last refresh was at {refreshed_at}")
+            }
+            Self::LastRunFailed => write!(f, "the last run did not finish"),
+            Self::HasNoExpiry => write!(f, "a long-term token can be revoked at any time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Promoting: moving AWSCURRENT by compare-and-swap to a version that holds a change.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use crate::{
+    document::{Change, Document, Reduction, Relation, fit},
+    error::{Error, Kind},
+};
+use crate::{
+    refresh::{Refresher, version::Version},
+    transport::{Clock, Step, Store, SwapResult, TikTok},
+};
+
+/// The wait before AWSCURRENT is looked at again when a conflict was reported and the read shows none: reads lag writes.
+const READ_LAG: Duration = Duration::from_millis(200);
+
+/// How often that is waited for: reads lag by moments, and not by ten seconds.
+const MAX_LAGS: u32 = 50;
+
+/// What is to be promoted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promotion<'p> {
+    pub change: &'p Change,
+    /// Whether a person has just authorized the app: the change counts over everything of an older authorization.
+    pub authorizes: bool,
+}
+
+/// Where AWSCURRENT ended up.
+#[derive(Debug)]
+pub(crate) enum Promoted {
+    /// On a version that holds what this run has to say.
+    Ours { version: Version, reduction: Option<Reduction> },
+    /// On tokens that another run or a person put there meanwhile.
+    Theirs(Version),
+}
+
+impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
+    /// Makes AWSCURRENT hold a change, by compare-and-swap from the version that the change was made for.
+    ///
+    /// `staged` is promoted as it is where it is just what the change makes of the current version. Otherwise the change is
+    /// rebased: applied to what is current by now, and written as another version.
+    pub(crate) async fn promote(
+        &self,
+        current: &Version,
+        promotion: Promotion<'_>,
+        staged: Option<Version>,
+    ) -> Result<Promoted, Error> {
+        self.timed(Step::Promote, self.promote_from(current, promotion, staged)).await
+    }
+
+    async fn promote_from(
+        &self,
+        read: &Version,
+        promotion: Promotion<'_>,
+        mut staged: Option<Version>,
+    ) -> Result<Promoted, Error> {
+        let (mut base, mut lags) = (read.clone(), 0);
+        loop {
+            let (next, reduction) = fit(promotion.change.apply(&base.document, &base.id)?)?;
+            let version = match staged.take() {
+                Some(staged) if same_content(&staged, &next) => staged,
+                _ => self.write(&base.arn, next).await?,
+            };
+            if self.swap(Step::Promote, self.secret, &version.id, &base.id).await? == SwapResult::Swapped {
+                return Ok(Promoted::Ours { version, reduction });
+            }
+            let current = self.read_current().await?;
+            match conflict(promotion, &version, read, &current) {
+                Conflict::Promoted => return Ok(Promoted::Ours { version: current, reduction }),
+                Conflict::Superseded => return Ok(Promoted::Theirs(current)),
+                Conflict::Rebase if current.id == base.id && lags == MAX_LAGS => {
+                    let what = "Secrets Manager does not move AWSCURRENT from the version that it is on.";
+                    return Err(Error::new(Kind::SecretsManagerUnavailable, what));
+                }
+                Conflict::Rebase if current.id == base.id => {
+                    lags += 1;
+                    self.clock.sleep(READ_LAG).await;
+                    staged = Some(version);
+                }
+                Conflict::Rebase => base = current,
+            }
+        }
+    }
+}
+
+pub(crate) fn same_content(version: &Version, document: &Document) -> bool {
+    version.document.to_body().expose_secret() == document.to_body().expose_secret()
+}
+
+/// What a compare-and-swap that did not apply means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Conflict {
+    /// What this run wanted is there: its answer was lost, or another run did the same.
+    Promoted,
+    /// The change belongs on top of what is current.
+    Rebase,
+    /// Newer tokens are current, or a person decided otherwise.
+    Superseded,
+}
+
+/// `read` is what the run found when it began, `current` what it finds now instead.
+fn conflict(promotion: Promotion<'_>, ours: &Version, read: &Version, current: &Version) -> Conflict {
+    if current.id == ours.id {
+        return Conflict::Promoted;
+    }
+    let (ours, read, now) = (&ours.credentials, &read.credentials, &current.credentials);
+    if promotion.change.tokens.is_none() {
+        // A list belongs to the tokens that it was fetched with.
+        return if now.fingerprint == read.fingerprint { Conflict::Rebase } else { Conflict::Superseded };
+    }
+    // A person removed the tokens, or went back to an authorization before the one that was read.
+    let was_removed = read.has_any_token() && !now.has_any_token();
+    let was_rolled_back = now.authorization() < read.authorization();
+    match ours.relation(now) {
+        Relation::Same if (now.authorization(), now.refreshed_at) < (ours.authorization(), ours.refreshed_at) => {
+            Conflict::Rebase
+        }
+        Relation::Same => Conflict::Promoted,
+        _ if promotion.authorizes && now.authorization() < ours.authorization() => Conflict::Rebase,
+        Relation::Ancestor if !was_removed && !was_rolled_back => Conflict::Rebase,
+        Relation::Ancestor | Relation::Later | Relation::Unrelated => Conflict::Superseded,
+    }
+}

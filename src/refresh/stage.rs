@@ -1,0 +1,97 @@
+//! Staging: writing a new pair as the successor of the chain's end. From then on it cannot be lost.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    document::{Document, hex},
+    error::{Error, Kind},
+};
+use crate::{
+    refresh::{Refresher, chain::Chain, claim::version_id, replace::NewTokens, version::Version},
+    transport::{Clock, Label, PutResult, Request, Step, Store, TikTok},
+};
+
+/// The wait before a version is read again that was just refused as taken: reads lag writes.
+const READ_LAG: Duration = Duration::from_millis(200);
+
+impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
+    /// Appends new tokens to the chain. Returns their version, and the chain as it is with them.
+    ///
+    /// `claimed` is the pair whose claim this run holds.
+    pub(crate) async fn stage(
+        &self,
+        chain: &Chain,
+        current: &Version,
+        claimed: &Version,
+        new: &NewTokens,
+    ) -> Result<(Version, Chain), Error> {
+        self.timed(Step::Stage, self.append(chain.clone(), current, claimed, new)).await.map_err(|error| {
+            let advice = "The next run tries the old refresh token; if TikTok has retired it, authorise the app again.";
+            error.context("TikTok gave new tokens that could not be stored").advise(advice)
+        })
+    }
+
+    /// Writes the successor of the chain's end and, where another run was faster, of what that one has appended.
+    async fn append(
+        &self,
+        mut chain: Chain,
+        current: &Version,
+        claimed: &Version,
+        new: &NewTokens,
+    ) -> Result<(Version, Chain), Error> {
+        loop {
+            let end = chain.end();
+            if !end.holds_pair_of(claimed) {
+                self.mark(end).await?;
+            }
+            let id = end.successor_id();
+            let next = new.document(current, end)?;
+            let body = next.to_body();
+            let link = match self.put(Request::stage(Step::Stage), &id, &[Label::Staged], &body).await? {
+                PutResult::Written => Version::new(end.arn.clone(), id, next)?,
+                PutResult::Taken => {
+                    let taken = self.read_taken(&id).await?;
+                    let expected = Version::new(end.arn.clone(), id, next)?;
+                    if !taken.holds_pair_of(&expected) {
+                        chain.append(taken);
+                        continue;
+                    }
+                    // TikTok gave two runs the same pair.
+                    taken
+                }
+            };
+            chain.append(link.clone());
+            return Ok((link, chain));
+        }
+    }
+
+    async fn read_taken(&self, id: &str) -> Result<Version, Error> {
+        loop {
+            if let Some(version) = self.read_version(id).await? {
+                return Ok(version);
+            }
+            self.clock.sleep(READ_LAG).await;
+        }
+    }
+
+    /// Writes a document under an id that its content gives: every run that writes the same thing writes the same version.
+    pub(crate) async fn write(&self, arn: &str, document: Document) -> Result<Version, Error> {
+        let body = document.to_body();
+        let id = content_id(arn, &body);
+        match self.put(Request::write(Step::Promote), &id, &[Label::Staged], &body).await? {
+            PutResult::Written => Version::new(arn.to_owned(), id, document),
+            PutResult::Taken => Err(Error::new(
+                Kind::SecretsManagerUnavailable,
+                format!("Version {id} exists with another content than the one that its id stands for."),
+            )),
+        }
+    }
+}
+
+/// The id of a version that is known by what it holds.
+pub(crate) fn content_id(arn: &str, body: &SecretString) -> String {
+    version_id(arn, "content", &hex(&Sha256::digest(body.expose_secret())))
+}

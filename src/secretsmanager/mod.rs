@@ -1,0 +1,247 @@
+//! Secrets Manager: reading a version, seeing where the labels are, writing a version under an id of our own, and moving
+//! AWSCURRENT by compare-and-swap.
+//!
+//! Each method is one attempt. The SDK's own retries are off, because only the cycle knows the deadline; every write
+//! carries a `ClientRequestToken` and is serialised once, so that repeating it after a lost answer changes nothing.
+
+mod denial;
+mod failure;
+
+use std::env;
+
+use aws_config::{
+    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
+    meta::region::ProvideRegion,
+};
+use aws_sdk_secretsmanager::{
+    Client,
+    config::{
+        AppName, BehaviorVersion, Config, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    },
+    error::ProvideErrorMetadata,
+    types::{Filter, FilterNameStringType, SecretListEntry, SecretValueEntry, SecretVersionsListEntry},
+};
+use failure::Call;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{
+    error::{Error, Kind},
+    http::Http,
+    transport::{
+        Description, Directory, Label, Listed, Page, PutResult, Store, Stored, SwapResult, Tag, VersionSelector,
+    },
+};
+
+/// Secrets Manager, through the AWS SDK.
+///
+/// A call's future goes on the heap: the SDK's are large, and the cycle's own futures, which hold one in every state that
+/// calls, are moved about.
+#[derive(Clone, Debug)]
+pub struct SecretsManager {
+    client: Client,
+}
+
+impl SecretsManager {
+    /// A client with the credentials, the region and the endpoint of the environment, which is where Lambda puts them. The
+    /// SDK's own loader looks in files, in containers and at two more services as well; linking it alone makes the
+    /// function a tenth larger.
+    ///
+    /// # Errors
+    /// `InvalidConfiguration` when no HTTP client can be built.
+    pub async fn connect(http: &Http) -> Result<Self, Error> {
+        let sdk_client = http.sdk_client();
+        let sdk_client =
+            sdk_client.map_err(|_| Error::new(Kind::InvalidConfiguration, "The HTTP client could not be set up."))?;
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(sdk_client)
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .region(EnvironmentVariableRegionProvider::new().region().await)
+            // CloudTrail shows it as a part of the user agent.
+            .app_name(AppName::new(env!("CARGO_PKG_NAME")).expect("the package's name has no special characters"))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            // The HTTP client hands bodies over when they are whole, and the cycle gives up on one that does not come.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        config.set_endpoint_url(endpoint_url());
+        config.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
+        config.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
+        Ok(Self { client: Client::from_conf(config.build()) })
+    }
+}
+
+/// The endpoint that AWS's own variables name instead of the region's.
+fn endpoint_url() -> Option<String> {
+    if switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some(true) {
+        return None;
+    }
+    variable("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| variable("AWS_ENDPOINT_URL"))
+}
+
+fn switch(name: &str) -> Option<bool> {
+    variable(name).map(|value| value.eq_ignore_ascii_case("true"))
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Store for SecretsManager {
+    async fn get(&self, secret: &str, which: VersionSelector<'_>) -> Result<Option<Stored>, Error> {
+        let request = self.client.get_secret_value().secret_id(secret);
+        let request = match which {
+            VersionSelector::Label(label) => request.version_stage(label.name()),
+            VersionSelector::Id(id) => request.version_id(id),
+        };
+        let output = match Box::pin(request.send()).await {
+            Ok(output) => output,
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(Call::Get.failed(secret, &error)),
+        };
+        let (Some(arn), Some(version_id)) = (output.arn, output.version_id) else {
+            return Err(Error::new(
+                Kind::SecretsManagerUnavailable,
+                "Secrets Manager answered without the id of the version.",
+            ));
+        };
+        let body = output.secret_string.map(SecretString::from).ok_or_else(|| {
+            Error::new(Kind::InvalidSecret, format!("The secret '{secret}' is binary."))
+                .advise("Store the JSON object as text.")
+        })?;
+        let labels = known(output.version_stages);
+        Ok(Some(Stored { arn, version_id, labels, body }))
+    }
+
+    async fn describe(&self, secret: &str) -> Result<Option<Description>, Error> {
+        let request = self.client.describe_secret().secret_id(secret);
+        let output = match Box::pin(request.send()).await {
+            Ok(output) => output,
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(Call::Describe.failed(secret, &error)),
+        };
+        let labels = output.version_ids_to_stages().into_iter().flatten().collect();
+        let tags = output.tags.into_iter().flatten().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())));
+        Ok(Some(Description { labels, tags: tags.collect() }))
+    }
+
+    async fn count_versions(&self, secret: &str, since: Timestamp) -> Result<usize, Error> {
+        let (mut number, mut next) = (0, None);
+        loop {
+            let request = self.client.list_secret_version_ids().secret_id(secret).include_deprecated(true);
+            let request = request.max_results(100).set_next_token(next);
+            let output = Box::pin(request.send()).await.map_err(|error| Call::ListVersions.failed(secret, &error))?;
+            // A version whose age is not told may be young.
+            let is_young =
+                |it: &SecretVersionsListEntry| it.created_date.is_none_or(|at| at.secs() >= since.as_second());
+            number += output.versions.into_iter().flatten().filter(is_young).count();
+            next = output.next_token;
+            if next.is_none() {
+                return Ok(number);
+            }
+        }
+    }
+
+    async fn put(&self, secret: &str, id: &str, labels: &[Label], body: &SecretString) -> Result<PutResult, Error> {
+        let request = self
+            .client
+            .put_secret_value()
+            .secret_id(secret)
+            .client_request_token(id)
+            .set_version_stages(Some(labels.iter().map(|label| label.name().to_owned()).collect()))
+            .secret_string(body.expose_secret());
+        match Box::pin(request.send()).await {
+            Ok(_) => Ok(PutResult::Written),
+            Err(error) if error.code() == Some("ResourceExistsException") => Ok(PutResult::Taken),
+            Err(error) => Err(Call::failed_to_write(secret, &error, body)),
+        }
+    }
+
+    async fn promote(&self, secret: &str, to: &str, from: &str) -> Result<SwapResult, Error> {
+        self.move_label(secret, Label::Current, Some(to), from).await
+    }
+
+    async fn move_pending(&self, secret: &str, to: &str, from: &str) -> Result<SwapResult, Error> {
+        self.move_label(secret, Label::Pending, Some(to), from).await
+    }
+
+    async fn detach(&self, secret: &str, label: Label, from: &str) -> Result<SwapResult, Error> {
+        self.move_label(secret, label, None, from).await
+    }
+}
+
+/// The labels of a version that the cycle uses.
+fn known(names: Option<Vec<String>>) -> Vec<Label> {
+    names.into_iter().flatten().filter_map(|name| Label::named(&name)).collect()
+}
+
+impl Directory for SecretsManager {
+    async fn list(&self, tag: &Tag, page: Option<&str>) -> Result<Page, Error> {
+        let request =
+            self.client.list_secrets().set_filters(Some(filters(tag))).set_next_token(page.map(str::to_owned));
+        let output = Box::pin(request.send()).await.map_err(|error| Call::List.failed("*", &error))?;
+        let secrets = output.secret_list.into_iter().flatten().filter(|secret| has_tag(secret, tag));
+        let listed = |secret: SecretListEntry| {
+            let labels = secret.secret_versions_to_stages.into_iter().flatten().collect();
+            Some(Listed { arn: secret.arn?, labels })
+        };
+        Ok(Page { secrets: secrets.filter_map(listed).collect(), next: output.next_token })
+    }
+
+    async fn read_many(&self, arns: &[&str]) -> Result<Vec<Stored>, Error> {
+        let ids = arns.iter().map(|&arn| arn.to_owned()).collect();
+        let request = self.client.batch_get_secret_value().set_secret_id_list(Some(ids));
+        let output = Box::pin(request.send()).await.map_err(|error| Call::ReadMany.failed("*", &error))?;
+        let stored = |value: SecretValueEntry| {
+            let labels = known(value.version_stages);
+            Some(Stored { arn: value.arn?, version_id: value.version_id?, labels, body: value.secret_string?.into() })
+        };
+        Ok(output.secret_values.into_iter().flatten().filter_map(stored).collect())
+    }
+}
+
+/// What narrows a list down to few secrets beside those with the tag: a filter looks at the beginning, and does not tie a
+/// value to its key.
+fn filters(tag: &Tag) -> Vec<Filter> {
+    // A filter takes fewer characters than a tag does.
+    let fits =
+        |value: &&str| !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || " :_@/+=.-".contains(c));
+    let filter = |key, value: &str| Filter::builder().key(key).values(value).build();
+    let key = Some(tag.key.as_str()).filter(fits).map(|key| filter(FilterNameStringType::TagKey, key));
+    let value = tag.value.as_deref().filter(fits).map(|value| filter(FilterNameStringType::TagValue, value));
+    key.into_iter().chain(value).collect()
+}
+
+fn has_tag(secret: &SecretListEntry, tag: &Tag) -> bool {
+    tag.is_among(secret.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default()))))
+}
+
+impl SecretsManager {
+    async fn move_label(&self, secret: &str, label: Label, to: Option<&str>, from: &str) -> Result<SwapResult, Error> {
+        let request = self
+            .client
+            .update_secret_version_stage()
+            .secret_id(secret)
+            .version_stage(label.name())
+            .set_move_to_version_id(to.map(str::to_owned))
+            .remove_from_version_id(from);
+        match Box::pin(request.send()).await {
+            Ok(_) => Ok(SwapResult::Swapped),
+            Err(error) if error.code() == Some("InvalidParameterException") => {
+                // AWS says of a label that is not on `from` where it is "currently attached". Other words may mean that, too.
+                let says_so = error.message().is_some_and(|message| message.contains("currently attached"));
+                if says_so || self.is_elsewhere(secret, label, from).await {
+                    return Ok(SwapResult::Conflict);
+                }
+                Err(Call::Promote.failed(secret, &error))
+            }
+            Err(error) => Err(Call::Promote.failed(secret, &error)),
+        }
+    }
+
+    /// Whether a label is known to be on another version than that.
+    async fn is_elsewhere(&self, secret: &str, label: Label, version: &str) -> bool {
+        let described = self.describe(secret).await;
+        described.is_ok_and(|secret| secret.is_some_and(|secret| secret.labels.version(label) != Some(version)))
+    }
+}

@@ -1,0 +1,163 @@
+//! A person's window on the system. It reads Secrets Manager alone: whether TikTok still takes a token is what a dry run
+//! finds out.
+
+mod readers;
+mod warnings;
+mod words;
+
+use jiff::{SignedDuration, Timestamp};
+pub use readers::{ReaderState, ReaderStatus};
+use serde::Serialize;
+use warnings::Sight;
+
+use crate::{
+    document::{Advertiser, Flow},
+    error::Error,
+};
+use crate::{
+    refresh::{
+        Refresher,
+        claim::{Claim, Purpose},
+        version::Version,
+    },
+    transport::{Clock, Label, Store, TikTok, VersionSelector},
+};
+
+/// What a secret holds, without a token. What a person wants first comes first.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The essence, in one sentence.
+    pub summary: String,
+    /// What a person should know or do, the most urgent first.
+    pub warnings: Vec<String>,
+    pub flow: Flow,
+    pub has_access_token: bool,
+    pub has_refresh_token: bool,
+    pub access_token_expires_at: Option<Timestamp>,
+    pub access_token_seconds_remaining: Option<i64>,
+    pub refresh_token_expires_at: Option<Timestamp>,
+    pub refresh_token_seconds_remaining: Option<i64>,
+    pub refreshed_at: Option<Timestamp>,
+    pub refreshed_seconds_ago: Option<i64>,
+    pub advertisers: usize,
+    pub advertisers_fetched_at: Option<Timestamp>,
+    pub advertisers_fetched_seconds_ago: Option<i64>,
+    pub advertisers_stale: bool,
+    /// The reader secrets that the field `publish` names.
+    pub readers: Vec<ReaderStatus>,
+    /// `none`, `waiting` (the next run promotes it), `superseded` (ignored) or `foreign` (not this function's).
+    pub staged: &'static str,
+    /// The claim on the pair that is current: a run is at work, or died.
+    pub claim: Option<ClaimStatus>,
+    pub version_id: String,
+    /// How large the document is; Secrets Manager takes 65,536.
+    pub bytes: usize,
+}
+
+/// A claim, as a person needs to see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClaimStatus {
+    pub claimed_by: String,
+    pub claimed_at: Timestamp,
+    pub claimed_seconds_ago: i64,
+    pub expires_at: Timestamp,
+    pub live: bool,
+}
+
+impl ClaimStatus {
+    fn of(claim: &Claim, now: Timestamp) -> Self {
+        Self {
+            claimed_by: claim.claimed_by.clone(),
+            claimed_at: claim.claimed_at,
+            claimed_seconds_ago: seconds(now.duration_since(claim.claimed_at)),
+            expires_at: claim.expires_at,
+            live: claim.is_live(now),
+        }
+    }
+}
+
+impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
+    /// The advertisers that the secret holds.
+    ///
+    /// # Errors
+    /// When the secret cannot be read or understood.
+    pub async fn advertisers(&self) -> Result<Vec<Advertiser>, Error> {
+        Ok(self.read_current().await?.credentials.advertisers)
+    }
+
+    /// Reads the secret, and the reader secrets that it fills, and says what they hold.
+    ///
+    /// # Errors
+    /// When the secret cannot be read or understood. What is wrong beside it is a warning.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let current = self.read_current().await?;
+        let (chain, pending) = tokio::join!(self.walk(&current), self.read_pending());
+        let (chain, pending) = (chain?, pending?);
+        let (readers, of_readers) = self.look_at_readers(&current).await;
+        let waiting = chain.tip(&[]).filter(|tip| !tip.holds_pair_of(&current));
+        let next_claim = self.newest_claim(waiting.unwrap_or(&current)).await?;
+        let now = self.clock.now();
+        let credentials = &current.credentials;
+        // A claim that was released with a failure belongs to a run that did not get to the end.
+        let concerns = |claim: &&Claim| claim.purpose != Purpose::Append && (!claim.released || claim.failed.is_some());
+        let claim = next_claim.as_ref().filter(|_| waiting.is_none()).filter(concerns);
+        let claim = claim.map(|claim| ClaimStatus::of(claim, now));
+        let pending_is_foreign = matches!(pending, Some(None));
+        let sight = Sight {
+            current: &current,
+            waiting,
+            next_claim: next_claim.as_ref(),
+            claim: claim.as_ref(),
+            pending_is_foreign,
+            now,
+            min_lifetime: self.run.min_token_lifetime,
+        };
+        let is_superseded = |staged: &Version| !staged.holds_pair_of(&current);
+        let mut warnings = sight.warnings();
+        warnings.extend(of_readers);
+        warnings.sort_by_key(|(urgency, _)| *urgency);
+        let remaining = |end: Option<Timestamp>| end.map(|end| seconds(end.duration_since(now)));
+        let ago = |time: Option<Timestamp>| time.map(|time| seconds(now.duration_since(time)));
+        Ok(Status {
+            summary: words::summary(credentials, sight.rejected_both_at(), now),
+            warnings: warnings.into_iter().map(|(_, warning)| warning).collect(),
+            flow: credentials.flow,
+            has_access_token: credentials.access_token.is_some(),
+            has_refresh_token: credentials.refresh_token.is_some(),
+            access_token_expires_at: credentials.access_token_expires_at,
+            access_token_seconds_remaining: remaining(credentials.access_token_expires_at),
+            refresh_token_expires_at: credentials.refresh_token_expires_at,
+            refresh_token_seconds_remaining: remaining(credentials.refresh_token_expires_at),
+            refreshed_at: credentials.refreshed_at,
+            refreshed_seconds_ago: ago(credentials.refreshed_at),
+            advertisers: credentials.advertisers.len(),
+            advertisers_fetched_at: credentials.advertisers_fetched_at,
+            advertisers_fetched_seconds_ago: ago(credentials.advertisers_fetched_at),
+            advertisers_stale: credentials.list_is_stale(),
+            readers,
+            staged: match (waiting, chain.newest_staged()) {
+                (Some(_), _) => "waiting",
+                _ if pending_is_foreign => "foreign",
+                (None, Some(staged)) if is_superseded(staged) => "superseded",
+                _ => "none",
+            },
+            claim,
+            version_id: current.id.clone(),
+            bytes: current.document.size(),
+        })
+    }
+}
+
+impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
+    /// The version that AWSPENDING is on, as far as there is something in it: none in it if it is not this function's.
+    pub(crate) async fn read_pending(&self) -> Result<Option<Option<Version>>, Error> {
+        let stored = self.get(VersionSelector::Label(Label::Pending)).await?;
+        let of_ours = |version: &Version| version.credentials.origin.is_some();
+        Ok(stored.map(|stored| Version::of(&stored).ok().filter(of_ours)))
+    }
+}
+
+/// Whole seconds, and none below zero: clocks differ, and what is over has nothing left.
+fn seconds(duration: SignedDuration) -> i64 {
+    duration.as_secs().max(0)
+}
