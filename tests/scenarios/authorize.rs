@@ -175,7 +175,7 @@ async fn a_grant_that_has_ended_is_replaced_by_the_very_command_that_the_error_n
     let invocation = function.run(scheduled()).await;
     assert_failed(&invocation, "ReauthorizationRequired", &["aws lambda invoke"]);
     let message = error_message(&invocation);
-    let event = message.split("--payload '").nth(1).and_then(|rest| rest.split('\'').next()).expect("an event");
+    let event = message.split("<<<'").nth(1).and_then(|rest| rest.split('\'').next()).expect("an event");
     let link = link(&function, event.parse().expect("JSON")).await;
     let spec = GrantSpec { advertisers: vec![], ..GrantSpec::default() };
     let invocation = function.run(exchange(&consent(&world, &link, spec))).await;
