@@ -45,8 +45,16 @@ switches! {
     ClaimWithoutNonce = "claim-without-nonce",
     /// An authorization replaces tokens without a claim on them.
     AuthorizeWithoutClaim = "authorize-without-claim",
-    /// An authorization lets a run that holds the claim go on.
-    AuthorizeKeepsHolder = "authorize-keeps-holder",
+    /// A run that finds the current pair fresh does not look for a claim on it.
+    NoSecondLook = "no-second-look",
+    /// The last pair of a chain counts, whatever authorization it is of.
+    LastPairCounts = "last-pair-counts",
+    /// A run that finds the successor's place taken drops its own answer.
+    DropLateAnswer = "drop-late-answer",
+    /// The last step of a rotation leaves AWSPENDING where it is.
+    KeepPending = "keep-pending",
+    /// Tokens that TikTok rejects are promoted.
+    PromoteRejected = "promote-rejected",
     /// Staged tokens that expired are not refreshed.
     KeepExpiredSuccessor = "keep-expired-successor",
 }

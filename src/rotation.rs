@@ -26,6 +26,7 @@ use serde::Serialize;
 use crate::{
     document::{Change, Credentials, Flow, Reduction, Relation, fit},
     error::{Error, Kind},
+    fault_switch::FaultSwitch,
 };
 use crate::{
     refresh::{
@@ -285,7 +286,9 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 (StepOutcome::Superseded, Outcome::superseded(&current), current.clone())
             }
         };
-        self.clear_stale_pending(token, &current.id, &after).await?;
+        if !FaultSwitch::KeepPending.is_on() {
+            self.clear_stale_pending(token, &current.id, &after).await?;
+        }
         let refresh = Outcome { published: self.publish(&current, &after).await?, ..refresh };
         let rotated = Rotated::new(RotationStep::FinishSecret, outcome, &refresh.version_id);
         Ok(Rotated { refresh: Some(refresh.clone()), ..rotated.warn(refresh.warnings) })

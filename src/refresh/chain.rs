@@ -3,6 +3,7 @@
 use crate::{
     document::{Fingerprint, Relation},
     error::{Error, Kind},
+    fault_switch::FaultSwitch,
 };
 use crate::{
     refresh::{Refresher, version::Version},
@@ -69,7 +70,11 @@ impl Chain {
                 && !self.links[place + 1..].iter().any(|later| was_redeemed_from(later, link) && !is_void(later))
         });
         // Of several that are the greatest this is the last.
-        alive.map(|(_, link)| link).max_by_key(|link| link.credentials.authorization())
+        let counts = |link: &&Version| match FaultSwitch::LastPairCounts.is_on() {
+            true => 0,
+            false => link.credentials.authorization(),
+        };
+        alive.map(|(_, link)| link).max_by_key(counts)
     }
 
     /// The link that was exchanged for an auth code.

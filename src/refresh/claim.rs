@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     document::{Fingerprint, json_text, whole_seconds},
     error::{Error, Kind},
+    fault_switch::FaultSwitch,
 };
 use crate::{
     refresh::{
@@ -235,7 +236,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         room: &Room,
     ) -> Result<Claimed, Error> {
         let mut held = HeldClaim {
-            arn: pair.arn.clone(),
+            arn: pair.claim_key(),
             pair: pair.credentials.fingerprint.clone(),
             attempt: 0,
             spent_before: false,
@@ -245,7 +246,11 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         // Every turn costs a request, and requests end at the deadline.
         loop {
             self.ensure_room(room, held.attempt, work).await?;
-            if self.put_claim(&held, work.purpose(), work.code(), Ends::Later).await? == PutResult::Written {
+            if matches!(work, Work::Exchange(_)) && FaultSwitch::AuthorizeWithoutClaim.is_on() {
+                return Ok(Claimed::Won(held));
+            }
+            let put = self.put_claim(&held, work.purpose(), work.code(), Ends::Later).await?;
+            if put == PutResult::Written || FaultSwitch::RedeemWithoutClaim.is_on() {
                 return Ok(Claimed::Won(held));
             }
             let Some(mut claim) = self.read_claim(VersionSelector::Id(&pair.claim_id(held.attempt))).await? else {

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use crate::{
     document::{Change, Document, Reduction, Relation, fit},
     error::{Error, Kind},
+    fault_switch::FaultSwitch,
 };
 use crate::{
     refresh::{Refresher, version::Version},
@@ -63,7 +64,11 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 Some(staged) if same_content(&staged, &next) => staged,
                 _ => self.write(&base.arn, next).await?,
             };
-            if self.swap(Step::Promote, self.secret, &version.id, &base.id).await? == SwapResult::Swapped {
+            let from = match FaultSwitch::PromoteWithoutCompare.is_on() {
+                true => self.read_current().await?.id,
+                false => base.id.clone(),
+            };
+            if self.swap(Step::Promote, self.secret, &version.id, &from).await? == SwapResult::Swapped {
                 return Ok(Promoted::Ours { version, reduction });
             }
             let current = self.read_current().await?;
@@ -79,6 +84,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                     self.clock.sleep(READ_LAG).await;
                     staged = Some(version);
                 }
+                Conflict::Rebase if FaultSwitch::RebaseDropsFields.is_on() => base.id = current.id,
                 Conflict::Rebase => base = current,
             }
         }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     authorize::AuthCode,
+    fault_switch::FaultSwitch,
     refresh::{
         Outcome, OutcomeKind, PromotionTarget, Refresher, Trigger,
         chain::Chain,
@@ -224,7 +225,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     /// Checks and promotes staged tokens.
     async fn resume(&self, task: &Task<'_>, staged: &Version) -> Result<Resumed, Error> {
         let credentials = &staged.credentials;
-        if credentials.can_be_renewed() && self.is_over(credentials) {
+        let is_over = self.is_over(credentials) && !FaultSwitch::KeepExpiredSuccessor.is_on();
+        if credentials.can_be_renewed() && is_over {
             return Ok(Resumed::Expired);
         }
         tracing::info!(secret_id = self.secret, version_id = staged.id, "resuming with staged tokens");
@@ -268,7 +270,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         dead: &mut Vec<Fingerprint>,
     ) -> Result<Spent, Error> {
         let mut chain = chain;
-        if held.attempt > 0 || !chain.current().is_newest_staged || !tip.holds_pair_of(task.current) {
+        let is_late = held.attempt > 0 && !FaultSwitch::ForgetEarlierClaim.is_on();
+        if is_late || !chain.current().is_newest_staged || !tip.holds_pair_of(task.current) {
             // Something may have been staged between the last look at the chain and the claim.
             let walked = self.walk(task.current).await?;
             let is_same = walked.ends_like(&chain) && walked.tip(dead).is_some_and(|it| it.holds_pair_of(tip));
@@ -356,8 +359,12 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         }
         let expected = new.document(current, chain.end())?;
         let credentials = Credentials::of(&expected)?;
-        let (staged, checked) =
-            tokio::join!(self.stage(&chain, current, tip, &new), self.check(&task.app, &credentials));
+        let (staged, checked) = if FaultSwitch::CheckBeforeStage.is_on() {
+            let checked = self.check(&task.app, &credentials).await;
+            (self.stage(&chain, current, tip, &new).await, checked)
+        } else {
+            tokio::join!(self.stage(&chain, current, tip, &new), self.check(&task.app, &credentials))
+        };
         let (staged, chain) = staged?;
         if chain.tip(&[]).is_some_and(|tip| !tip.holds_pair_of(&staged)) {
             // Another run had an answer, too, and that one's authorization is newer.
@@ -416,7 +423,10 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         kind: OutcomeKind,
     ) -> Result<(Outcome, Version), Error> {
         let current = task.current;
-        let news = news.map_err(|rejection| new_token_rejected(&rejection))?;
+        let news = match news {
+            Err(_) if FaultSwitch::PromoteRejected.is_on() => AdvertiserUpdate::default(),
+            news => news.map_err(|rejection| new_token_rejected(&rejection))?,
+        };
         let change = Change { list: news.fetched.clone().map(|list| (list, at)), ..change };
         let promotion = Promotion { change: &change, authorizes: matches!(task.work, Work::Exchange(_)) };
         Ok(match self.commit(current, promotion, staged).await? {

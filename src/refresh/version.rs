@@ -3,6 +3,7 @@
 use crate::{
     document::{App, AppSource, Credentials, Document, Provenance, TokenFields, app_of},
     error::{Error, Kind},
+    fault_switch::FaultSwitch,
 };
 use crate::{
     refresh::{
@@ -41,7 +42,12 @@ impl Version {
 
     /// The version that is the claim on this version's pair with that number.
     pub fn claim_id(&self, attempt: u32) -> String {
-        claim_id(&self.arn, &self.credentials.fingerprint, attempt)
+        claim_id(&self.claim_key(), &self.credentials.fingerprint, attempt)
+    }
+
+    /// What the ids of claims are derived from beside the pair: the secret, whichever version holds the pair.
+    pub fn claim_key(&self) -> String {
+        if FaultSwitch::ClaimOnVersion.is_on() { format!("{}#{}", self.arn, self.id) } else { self.arn.clone() }
     }
 
     pub fn holds_pair_of(&self, other: &Self) -> bool {

@@ -11,7 +11,7 @@ use explorer::{Coverage, Port, Scenario, after_one_run, explore};
 use secrecy::SecretString;
 use stand_ins::{
     secrets_manager::{Body, NewSecret, SecretsManager},
-    tiktok::{GrantSpec, Renewal, TikTok},
+    tiktok::{GrantSpec, Propagation, Renewal, TikTok},
 };
 use tiktok_token_refresh::{
     authorize::AuthorizationResponse,
@@ -90,13 +90,17 @@ fn exchange_or_scheduled_run(port: Port) -> Task {
         // What died after the daily run is made good by the hourly one.
         _ => return hourly_run(port),
     }
+    // Enough to exchange, and to look once or twice more whether another run is done.
+    exchange_with(port, Duration::from_secs(24))
+}
+
+fn exchange_with(port: Port, time: Duration) -> Task {
     Box::pin(async move {
-        // Enough to exchange, and to look once or twice more whether another run is done.
-        let run = invocation_of(&port, 0, Duration::from_secs(24));
+        let run = invocation_of(&port, 0, time);
         let code = port.world(|world| world.code.clone()).expect("a code");
-        let consent = AuthorizationResponse::bare(&SecretString::from(code), None).expect("a code");
-        let cycle = Refresher::new(&port, &port, &port, &run, SECRET);
-        let ending = match Box::pin(cycle.exchange(&consent)).await {
+        let brought = AuthorizationResponse::bare(&SecretString::from(code), None).expect("a code");
+        let refresher = Refresher::new(&port, &port, &port, &run, SECRET);
+        let ending = match Box::pin(refresher.exchange(&brought)).await {
             Ok(outcome) => outcome.outcome.name().to_owned(),
             Err(error) => error.kind().name().to_owned(),
         };
@@ -559,4 +563,38 @@ fn a_field_that_a_person_adds_while_authorising_is_kept() {
         ..authorising(rotating())
     };
     told("edit", &explore(&edited));
+}
+
+/// A run that is thought to be over, and an exchange that has taken its claim over: both get an answer from TikTok.
+fn exchange_after_the_claim_of_a_slow_run(port: Port) -> Task {
+    match port.run {
+        0 => exchange_with(port, Duration::from_secs(60)),
+        1 => {
+            let run = invocation_of(&port, 1, Duration::from_secs(16));
+            run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
+        }
+        _ => hourly_run(port),
+    }
+}
+
+#[test]
+fn an_exchange_and_a_run_that_both_have_an_answer_lose_neither() {
+    let slow = Scenario { start: Rc::new(exchange_after_the_claim_of_a_slow_run), ..authorising(rotating()) };
+    told("slow run", &explore(&slow));
+}
+
+#[test]
+fn tokens_that_tiktok_never_accepts_are_never_current() {
+    let never = GrantSpec { propagation: Propagation::Time(Duration::from_hours(24 * 365)), ..rotating() };
+    let rejected = Scenario {
+        // The first pair was put in by a person, and works.
+        at_each_step: complete_at_each_step,
+        at_the_end: |world| {
+            let token = world.field("access_token").expect("AWSCURRENT is a complete document");
+            assert!(!world.spent.iter().any(|spent| spent.access_token == token), "a rejected token is current");
+        },
+        ..scenario(never)
+    };
+    told("never accepted", &explore(&rejected));
+    told("never accepted and crash", &explore(&Scenario { together: 1, crashes: 1, ..rejected }));
 }

@@ -19,9 +19,14 @@ fn noticed_by(switch: FaultSwitch) -> &'static str {
         }
         FaultSwitch::ForgetEarlierClaim => "a_write_that_arrives_after_its_run_was_given_up_is_not_passed_over",
         FaultSwitch::ClaimWithoutNonce => "an_event_that_is_delivered_twice_at_the_same_moment_is_one_redeem",
-        FaultSwitch::AuthorizeWithoutClaim | FaultSwitch::AuthorizeKeepsHolder => {
-            "an_authorisation_in_every_interleaving_with_a_run_counts_and_no_crash_costs_it"
+        FaultSwitch::AuthorizeWithoutClaim | FaultSwitch::NoSecondLook => {
+            "an_authorisation_that_ends_the_old_grant_counts_whatever_a_run_does_meanwhile"
         }
+        FaultSwitch::LastPairCounts | FaultSwitch::DropLateAnswer => {
+            "an_exchange_and_a_run_that_both_have_an_answer_lose_neither"
+        }
+        FaultSwitch::KeepPending => "a_rotation_and_a_run_in_every_interleaving_redeem_no_refresh_token_twice",
+        FaultSwitch::PromoteRejected => "tokens_that_tiktok_never_accepts_are_never_current",
         FaultSwitch::KeepExpiredSuccessor => "tokens_that_were_staged_and_forgotten_for_a_day_are_renewed",
     }
 }

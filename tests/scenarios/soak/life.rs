@@ -198,8 +198,20 @@ impl Life {
         format!("seed {}, secret {} ({}, {:?}), turn {}", self.seed, self.number, self.case.name, self.pace, self.turns)
     }
 
+    /// An hour passes between two turns for the failures that claims tell of: after two of them the next run waits so long.
+    fn let_an_hour_pass(&self) {
+        self.world.secrets_manager.core().rewrite(&self.world.secret_id, |body| {
+            let mut document: Value = serde_json::from_str(body).ok()?;
+            let at = document.get_mut("claim")?.get_mut("failed")?.get_mut("at")?;
+            let failed: jiff::Timestamp = at.as_str()?.parse().ok()?;
+            *at = json!((failed - jiff::SignedDuration::from_hours(1)).to_string());
+            Some(document.to_string())
+        });
+    }
+
     async fn take(&mut self, mut turn: Turn) {
         self.turns += 1;
+        self.let_an_hour_pass();
         if self.has_died && !turn.at_once {
             self.wait_for_the_dead().await;
         }
