@@ -43,11 +43,7 @@ async fn a_dead_grant_of_a_fleet_names_the_command_with_its_id() {
     let Some(world) = fleet(2) else { return };
     world.tiktok.core().revoke(world.members[0].grant);
     let id = &world.members[0].arn;
-<<<<<<< HEAD
     let command = format!(r#"<<<'{{"action":"authorize_url","secret_id":"{id}"}}'"#);
-=======
-    let command = format!(r#"'{{"action":"authorize_url","secret_id":"{id}"}}'"#);
->>>>>>> chain-tests
     assert_failed(&world.lambda().run(scheduled()).await, "PartialFailure", &["ReauthorizationRequired", &command]);
 }
 
