@@ -37,13 +37,13 @@ pub enum Event {
     },
     /// A link to TikTok's consent page.
     AuthorizeUrl {
-        /// VersionSelector secret it is for; needed where several are configured.
+        /// Which secret it is for; needed where several are configured.
         secret_id: Option<String>,
         request: LinkRequest,
     },
     /// What the consent page brought back.
     Exchange {
-        /// VersionSelector secret it is for; without it the one that the link was made for.
+        /// Which secret it is for; without it the one that the link was made for.
         secret_id: Option<String>,
         brought: Brought,
     },

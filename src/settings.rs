@@ -33,7 +33,7 @@ const CONCURRENCY: RangeInclusive<usize> = 1..=1_000;
 /// Where the metrics are found in CloudWatch.
 const DEFAULT_METRICS_NAMESPACE: &str = "TikTokTokenRefresh";
 
-/// VersionSelector secrets the function keeps.
+/// Which secrets the function keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Secrets {
     /// Those with these names or ARNs, each once.

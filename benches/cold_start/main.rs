@@ -213,7 +213,7 @@ fn panels(all: &[Results]) -> [Panel; 2] {
 
 /// Counts, and compares with what was accepted last.
 fn guard(setting: Setting<'_>, places: &Places, accept: bool) -> Result<(), Box<dyn Error>> {
-    // VersionSelector of several handshakes comes first differs between runs; the median of three does not.
+    // Which of several handshakes comes first differs between runs; the median of three does not.
     let mut counted = Vec::new();
     for _ in 0..3 {
         counted.push(measure::instructions(setting.function, setting, places)?);

@@ -141,7 +141,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// Whose endpoint takes the code. VersionSelector kind of grant comes of it, only the answer tells.
+/// Whose endpoint takes the code. Which kind of grant comes of it, only the answer tells.
 const fn family_of(flow: Flow) -> Flow {
     match flow {
         Flow::TtUser => Flow::TtUser,

@@ -70,9 +70,8 @@ impl Chain {
                 && !self.links[place + 1..].iter().any(|later| was_redeemed_from(later, link) && !is_void(later))
         });
         // Of several that are the greatest this is the last.
-        let counts = |link: &&Version| match FaultSwitch::LastPairCounts.is_on() {
-            true => 0,
-            false => link.credentials.authorization(),
+        let counts = |link: &&Version| {
+            if FaultSwitch::LastPairCounts.is_on() { 0 } else { link.credentials.authorization() }
         };
         alive.map(|(_, link)| link).max_by_key(counts)
     }

@@ -64,9 +64,10 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 Some(staged) if same_content(&staged, &next) => staged,
                 _ => self.write(&base.arn, next).await?,
             };
-            let from = match FaultSwitch::PromoteWithoutCompare.is_on() {
-                true => self.read_current().await?.id,
-                false => base.id.clone(),
+            let from = if FaultSwitch::PromoteWithoutCompare.is_on() {
+                self.read_current().await?.id
+            } else {
+                base.id.clone()
             };
             if self.swap(Step::Promote, self.secret, &version.id, &from).await? == SwapResult::Swapped {
                 return Ok(Promoted::Ours { version, reduction });

@@ -80,7 +80,7 @@ impl Redeemed {
         self.put_into(&mut next);
         next.set_value(field::AUTHORIZED_AT, &whole_seconds(self.asked_at));
         next.set_value(field::REDIRECT_URI, redirect_uri);
-        // VersionSelector kind of grant an app gets, only the answer tells.
+        // Which kind of grant an app gets, only the answer tells.
         next.set_value(field::FLOW, &if self.grant.refresh_token.is_some() { family } else { Flow::LongTerm });
         TokenFields::of_new_grant(&next)
     }

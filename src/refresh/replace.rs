@@ -270,8 +270,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         dead: &mut Vec<Fingerprint>,
     ) -> Result<Spent, Error> {
         let mut chain = chain;
-        let is_late = held.attempt > 0 && !FaultSwitch::ForgetEarlierClaim.is_on();
-        if is_late || !chain.current().is_newest_staged || !tip.holds_pair_of(task.current) {
+        let may_have_grown = held.attempt > 0 || !chain.current().is_newest_staged || !tip.holds_pair_of(task.current);
+        if may_have_grown && !FaultSwitch::ForgetEarlierClaim.is_on() {
             // Something may have been staged between the last look at the chain and the claim.
             let walked = self.walk(task.current).await?;
             let is_same = walked.ends_like(&chain) && walked.tip(dead).is_some_and(|it| it.holds_pair_of(tip));

@@ -13,7 +13,7 @@ use crate::{
 /// AWS's longest messages name a role, an action, a resource and a policy.
 const MAX_SHOWN: usize = 600;
 
-/// VersionSelector call failed, and with it which permissions it needs.
+/// Which call failed, and with it which permissions it needs.
 #[derive(Clone, Copy)]
 pub(super) enum Call {
     Get,

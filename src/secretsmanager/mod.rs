@@ -49,6 +49,9 @@ impl SecretsManager {
     ///
     /// # Errors
     /// `InvalidConfiguration` when no HTTP client can be built.
+    ///
+    /// # Panics
+    /// Never: the package's name is a valid application name.
     pub async fn connect(http: &Http) -> Result<Self, Error> {
         let sdk_client = http.sdk_client();
         let sdk_client =

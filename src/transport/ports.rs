@@ -51,7 +51,7 @@ impl Label {
     }
 }
 
-/// VersionSelector version of a secret to read. Never "the default one": emulators disagree with AWS on what that is.
+/// Which version of a secret to read. Never "the default one": emulators disagree with AWS on what that is.
 #[derive(Clone, Copy, Debug)]
 pub enum VersionSelector<'a> {
     Label(Label),
@@ -68,7 +68,7 @@ pub struct Stored {
     pub body: SecretString,
 }
 
-/// VersionSelector version of a secret each label is on, all at one moment. Labels that the cycle does not use are left out.
+/// Which version of a secret each label is on, all at one moment. Labels that the cycle does not use are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels(Vec<(Label, String)>);
 

@@ -16,7 +16,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
 /// The pause that TikTok asks for once an app has used up what it has for a minute.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// VersionSelector requests are counted together.
+/// Which requests are counted together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bucket<'a> {
     /// What takes no turn, or has taken it before.

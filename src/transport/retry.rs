@@ -20,7 +20,7 @@ use crate::{
 pub(crate) struct Request<'a> {
     pub step: Step,
     service: Kind,
-    /// VersionSelector other requests it takes turns with.
+    /// Which other requests it takes turns with.
     line: Bucket<'a>,
     /// The longest that an attempt is waited for.
     timeout: Duration,

@@ -43,7 +43,7 @@ const CANARY: &str = "canary";
 
 /// Fails the scenario if anything is broken.
 #[track_caller]
-pub fn assert_kept(broken: Broken) {
+pub fn assert_kept(broken: &[String]) {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 

@@ -96,7 +96,7 @@ impl Scenario for World {
     #[track_caller]
     fn assert_usable(&self) {
         let current = self.current();
-        assert_kept([current_is_complete(&current), current_is_usable(&self.tiktok.core(), &current)].concat());
+        assert_kept(&[current_is_complete(&current), current_is_usable(&self.tiktok.core(), &current)].concat());
     }
 
     async fn let_hours_pass(&self, hours: i64) {

@@ -88,7 +88,7 @@ fn is_navigation(headers: &Value) -> bool {
     is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document") && !is_a_guess
 }
 
-/// VersionSelector of [`KNOWN`] are there. `None` if one is there twice, since whoever checks it could look at the other one, or has
+/// Which of [`KNOWN`] are there. `None` if one is there twice, since whoever checks it could look at the other one, or has
 /// characters that no code or state has.
 fn known_parameters(query: &str) -> Option<[bool; 4]> {
     let mut there = [false; 4];

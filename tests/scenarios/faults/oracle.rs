@@ -116,7 +116,7 @@ impl Oracle<'_> {
             }
             if lost.is_none() {
                 let (tiktok, document) = (self.world.tiktok.core(), self.current(&secret.secret_id));
-                let newest = self.newest_grant_at(&tiktok, secret);
+                let newest = newest_grant_at(&tiktok, secret);
                 broken.extend(
                     newest
                         .map(|newest| promises::newest_authorization_is_current(&tiktok, &document, newest))
@@ -198,11 +198,7 @@ impl Oracle<'_> {
 
     /// The latest consent for a secret that was exchanged for tokens.
     fn newest_grant(&self, secret: &Watched) -> Option<GrantId> {
-        self.newest_grant_at(&self.world.tiktok.core(), secret)
-    }
-
-    fn newest_grant_at(&self, tiktok: &TikTok, secret: &Watched) -> Option<GrantId> {
-        secret.grants.iter().copied().filter(|grant| *grant < tiktok.grants()).max()
+        newest_grant_at(&self.world.tiktok.core(), secret)
     }
 
     /// The grant whose tokens are current.
@@ -409,4 +405,8 @@ fn moved(journal: &Journal, version: &Version) -> Option<u64> {
 /// The value of a version, as it is written.
 fn written(version: &Version) -> String {
     version.body.as_ref().and_then(|body| body.as_str()).unwrap_or_default().to_owned()
+}
+
+fn newest_grant_at(tiktok: &TikTok, secret: &Watched) -> Option<GrantId> {
+    secret.grants.iter().copied().filter(|grant| *grant < tiktok.grants()).max()
 }

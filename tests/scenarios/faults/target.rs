@@ -12,10 +12,10 @@ use stand_ins::{Entry, Service, When};
 pub struct Target {
     pub service: Service,
     pub operation: String,
-    /// VersionSelector of the scene's secrets was asked for; none if it was TikTok, or many.
+    /// Which of the scene's secrets was asked for; none if it was TikTok, or many.
     name: Option<usize>,
     label: Option<String>,
-    /// VersionSelector token of which grant, at TikTok: these are the same in every world.
+    /// Which token of which grant, at TikTok: these are the same in every world.
     token: Option<String>,
     /// The how-manieth request it is that looks like this.
     nth: u64,

@@ -80,8 +80,8 @@ fn every_message_that_a_user_can_see_stands_in_the_snapshot() {
     let messages = messages();
     assert!(messages.len() > 200, "the sources were found");
     if env::var_os("UPDATE_MESSAGES").is_some() {
-        let lines: String = messages.iter().map(|message| format!("{message}\n")).collect();
-        fs::write(SNAPSHOT, lines).expect("the snapshot");
+        let lines: Vec<&str> = messages.iter().map(String::as_str).collect();
+        fs::write(SNAPSHOT, lines.join("\n") + "\n").expect("the snapshot");
     }
     let snapshot = fs::read_to_string(SNAPSHOT).expect("the snapshot");
     let snapshot: BTreeSet<&str> = snapshot.lines().collect();

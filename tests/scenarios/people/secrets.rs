@@ -15,9 +15,12 @@ async fn world_of(spec: GrantSpec, change: impl FnOnce(&mut Value), paste: impl 
     world
 }
 
+/// What a person makes of a document on the way into the secret.
+type Paste = fn(&Value) -> String;
+
 #[tokio::test]
 async fn a_secret_is_understood_with_what_pasting_puts_around_it() {
-    let ways: [(&str, fn(&Value) -> String); 8] = [
+    let ways: [(&str, Paste); 8] = [
         ("a byte order mark", |it| format!("\u{feff}{it}")),
         ("lines of Windows", |it| serde_json::to_string_pretty(it).expect("JSON").replace('\n', "\r\n")),
         ("a JSON string", |it| json!(it.to_string()).to_string()),

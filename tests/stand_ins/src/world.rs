@@ -136,7 +136,7 @@ impl World {
     /// auth code `AUTH_CODE` once.
     pub fn of_the_events() -> Self {
         let mut world = Self::empty();
-        world.secret_id = "tiktok/ads".to_owned();
+        "tiktok/ads".clone_into(&mut world.secret_id);
         let issued = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
         world.grant = issued.grant;
         world.create_secret(&world.secret_id, &credentials(Flow::Business, &issued));
