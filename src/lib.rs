@@ -1,30 +1,38 @@
 //! An AWS Lambda function that keeps the TikTok Ads credentials in AWS Secrets Manager usable.
 //!
-//! # The map of the house
+//! # The data flow of one refresh
 //!
-//! | room | what it does | what it knows |
-//! |---|---|---|
-//! | [`event`] | what may come in | the event's JSON |
-//! | [`handler`] | one invocation, from its event to its report | the cycle |
-//! | [`report`] | what goes out: the response and the metrics | the outcomes |
-//! | [`page`] | the browser's way to authorise: a Function URL's requests, and pages | HTTP, HTML |
-//! | [`cycle`] | the refresh of one secret, one file a step | its own ports, and the document |
-//! | [`document`] | the credentials document: its fields, unknown fields, size | JSON |
-//! | [`store`] | Secrets Manager behind [`cycle::Store`] | the AWS SDK, alone |
-//! | [`tiktok`] | TikTok's Business API behind [`cycle::TikTok`] | TikTok's envelope and codes, alone |
-//! | [`http`] | the one HTTP client that both of them use | TLS, reqwest, the SDK's connector |
-//! | [`settings`], [`logging`] | the environment, and what is logged | |
-//! | [`error`] | one error type: a stable name, a class, advice | |
-//! | [`masking`] | hides secrets in what a server says | |
+//! ```text
+//! event ─► handler ─► refresh: read AWSCURRENT ─► plan ─► claim ─► redeem ─► stage ∥ check ─► promote ─► publish ─► report
+//! ```
 //!
-//! Dependencies point inward, from `main` to `handler` to `cycle` to `document`; `store` and `tiktok` are plugged in from
-//! outside. How the cycle keeps its promises is told in [`cycle`].
+//! # Modules
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`event`], [`report`] | the event that comes in; the response and the metrics that go out |
+//! | [`handler`] | one invocation, from its event to its report |
+//! | [`refresh`] | the refresh of one secret, one file a step; decisions are pure functions |
+//! | [`rotation`] | the four steps of a Secrets Manager rotation |
+//! | [`authorize`] | the link to TikTok's consent page, the exchange of the auth code, and the page |
+//! | [`status`] | what a secret holds, for a person |
+//! | [`fleet`] | all secrets with a tag |
+//! | [`document`] | the credentials document: its fields, unknown fields, size, reader formats |
+//! | [`transport`] | the ports, and retries, rate limits, deadlines and timing around them |
+//! | [`secretsmanager`] | the port to Secrets Manager; the only module that knows the AWS SDK |
+//! | [`tiktok`] | the port to TikTok; the only module that knows TikTok's envelope and codes |
+//! | [`http`] | the HTTP client under both; the only module that knows reqwest |
+//! | [`settings`], [`logging`], [`masking`] | the environment, the log, and secrets in the messages of others |
+//! | [`error`] | one error type: a stable name, a class, what happened, what to do now |
+//! | [`fault_switch`] | lines that a test can break, in debug builds only |
+//!
+//! Dependencies point inward: `main` to `handler` to [`refresh`], [`rotation`] and [`authorize`], and those to [`document`].
+//! `docs/design.md` has the protocol, its promises and the argument for them.
 
 pub mod authorize;
 pub mod document;
 pub mod error;
 pub mod event;
-#[doc(hidden)]
 pub mod fault_switch;
 pub mod fleet;
 pub mod handler;

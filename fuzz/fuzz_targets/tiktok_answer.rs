@@ -10,9 +10,9 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tiktok_token_refresh::{
-    transport::TokenSet,
     error::{Error, Kind},
     tiktok::{Answer, Call},
+    transport::TokenSet,
 };
 use tiktok_token_refresh_fuzz::Plant;
 

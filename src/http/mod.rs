@@ -78,7 +78,7 @@ impl Http {
     }
 
     /// The same, with a connection that can be opened ahead, and without trust in one that was idle for longer than
-    /// [`MAX_AGE`].
+    /// `MAX_AGE`.
     ///
     /// # Errors
     /// As [`Http::client`].

@@ -138,7 +138,7 @@ impl Store for SecretsManager {
             let is_young =
                 |it: &SecretVersionsListEntry| it.created_date.is_none_or(|at| at.secs() >= since.as_second());
             number += output.versions.into_iter().flatten().filter(is_young).count();
-            next = output.next_token;
+            next = output.next_token.filter(|token| !token.is_empty());
             if next.is_none() {
                 return Ok(number);
             }

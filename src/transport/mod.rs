@@ -1,7 +1,7 @@
 //! The way from the protocol to Secrets Manager and TikTok: each request in its turn, again after a failure, and within the
 //! deadline.
 //!
-//! The [ports](Store) are one attempt a method. [`Attempts`] waits, repeats and gives up, so the protocol chooses no time-out.
+//! The [ports](Store) are one attempt a method. `Attempts` waits, repeats and gives up, so the protocol chooses no time-out.
 //! It takes permits from [`RateLimits`], and [`Trace`] notes how long each [`Step`] took. Errors are those of the last attempt.
 
 mod clock;

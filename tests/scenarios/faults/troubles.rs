@@ -62,6 +62,11 @@ impl Trouble {
         (self.fault)(service, operation)
     }
 
+    /// Whether an answer stays out and the connection stays open.
+    pub fn is_silence(&self) -> bool {
+        ["hang", "drip"].iter().any(|silence| self.name.starts_with(silence))
+    }
+
     /// The time of the invocation that meets it. What goes on for ever need not go on for long.
     pub const fn time(&self) -> Duration {
         match self.often {
