@@ -77,7 +77,7 @@ def look(it):
     alarm = it.stack.physical("ErrorsAlarm")
     it.cloud.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="one run failed")
     shown = it.paste()
-    for sign in (alarm, "one run failed", "The field 'flow' has a value", '"level":"ERROR"'):
+    for sign in (alarm, "one run failed", "The field 'flow' has an unknown value", '"level":"ERROR"'):
         expect(sign in shown, f"{sign} is not among:\n{shown}")
     expect('"level":"INFO"' not in shown, "The logs are not filtered.")
     it.put(it.good())

@@ -2,7 +2,8 @@
 
 use std::{error::Error, fs, time::Duration};
 
-use stand_ins::{GrantSpec, Journal, World, add_advertisers};
+use jiff::{SignedDuration, Timestamp};
+use stand_ins::{GrantSpec, Journal, World, add_advertisers, secrets_manager::client::new_token};
 
 use crate::{
     authority::Authority,
@@ -11,7 +12,8 @@ use crate::{
     network::Front,
 };
 
-const EVENT: &str = r#"{"action":"refresh"}"#;
+/// The first refresh of a secret, by hand.
+const BY_HAND: &str = r#"{"action":"refresh"}"#;
 
 /// The circumstances of a start.
 #[derive(Clone, Copy, Debug)]
@@ -65,14 +67,31 @@ impl Stage {
         let world = World::with_document(spec.clone(), |document| add_advertisers(document, &spec));
         let plain =
             [world.secrets_manager.address(), world.tiktok.address()].map(|address| format!("http://{address}"));
-        Sandbox::start(&bootstrap(function, &world, &plain))?.invoke(EVENT, Processor::Whole)?;
+        Sandbox::start(&bootstrap(function, &world, &plain))?.invoke(BY_HAND, Processor::Whole)?;
         if world.tiktok.core().redeems().len() != 1 {
             return Err("the secret was not refreshed the day before".into());
         }
-        world.faults.reset();
         let secrets_manager = Front::start(world.secrets_manager.address(), authority.server(), round_trip)?;
         let tiktok = Front::start(world.tiktok.address(), authority.server(), round_trip)?;
         Ok(Self { world, secrets_manager, tiktok })
+    }
+
+    /// Lets a day pass since the last refresh: its times lie a day further back in the newest staged version. Returns the
+    /// event of the day's schedule.
+    fn next_day(&self) -> Result<String, Box<dyn Error>> {
+        let mut document = self.world.current();
+        for name in ["refreshed_at", "access_token_expires_at", "advertisers_fetched_at"] {
+            // What another contestant has written may have no times.
+            let Some(time) = document[name].as_str() else { continue };
+            document[name] = (time.parse::<Timestamp>()? - SignedDuration::from_hours(24)).to_string().into();
+        }
+        let (id, labels) = (new_token(), ["AWSCURRENT", "TIKTOK_STAGED"]);
+        let mut core = self.world.secrets_manager.core();
+        core.put_secret_value(&self.world.secret_id, &id, document.to_string().as_str().into(), &labels)
+            .map_err(|error| format!("{error:?}"))?;
+        drop(core);
+        self.world.faults.reset();
+        Ok(format!(r#"{{"action":"refresh","scheduled_time":"{}"}}"#, Timestamp::now()))
     }
 
     fn bootstrap(&self, contestant: &Contestant) -> Bootstrap {
@@ -100,10 +119,10 @@ fn bootstrap(contestant: &Contestant, world: &World, [aws, tiktok]: &[String; 2]
 pub fn sample(contestant: &Contestant, setting: Setting<'_>, conditions: Conditions) -> Result<Sample, Box<dyn Error>> {
     let stage = Stage::set(setting, conditions.round_trip)?;
     let mut sandbox = Sandbox::start(&stage.bootstrap(contestant))?;
-    let first = sandbox.invoke(EVENT, conditions.processor)?;
+    let first = sandbox.invoke(&stage.next_day()?, conditions.processor)?;
     let (journal, connections) = (stage.world.faults.journal(), stage.connections());
     let (requests, window) = (journal.len() as u64, window(&journal));
-    let warm = sandbox.invoke(EVENT, conditions.processor)?;
+    let warm = sandbox.invoke(&stage.next_day()?, conditions.processor)?;
     let redeems = stage.world.tiktok.core().redeems().len();
     if contestant.works && redeems != 3 {
         return Err(format!("{} did not redeem in each of two invocations", contestant.name).into());
@@ -155,7 +174,7 @@ fn count(
     bootstrap.command.splice(0..0, valgrind);
     let mut sandbox = Sandbox::start(&bootstrap)?;
     for _ in 0..invocations {
-        sandbox.invoke(EVENT, Processor::Whole)?;
+        sandbox.invoke(&stage.next_day()?, Processor::Whole)?;
     }
     sandbox.terminate()?;
     let log = fs::read_to_string(&log)?;

@@ -7,7 +7,11 @@
 mod ahead;
 mod egress;
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{
+    mem::{self, ManuallyDrop},
+    sync::Arc,
+    time::Duration,
+};
 
 pub use ahead::Ahead;
 use ahead::{Connecting, MAX_AGE, Role, Waiting};
@@ -18,7 +22,15 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 pub use egress::Egress;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::{
+        CryptoProvider, KeyProvider,
+        ring::{self, cipher_suite, kx_group},
+    },
+    pki_types::PrivateKeyDer,
+    sign::SigningKey,
+};
 use secrecy::zeroize::Zeroizing;
 
 use crate::error::{Error, Kind};
@@ -60,7 +72,7 @@ impl Http {
     }
 
     fn trusting(roots: RootCertStore) -> Self {
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let tls = ClientConfig::builder_with_provider(Arc::new(provider()))
             .with_safe_default_protocol_versions()
             .expect("ring supports TLS 1.2 and 1.3")
             .with_root_certificates(roots)
@@ -111,6 +123,39 @@ impl Http {
     pub fn sdk_client(&self) -> Result<SharedHttpClient, reqwest::Error> {
         let connector = SharedHttpConnector::new(SdkConnector(self.client()?));
         Ok(http_client_fn(move |_, _| connector.clone()))
+    }
+}
+
+/// What TLS is done with: ring, and of it only what a client without certificates needs.
+///
+/// AES alone, which every server has and processors have instructions for, and first the suite that browsers put first:
+/// its keys are derived with SHA-256, for which there are instructions too, and not with SHA-384. What the defaults have
+/// beside it is neither used nor dropped, so that it need not be linked.
+fn provider() -> CryptoProvider {
+    let defaults = ManuallyDrop::new(ring::default_provider());
+    CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        ],
+        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+        signature_verification_algorithms: defaults.signature_verification_algorithms,
+        secure_random: defaults.secure_random,
+        key_provider: &NoKeys,
+    }
+}
+
+/// Both peers are shown tokens, never a certificate of this function's.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("there are no private keys here".to_owned()))
     }
 }
 

@@ -269,7 +269,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             if newest.is_none() {
                 // Failed attempts may be many; the label is on the last one.
                 let labeled = self.read_claim(VersionSelector::Label(Label::Claim)).await?;
-                let labeled = labeled.filter(|it| it.fingerprint == held.pair.as_str() && it.attempt > claim.attempt);
+                let labeled = labeled.filter(|it| it.fingerprint == held.pair.as_str() && it.attempt >= claim.attempt);
                 claim = newest.insert(labeled.unwrap_or(claim)).clone();
             }
             if let ClaimState::Held { until } = claim.state(&self.nonce, self.clock.now())

@@ -6,6 +6,7 @@
 
 mod denial;
 mod failure;
+mod plain;
 
 use std::env;
 
@@ -66,7 +67,8 @@ impl SecretsManager {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             // The HTTP client hands bodies over when they are whole, and the cycle gives up on one that does not come.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .interceptor(plain::Plain);
         config.set_endpoint_url(endpoint_url());
         config.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
         config.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));

@@ -188,7 +188,7 @@ async fn a_success_without_an_access_token_is_none() {
         let before = world.current();
         let body = format!(r#"{{"code":0,"message":"OK","data":{data}}}"#);
         world.faults.at(When::operation(BUSINESS).always(), Fault::answer(200, "application/json", body));
-        let invocation = world.lambda().invoke(scheduled(), Duration::from_millis(15_300)).await;
+        let invocation = world.lambda().invoke(scheduled(), Duration::from_secs(18)).await;
         assert_failed(&invocation, "TikTokUnavailable", &["without an access token"]);
         assert_eq!(world.current(), before, "{data}");
         assert_eq!(world.next_run().await, "refreshed");
