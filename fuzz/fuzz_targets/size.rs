@@ -60,7 +60,7 @@ fn refreshed(before: &Document, token: &str, list: Vec<Advertiser>) -> Document 
     answer.set_value(field::ACCESS_TOKEN, token);
     answer.set_value(field::REFRESH_TOKEN, &format!("r{token}"));
     let spent = Credentials::of(before).expect("credentials");
-    let provenance = Provenance::after(&spent, "the-run", Timestamp::UNIX_EPOCH);
+    let provenance = Provenance::renewed(&spent, &spent, 0, "the-run", Timestamp::UNIX_EPOCH);
     let change =
         Change { tokens: Some((TokenFields::of(&answer), provenance)), list: Some((list, Timestamp::UNIX_EPOCH)) };
     change.apply(before, "the-version").expect("new tokens")

@@ -220,7 +220,7 @@ def alarms_complete(template):
 
 def metrics_exist(template):
     """The function publishes every metric of its own that an alarm or the dashboard shows, under this dimension."""
-    source = "".join((PROJECT / "src" / it).read_text() for it in ("report.rs", "cycle/outcome.rs", "error.rs"))
+    source = "".join((PROJECT / "src" / it).read_text() for it in ("report.rs", "refresh/outcome.rs", "error.rs"))
     steps = re.findall(r'Self::\w+ => "(\w+)"', (PROJECT / "src/transport/trace.rs").read_text())
     known = set(re.findall(r'"([A-Z]\w+)"', source)) | {f"{step.capitalize()}Duration" for step in steps}
     shown = set()
