@@ -107,7 +107,8 @@ fn a_change_changes_its_own_fields_alone(document: &Document) {
     let mut answer = document.clone();
     answer.set_value(field::ACCESS_TOKEN, "the-next-access-token");
     answer.set_value(field::REFRESH_TOKEN, "the-next-refresh-token");
-    let provenance = Provenance::after(&credentials, "the-run", Timestamp::UNIX_EPOCH);
+    let provenance =
+        Provenance::renewed(&credentials, &credentials, credentials.authorization(), "the-run", Timestamp::UNIX_EPOCH);
     let change = Change {
         tokens: Some((TokenFields::of(&answer), provenance)),
         list: Some((credentials.advertisers.clone(), Timestamp::UNIX_EPOCH)),
@@ -115,7 +116,7 @@ fn a_change_changes_its_own_fields_alone(document: &Document) {
     let next = change.apply(document, "the-version").expect("a document that was read takes new tokens");
     assert_eq!(others(document), others(&next));
     let renewed = Credentials::of(&next).expect("what was written can be read");
-    assert!(renewed.origin.is_some() && renewed.descends_from(&credentials.fingerprint));
+    assert!(renewed.origin.is_some() && renewed.lineage().any(|ancestor| ancestor == credentials.fingerprint));
     assert_eq!(renewed.advertisers, credentials.advertisers);
     assert!(renewed.lineage().count() <= 16);
     // A rebase after a crash says the same once more.

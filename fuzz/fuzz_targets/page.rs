@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 use tiktok_token_refresh::{
+    authorize::page,
     error::{Error, Kind},
-    page,
 };
 use tiktok_token_refresh_fuzz::Plant;
 use url::form_urlencoded::{Serializer, parse};

@@ -101,14 +101,14 @@ impl Chain {
     /// The authorization of what is made of a pair: its own, or one that a roll-back makes newer than all before it.
     pub fn authorization_of(&self, pair: &Version) -> u64 {
         let own = pair.credentials.authorization();
-        self.abandoned.map_or(own, |abandoned| own.max(abandoned + 1))
+        self.abandoned.map_or(own, |abandoned| own.max(abandoned.saturating_add(1)))
     }
 
     /// The number of a new authorization: a time in milliseconds, but greater than every number before it.
     pub fn next_authorization(&self, now: jiff::Timestamp) -> u64 {
         let known = self.links.iter().map(|link| link.credentials.authorization()).chain(self.abandoned).max();
         let now = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        known.map_or(now, |known| now.max(known + 1))
+        known.map_or(now, |known| now.max(known.saturating_add(1)))
     }
 }
 

@@ -547,7 +547,7 @@ impl NewTokens {
         let provenance = match &self.code {
             Some(code) => {
                 // Newer than everything before it, also than what another run has appended meanwhile.
-                let authorization = self.authorization.max(end.authorization() + 1);
+                let authorization = self.authorization.max(end.authorization().saturating_add(1));
                 Provenance::authorized(end, authorization, code, &self.run, self.at)
             }
             None => Provenance::renewed(end, &self.grant, self.authorization, &self.run, self.at),
