@@ -1,4 +1,4 @@
-//! The browser's way to authorise, on this machine: `cargo run --example authorize_page`.
+//! The browser's way to authorize, on this machine: `cargo run --example authorize_page`.
 //!
 //! Prints a link. It leads to a page for consent that plays TikTok's, and from there to the function's own page, as its
 //! Function URL serves it. Enter makes another link, the end of the input ends it.

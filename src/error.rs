@@ -21,7 +21,7 @@ pub enum Kind {
     SecretNotFound,
     /// IAM or KMS refused a call.
     AccessDenied,
-    /// Neither token works any more: a person has to authorise the app again.
+    /// Neither token works any more: a person has to authorize the app again.
     ReauthorizationRequired,
     /// TikTok refused the request for a reason that another attempt does not change.
     TikTokMisconfigured,
@@ -115,7 +115,7 @@ impl Kind {
             Self::SecretNotFound => "Create the secret, or correct SECRET_ID, its account and its region.",
             Self::AccessDenied => "Grant the missing permission to the function's role.",
             Self::ReauthorizationRequired => {
-                "Authorise the app again: the event authorize_url answers with a link, and docs/authorize.md has the rest."
+                "Authorize the app again: the event authorize_url answers with a link, and docs/authorize.md has the rest."
             }
             Self::TikTokMisconfigured => {
                 "Check the app id, the app secret, the flow and the app's permissions in TikTok's portal."
@@ -130,7 +130,7 @@ impl Kind {
                 "Nothing to do yet: the next run tries again. If it stays, look at the AWS Health Dashboard."
             }
             Self::NewTokenRejected => {
-                "The new tokens are kept in the version labelled TIKTOK_STAGED, and the next run tries them again; if it stays, authorise the app again."
+                "The new tokens are kept in the version labelled TIKTOK_STAGED, and the next run tries them again; if it stays, authorize the app again."
             }
             Self::SecretLimitExceeded => {
                 "Find out what writes so many versions; a schedule that runs every hour does not. Secrets Manager removes versions without labels after a day, and the function goes on by itself then."

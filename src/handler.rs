@@ -104,7 +104,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         Fleet { store: self.store, clock: self.clock, run: self.run, tag }
     }
 
-    /// The one secret that an authorisation is for.
+    /// The one secret that an authorization is for.
     fn one_secret<'i>(&'i self, named: Option<&'i str>) -> Result<&'i str, Error> {
         let kept = match (named, &self.settings.secrets) {
             (Some(id), _) => return Ok(id),
@@ -300,7 +300,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         (&self.settings.metrics_namespace, &self.settings.function_name)
     }
 
-    /// Names the very command that begins an authorisation, where one is needed.
+    /// Names the very command that begins an authorization, where one is needed.
     fn with_command(&self, id: &str, error: Error) -> Error {
         if error.kind() != Kind::ReauthorizationRequired {
             return error;

@@ -432,7 +432,7 @@ fn in_rotation(error: Error, held_up: Option<Timestamp>) -> Error {
             Error::new(Kind::DeadlineExceeded, what).advise("Nothing to do: Secrets Manager repeats the step.")
         }
         (Kind::NewTokenRejected, _) => error.advise(
-            "The new tokens are kept, and the step tries them when Secrets Manager repeats it; if it stays, authorise the app again.",
+            "The new tokens are kept, and the step tries them when Secrets Manager repeats it; if it stays, authorize the app again.",
         ),
         _ => error,
     }

@@ -49,7 +49,7 @@ class World:
         self.bucket()
 
     def app(self):
-        """What a person puts into a secret that is not authorised yet."""
+        """What a person puts into a secret that is not authorized yet."""
         return {name: self.credentials[name] for name in ("app_id", "secret")}
 
     def bucket(self):

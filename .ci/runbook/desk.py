@@ -27,7 +27,7 @@ class Desk:
         self.stack = self.deploy(name, self.between.url, ExistingSecretArn=self.secret_id, AlarmEmail="somebody@example.org")
         self.function = self.stack.physical("Function")
         self.title, self.pasted = None, set()
-        self.authorise(self.secret_id)
+        self.authorize(self.secret_id)
         self.shell = self.shell_of(self.stack, self.between.url)
 
     def deploy(self, name, secrets, **parameters):
@@ -153,16 +153,16 @@ class Desk:
     def put(self, document, **options):
         self.secrets.put_secret_value(SecretId=self.secret_id, SecretString=json.dumps(document), **options)
 
-    def authorise(self, secret):
-        """A person authorises the app for a secret."""
+    def authorize(self, secret):
+        """A person authorizes the app for a secret."""
         [result] = self.invoke({"action": "authorize_url", "secret_id": secret})[1]["results"]
         address = consent(result["authorize_url"])
-        same(self.answer({"action": "exchange", "redirect_url": address, "secret_id": secret}), "authorized", "an authorisation")
+        same(self.answer({"action": "exchange", "redirect_url": address, "secret_id": secret}), "authorized", "an authorization")
 
     def another(self, name):
-        """Another credentials secret, authorised."""
+        """Another credentials secret, authorized."""
         secret = self.secrets.create_secret(Name=f"{self.name}/{name}", SecretString=json.dumps(self.world.app()))["ARN"]
-        self.authorise(secret)
+        self.authorize(secret)
         return secret
 
     def usable(self, secret=None):

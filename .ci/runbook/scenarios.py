@@ -341,7 +341,7 @@ def left_over(it):
 
 
 @of("Authorize again")
-def authorise(it):
+def authorize(it):
     with it.dead_grant():
         dead = it.document()["refresh_token"]
         link = it.paste().strip()

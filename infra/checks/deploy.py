@@ -150,7 +150,7 @@ def every_option(cloud, stack, change):
 
 
 def browser(cloud, document, change):
-    """Somebody authorises the app over the page that a Function URL serves."""
+    """Somebody authorizes the app over the page that a Function URL serves."""
     stack = cloud.deploy("authorize", {}, change)
     page = cloud.deploy_page(stack)
     expect(page.status == "CREATE_COMPLETE", f"the page's stack is {page.status}")

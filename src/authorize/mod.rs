@@ -1,4 +1,4 @@
-//! A person authorises the app: the link to TikTok's consent page, and the exchange of what the browser brings back.
+//! A person authorizes the app: the link to TikTok's consent page, and the exchange of what the browser brings back.
 //!
 //! Between the two nothing is stored. The link carries a [`State`], which TikTok hands back untouched: signed with the
 //! app's secret, bound to one credentials secret, and over after a while. What the exchange yields goes the way of all

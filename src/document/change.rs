@@ -23,7 +23,7 @@ impl TokenFields {
         Self::named(&field::TOKENS, document)
     }
 
-    /// The token fields of a document, and what its authorisation decided beside them.
+    /// The token fields of a document, and what its authorization decided beside them.
     #[must_use]
     pub fn of_new_grant(document: &Document) -> Self {
         let mut fields = Self::of(document);

@@ -147,7 +147,7 @@ pub struct Credentials {
     pub access_token_expires_at: Option<Timestamp>,
     pub refresh_token_expires_at: Option<Timestamp>,
     pub refreshed_at: Option<Timestamp>,
-    /// When a person authorised the app and got the grant that these tokens belong to; absent if that was done elsewhere.
+    /// When a person authorized the app and got the grant that these tokens belong to; absent if that was done elsewhere.
     pub authorized_at: Option<Timestamp>,
     pub advertisers: Vec<Advertiser>,
     pub advertisers_fetched_at: Option<Timestamp>,
@@ -194,7 +194,7 @@ impl Credentials {
         lineage.iter().filter_map(|text| Fingerprint::parse(text))
     }
 
-    /// Whether there are the tokens that the flow works with. A secret is read without them too: authorising fills them in.
+    /// Whether there are the tokens that the flow works with. A secret is read without them too: authorizing fills them in.
     ///
     /// # Errors
     /// `ReauthorizationRequired` if there are none at all, `InvalidSecret` if they do not go with the flow.

@@ -16,9 +16,9 @@ pub const OPEN_ID: &str = "open_id";
 pub const ADVERTISER_IDS: &str = "advertiser_ids";
 pub const ADVERTISERS: &str = "advertisers";
 pub const ADVERTISERS_FETCHED_AT: &str = "advertisers_fetched_at";
-/// When a person last authorised the app: which of two pairs of tokens belongs to the newer grant.
+/// When a person last authorized the app: which of two pairs of tokens belongs to the newer grant.
 pub const AUTHORIZED_AT: &str = "authorized_at";
-/// Where the last authorisation came back to: the next one goes the same way.
+/// Where the last authorization came back to: the next one goes the same way.
 pub const REDIRECT_URI: &str = "redirect_uri";
 /// The address of TikTok's consent page, where it is not the usual one.
 pub const AUTHORIZATION_URL: &str = "authorization_url";
@@ -39,7 +39,7 @@ pub const TOKENS: [&str; 8] = [
     OPEN_ID,
 ];
 
-/// What an authorisation decides beside its tokens, and a refresh leaves alone: a person may change it at any time.
+/// What an authorization decides beside its tokens, and a refresh leaves alone: a person may change it at any time.
 pub const GRANT: [&str; 2] = [FLOW, REDIRECT_URI];
 
 /// What the list of advertisers fills.

@@ -179,5 +179,5 @@ fn is_behind(links: &[Version], version: &Version) -> bool {
 
 fn endless() -> Error {
     Error::new(Kind::InvalidSecret, "The secret's chain of token pairs has no end.")
-        .advise("Authorise the app again and put the new tokens into the secret: they begin a chain of their own.")
+        .advise("Authorize the app again and put the new tokens into the secret: they begin a chain of their own.")
 }

@@ -135,7 +135,7 @@ fn others<'a>(ids: &[&'a str], refusal: &Error) -> Vec<Vec<&'a str>> {
 
 fn reason(error: &Error) -> String {
     match error.kind() {
-        // The check has just shown that the token works, so nobody needs to authorise anything.
+        // The check has just shown that the token works, so nobody needs to authorize anything.
         Kind::ReauthorizationRequired => error.what().to_owned(),
         _ => error.to_string(),
     }

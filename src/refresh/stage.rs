@@ -30,7 +30,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         new: &NewTokens,
     ) -> Result<(Version, Chain), Error> {
         self.timed(Step::Stage, self.append(chain.clone(), current, claimed, new)).await.map_err(|error| {
-            let advice = "The next run tries the old refresh token; if TikTok has retired it, authorise the app again.";
+            let advice = "The next run tries the old refresh token; if TikTok has retired it, authorize the app again.";
             error.context("TikTok gave new tokens that could not be stored").advise(advice)
         })
     }

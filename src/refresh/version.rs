@@ -132,7 +132,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
 /// What to do where the tokens were removed, and another version still has them.
 fn restore_advice(secret: &str, current: &str, with_tokens: &str) -> String {
     format!(
-        "Authorise the app again with the event {{\"action\":\"authorize_url\"}}. Or, if the tokens were removed by mistake, bring back version {with_tokens}, which still has tokens: aws secretsmanager update-secret-version-stage --secret-id {secret} --version-stage AWSCURRENT --move-to-version-id {with_tokens} --remove-from-version-id {current}"
+        "Authorize the app again with the event {{\"action\":\"authorize_url\"}}. Or, if the tokens were removed by mistake, bring back version {with_tokens}, which still has tokens: aws secretsmanager update-secret-version-stage --secret-id {secret} --version-stage AWSCURRENT --move-to-version-id {with_tokens} --remove-from-version-id {current}"
     )
 }
 

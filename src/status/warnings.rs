@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The alarm on the end of the grant comes as early: time to find the person who may authorise the app.
+/// The alarm on the end of the grant comes as early: time to find the person who may authorize the app.
 const GRANT_ENDS_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// A day and an hour: the daily run may come late, and the hourly one makes up for it.
 const REFRESH_IS_OVERDUE: SignedDuration = SignedDuration::from_hours(25);

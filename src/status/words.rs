@@ -42,7 +42,7 @@ fn advertisers(credentials: &Credentials) -> String {
     }
 }
 
-/// When a person has to authorise the app again; nothing for a grant that has no end.
+/// When a person has to authorize the app again; nothing for a grant that has no end.
 fn grant(credentials: &Credentials, now: Timestamp) -> Option<String> {
     match credentials.refresh_token_expires_at {
         _ if credentials.flow == Flow::LongTerm => None,

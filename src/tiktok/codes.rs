@@ -71,7 +71,7 @@ const LINES: [Line; 11] = [
     },
     Line {
         codes: &[40107],
-        advice: "Authorise the app again. If TikTok gave you a long-term token, remove 'refresh_token' from the secret or set 'flow' to \"long_term\".",
+        advice: "Authorize the app again. If TikTok gave you a long-term token, remove 'refresh_token' from the secret or set 'flow' to \"long_term\".",
         ..ANY
     },
     Line {

@@ -34,7 +34,7 @@ fn world(spec: GrantSpec) -> World {
     world_at(SLOT.parse().expect("a time"), spec)
 }
 
-/// A secret as a person made it: tokens from a first authorisation, and a field of their own.
+/// A secret as a person made it: tokens from a first authorization, and a field of their own.
 fn world_at(now: jiff::Timestamp, spec: GrantSpec) -> World {
     let mut tiktok = TikTok::new("model");
     let mut secrets = SecretsManager::new();
@@ -298,7 +298,7 @@ fn usable_at_the_end(world: &World) {
     }
 }
 
-/// What holds when everything is over and a person has authorised the app meanwhile.
+/// What holds when everything is over and a person has authorized the app meanwhile.
 fn the_new_grant_counts(world: &World) {
     let token = world.field("access_token").expect("AWSCURRENT is a complete document");
     let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
@@ -318,7 +318,7 @@ fn the_new_grant_counts(world: &World) {
         "the tokens of the new grant count: {:?}",
         world.endings
     );
-    assert!(world.field("authorized_at").is_some(), "the secret says when the app was authorised");
+    assert!(world.field("authorized_at").is_some(), "the secret says when the app was authorized");
 }
 
 /// What holds at every moment, also where a new grant puts an end to tokens that are current.
@@ -327,11 +327,11 @@ fn complete_at_each_step(world: &World) {
     assert_eq!(world.field("mine").as_deref(), Some("kept"), "a person's field survives");
 }
 
-fn authorising(spec: GrantSpec) -> Scenario {
-    authorising_over(world(spec.clone()), spec)
+fn authorizing(spec: GrantSpec) -> Scenario {
+    authorizing_over(world(spec.clone()), spec)
 }
 
-fn authorising_over(world: World, spec: GrantSpec) -> Scenario {
+fn authorizing_over(world: World, spec: GrantSpec) -> Scenario {
     let mut scenario = Scenario {
         world,
         start: Rc::new(exchange_or_scheduled_run),
@@ -350,7 +350,7 @@ fn person_adds_a_field(world: &mut World) {
     put_by_hand(world, &body);
 }
 
-fn person_authorises_again(world: &mut World) {
+fn person_authorizes_again(world: &mut World) {
     let issued = world.tiktok.authorize(APP_ID, GrantSpec::default());
     let mut body: serde_json::Value = serde_json::from_str(&world.body("AWSCURRENT").expect("a value")).expect("JSON");
     body["access_token"] = issued.access_token.into();
@@ -423,7 +423,7 @@ fn runs_on_a_secret_that_was_refreshed_the_day_before_break_no_promise_either() 
         let scenario = || Scenario { world: refreshed_before(spec.clone(), clears), ..scenario(spec.clone()) };
         told(name, &explore(&Scenario { crashes: 1, ..scenario() }));
         told("crashes", &explore(&Scenario { together: 1, crashes: 3, ..scenario() }));
-        told("new grant", &explore(&Scenario { person: Some(person_authorises_again), ..scenario() }));
+        told("new grant", &explore(&Scenario { person: Some(person_authorizes_again), ..scenario() }));
         let edited = Scenario { person: Some(person_adds_a_field), at_the_end: the_note_is_there, ..scenario() };
         told("edit", &explore(&edited));
     }
@@ -451,15 +451,15 @@ fn a_write_that_arrives_after_its_run_was_given_up_is_not_passed_over() {
         let late = || Scenario { at_the_end: usable_at_the_end, ..with_a_late_write(scenario(spec.clone())) };
         told(name, &explore(&Scenario { together: 1, ..late() }));
         told("two runs", &explore(&late()));
-        told("new grant", &explore(&Scenario { together: 1, person: Some(person_authorises_again), ..late() }));
+        told("new grant", &explore(&Scenario { together: 1, person: Some(person_authorizes_again), ..late() }));
     }
 }
 
 #[test]
 #[ignore = "takes a minute: `.ci/run model`"]
-fn a_write_that_arrives_late_breaks_no_promise_of_an_authorisation_or_a_rotation_either() {
-    told("authorisation", &explore(&with_a_late_write(authorising(rotating()))));
-    let refreshed_before = authorising_over(refreshed_before(rotating(), true), rotating());
+fn a_write_that_arrives_late_breaks_no_promise_of_an_authorization_or_a_rotation_either() {
+    told("authorization", &explore(&with_a_late_write(authorizing(rotating()))));
+    let refreshed_before = authorizing_over(refreshed_before(rotating(), true), rotating());
     told("refreshed before", &explore(&with_a_late_write(refreshed_before)));
     for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
         told(name, &explore(&with_a_late_write(Scenario { together: 1, ..rotation(spec) })));
@@ -497,7 +497,7 @@ fn a_field_that_a_person_adds_at_any_moment_of_two_runs_is_kept() {
 
 #[test]
 fn tokens_that_a_person_pastes_in_at_any_moment_of_two_runs_win() {
-    let pasted = Scenario { person: Some(person_authorises_again), ..scenario(rotating()) };
+    let pasted = Scenario { person: Some(person_authorizes_again), ..scenario(rotating()) };
     told("new grant", &explore(&pasted));
     told("new grant and crash", &explore(&Scenario { together: 1, crashes: 1, ..pasted }));
 }
@@ -535,36 +535,36 @@ fn what_a_person_writes_at_any_moment_of_a_rotation_is_kept() {
         ..rotation(rotating())
     };
     told("edit", &explore(&edit));
-    let paste = Scenario { together: 1, crashes: 1, person: Some(person_authorises_again), ..rotation(rotating()) };
+    let paste = Scenario { together: 1, crashes: 1, person: Some(person_authorizes_again), ..rotation(rotating()) };
     told("new grant", &explore(&paste));
 }
 
 #[test]
 fn an_authorization_in_every_interleaving_with_a_run_counts() {
-    told("rotating", &explore(&authorising(rotating())));
+    told("rotating", &explore(&authorizing(rotating())));
 }
 
 #[test]
 #[ignore = "takes a minute: `.ci/run model`"]
-fn an_authorisation_in_every_interleaving_with_a_run_counts_and_no_crash_costs_it() {
+fn an_authorization_in_every_interleaving_with_a_run_counts_and_no_crash_costs_it() {
     for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
-        told(name, &explore(&authorising(spec.clone())));
-        told(name, &explore(&Scenario { crashes: 1, ..authorising(spec.clone()) }));
-        let refreshed_before = authorising_over(refreshed_before(spec.clone(), true), spec);
+        told(name, &explore(&authorizing(spec.clone())));
+        told(name, &explore(&Scenario { crashes: 1, ..authorizing(spec.clone()) }));
+        let refreshed_before = authorizing_over(refreshed_before(spec.clone(), true), spec);
         told("refreshed before", &explore(&Scenario { crashes: 1, ..refreshed_before }));
     }
 }
 
 #[test]
 #[ignore = "takes a minute: `.ci/run model`"]
-fn an_authorisation_that_ends_the_old_grant_counts_whatever_a_run_does_meanwhile() {
-    let mut ending = Scenario { at_each_step: complete_at_each_step, crashes: 1, ..authorising(rotating()) };
+fn an_authorization_that_ends_the_old_grant_counts_whatever_a_run_does_meanwhile() {
+    let mut ending = Scenario { at_each_step: complete_at_each_step, crashes: 1, ..authorizing(rotating()) };
     ending.world.one_grant_at_a_time = true;
     told("the old grant ends", &explore(&ending));
 }
 
 #[test]
-fn a_field_that_a_person_adds_while_authorising_is_kept() {
+fn a_field_that_a_person_adds_while_authorizing_is_kept() {
     let edited = Scenario {
         person: Some(person_adds_a_field),
         at_the_end: |world| {
@@ -574,7 +574,7 @@ fn a_field_that_a_person_adds_while_authorising_is_kept() {
         },
         together: 1,
         crashes: 1,
-        ..authorising(rotating())
+        ..authorizing(rotating())
     };
     told("edit", &explore(&edited));
 }
@@ -590,7 +590,7 @@ fn exchange_beside_a_rotation(port: Port) -> Task {
 
 #[test]
 fn an_exchange_and_a_rotation_that_both_have_an_answer_lose_neither() {
-    let mut scenario = Scenario { start: Rc::new(exchange_beside_a_rotation), ..authorising(rotating()) };
+    let mut scenario = Scenario { start: Rc::new(exchange_beside_a_rotation), ..authorizing(rotating()) };
     scenario.world.secrets.begin_rotation(SECRET, ROTATION);
     told("both", &explore(&scenario));
 }

@@ -20,7 +20,7 @@ fn noticed_by(switch: FaultSwitch) -> &'static str {
         FaultSwitch::ForgetEarlierClaim => "a_write_that_arrives_after_its_run_was_given_up_is_not_passed_over",
         FaultSwitch::ClaimWithoutNonce => "an_event_that_is_delivered_twice_at_the_same_moment_is_one_redeem",
         FaultSwitch::AuthorizeWithoutClaim | FaultSwitch::NoSecondLook => {
-            "an_authorisation_that_ends_the_old_grant_counts_whatever_a_run_does_meanwhile"
+            "an_authorization_that_ends_the_old_grant_counts_whatever_a_run_does_meanwhile"
         }
         FaultSwitch::LastPairCounts | FaultSwitch::DropLateAnswer => {
             "an_exchange_and_a_rotation_that_both_have_an_answer_lose_neither"

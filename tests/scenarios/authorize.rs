@@ -28,8 +28,8 @@ use crate::{
 const REDIRECT_URI: &str = "https://localhost:8080";
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A world in which the app was never authorised: the secret holds what a person has from TikTok's portal.
-fn unauthorised() -> World {
+/// A world in which the app was never authorized: the secret holds what a person has from TikTok's portal.
+fn unauthorized() -> World {
     let world = World::empty();
     world.create_secret(&world.secret_id, &json!({"app_id": APP_ID, "secret": APP_SECRET, "mine": "kept"}));
     world
@@ -70,7 +70,7 @@ pub fn exchange(redirect_url: &str) -> Value {
 }
 
 /// Link, consent, exchange.
-async fn authorise(world: &World, function: &Function, spec: GrantSpec) -> Invocation {
+async fn authorize(world: &World, function: &Function, spec: GrantSpec) -> Invocation {
     let link = link(function, authorize_url()).await;
     function.run(exchange(&consent(world, &link, spec))).await
 }
@@ -82,9 +82,9 @@ async fn an_app_id_and_a_secret_become_working_tokens_and_the_advertisers_of_eve
         ("long_term", GrantSpec::long_term()),
         ("business", GrantSpec { renewal: Renewal::SameRefreshToken, ..GrantSpec::default() }),
     ] {
-        let world = unauthorised();
+        let world = unauthorized();
         let function = world.lambda();
-        let invocation = authorise(&world, &function, spec).await;
+        let invocation = authorize(&world, &function, spec).await;
         assert_eq!(outcome(&invocation), "authorized", "{flow}");
         world.assert_usable();
         let document = world.current();
@@ -97,7 +97,7 @@ async fn an_app_id_and_a_secret_become_working_tokens_and_the_advertisers_of_eve
         let next = if flow == "business" { "refreshed" } else { "verified" };
         assert_eq!(outcome(&function.run(refresh()).await), next, "and the function keeps it alive");
         world.assert_usable();
-        assert_eq!(world.current()["authorized_at"], document["authorized_at"], "a refresh is no authorisation");
+        assert_eq!(world.current()["authorized_at"], document["authorized_at"], "a refresh is no authorization");
     }
 }
 
@@ -132,7 +132,7 @@ async fn an_account_holders_grant_takes_its_own_page_and_its_own_endpoint() {
 
 #[tokio::test]
 async fn a_page_of_another_app_or_of_another_site_is_never_linked_to() {
-    let world = unauthorised();
+    let world = unauthorized();
     let function = world.lambda();
     for (page, says) in [
         ("https://www.tiktok.com/v2/auth/authorize?client_key=7999999999999999999", "another app"),
@@ -149,8 +149,8 @@ async fn a_page_of_another_app_or_of_another_site_is_never_linked_to() {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_never_authorised_names_the_command_that_begins_it() {
-    let world = unauthorised();
+async fn a_secret_that_was_never_authorized_names_the_command_that_begins_it() {
+    let world = unauthorized();
     let function = world.function_with(BINARY, &[("AWS_LAMBDA_FUNCTION_NAME", "tiktok-prod")]);
     let says = [
         "neither a 'refresh_token' nor an 'access_token'",
@@ -189,7 +189,7 @@ async fn a_new_grant_leaves_nothing_of_the_old_one_behind() {
     let function = world.lambda();
     function.run(refresh()).await;
     assert!(world.current()["refresh_token_expires_at"].is_string());
-    let invocation = authorise(&world, &function, GrantSpec::long_term()).await;
+    let invocation = authorize(&world, &function, GrantSpec::long_term()).await;
     assert_eq!(outcome(&invocation), "authorized");
     let document = world.current();
     for gone in ["refresh_token", "refresh_token_expires_at", "access_token_expires_at", "open_id"] {
@@ -200,11 +200,11 @@ async fn a_new_grant_leaves_nothing_of_the_old_one_behind() {
 
 #[tokio::test]
 async fn a_link_costs_one_read_and_the_days_after_an_authorization_are_ordinary() {
-    let world = unauthorised();
+    let world = unauthorized();
     let function = world.lambda();
     link(&function, authorize_url()).await;
     assert_eq!(world.faults.journal().operations(), ["GetSecretValue"]);
-    assert_eq!(outcome(&authorise(&world, &function, GrantSpec::default()).await), "authorized");
+    assert_eq!(outcome(&authorize(&world, &function, GrantSpec::default()).await), "authorized");
     for day in 1..=3 {
         world.faults.reset();
         assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
@@ -214,12 +214,12 @@ async fn a_link_costs_one_read_and_the_days_after_an_authorization_are_ordinary(
 }
 
 #[tokio::test]
-async fn tokens_that_a_person_pastes_in_after_an_authorisation_stay_whatever_is_refreshed_after_them() {
+async fn tokens_that_a_person_pastes_in_after_an_authorization_stay_whatever_is_refreshed_after_them() {
     // The labels are where the exchange has left them, or where a refresh has, or another one that had no need to look.
     for refreshes_before in 0..3 {
-        let Some(world) = strict(unauthorised()) else { return };
+        let Some(world) = strict(unauthorized()) else { return };
         let function = world.lambda();
-        authorise(&world, &function, GrantSpec::default()).await;
+        authorize(&world, &function, GrantSpec::default()).await;
         for _ in 0..refreshes_before {
             assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
         }
@@ -241,8 +241,8 @@ async fn tokens_that_a_person_pastes_in_after_an_authorisation_stay_whatever_is_
 }
 
 #[tokio::test]
-async fn a_link_is_good_for_one_secret_one_authorisation_and_its_time() {
-    let world = unauthorised();
+async fn a_link_is_good_for_one_secret_one_authorization_and_its_time() {
+    let world = unauthorized();
     let other = format!("{}/other", world.secret_id);
     world.create_secret(&other, &json!({"app_id": APP_ID, "secret": APP_SECRET}));
     let function = world.lambda();
@@ -280,12 +280,12 @@ async fn a_link_is_good_for_one_secret_one_authorisation_and_its_time() {
     assert_eq!(world.faults.journal().count("oauth2/access_token"), 0, "and nothing was sent to TikTok");
 
     assert_eq!(outcome(&function.run(exchange(&genuine)).await), "authorized");
-    let authorised = world.current();
+    let authorized = world.current();
     let replayed = consent(&world, &link, GrantSpec::default());
     for address in [&genuine, &replayed] {
         assert_failed(&function.run(exchange(address)).await, "InvalidEvent", &["was used", "authorize_url"]);
     }
-    assert_eq!(world.current(), authorised);
+    assert_eq!(world.current(), authorized);
 }
 
 /// A signature with one bit that is another.
@@ -337,7 +337,7 @@ fn signed(said: &Value, arn: &str) -> String {
 
 #[tokio::test]
 async fn a_link_made_with_the_secret_of_another_app_is_refused() {
-    let world = unauthorised();
+    let world = unauthorized();
     let function = world.lambda();
     let link = link(&function, authorize_url()).await;
     let address = consent(&world, &link, GrantSpec::default());
@@ -390,7 +390,7 @@ async fn an_auth_code_that_tiktok_does_not_take_says_which_of_its_reasons_it_is(
         ),
     ];
     for (what, bring, kind, says) in cases {
-        let world = unauthorised();
+        let world = unauthorized();
         if what == "wrong app secret" {
             let mut document = world.current();
             document["secret"] = json!("mistyped");
@@ -403,20 +403,20 @@ async fn an_auth_code_that_tiktok_does_not_take_says_which_of_its_reasons_it_is(
         assert_failed(&invocation, kind, says);
         assert!(!error_message(&invocation).contains(&code), "{what}: the code is not shown");
         assert_eq!(world.current(), before, "{what}");
-        assert_eq!(outcome(&authorise_anew(&world, &function).await), "authorized", "{what}: a new try works at once");
+        assert_eq!(outcome(&authorize_anew(&world, &function).await), "authorized", "{what}: a new try works at once");
     }
 }
 
-async fn authorise_anew(world: &World, function: &Function) -> Invocation {
+async fn authorize_anew(world: &World, function: &Function) -> Invocation {
     let mut document = world.current();
     document["secret"] = json!(APP_SECRET);
     world.store(&document.to_string()).await;
-    authorise(world, function, GrantSpec::default()).await
+    authorize(world, function, GrantSpec::default()).await
 }
 
 #[tokio::test]
 async fn a_bare_auth_code_is_taken_from_who_may_invoke_the_function_and_an_address_in_its_place_is_not() {
-    let world = unauthorised();
+    let world = unauthorized();
     let function = world.lambda();
     for wrong in ["", " ", "https://localhost:8080/?auth_code=x"] {
         let event = json!({"action": "exchange", "auth_code": wrong});
@@ -425,13 +425,13 @@ async fn a_bare_auth_code_is_taken_from_who_may_invoke_the_function_and_an_addre
     let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), HOUR);
     let event = json!({"action": "exchange", "auth_code": format!(" {code}\n")});
     assert_eq!(outcome(&function.run(event.clone()).await), "authorized");
-    let authorised = world.current();
+    let authorized = world.current();
     assert_eq!(
         outcome(&function.run(event.clone()).await),
         "fresh",
         "the same code once more finds its tokens in place"
     );
-    assert_eq!(world.current(), authorised);
+    assert_eq!(world.current(), authorized);
     assert_eq!(world.faults.journal().count("oauth2/access_token"), 1);
     assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
     let refreshed = world.current();
@@ -441,13 +441,13 @@ async fn a_bare_auth_code_is_taken_from_who_may_invoke_the_function_and_an_addre
 }
 
 #[tokio::test]
-async fn a_grant_that_was_authorised_before_is_authorised_again_by_a_new_link() {
-    let Some(world) = strict(unauthorised()) else { return };
+async fn a_grant_that_was_authorized_before_is_authorized_again_by_a_new_link() {
+    let Some(world) = strict(unauthorized()) else { return };
     let function = world.lambda();
-    assert_eq!(outcome(&authorise(&world, &function, GrantSpec::default()).await), "authorized");
+    assert_eq!(outcome(&authorize(&world, &function, GrantSpec::default()).await), "authorized");
     world.edit(|document| document["authorized_at"] = json!("2026-01-01T00:00:00Z")).await;
     let before = world.field("access_token");
-    assert_eq!(outcome(&authorise(&world, &function, GrantSpec::default()).await), "authorized");
+    assert_eq!(outcome(&authorize(&world, &function, GrantSpec::default()).await), "authorized");
     assert_ne!(world.field("access_token"), before);
     world.assert_usable();
 }
@@ -459,7 +459,7 @@ async fn a_refused_auth_code_is_told_from_one_whose_answer_was_lost_however_ofte
         (None, "does not take the auth code", "was lost"),
         (Some(Fault::DropAfter), "was lost", "does not take the auth code"),
     ] {
-        let world = unauthorised();
+        let world = unauthorized();
         let function = world.lambda();
         let link = link(&function, authorize_url()).await;
         let address = consent(&world, &link, GrantSpec::default());
@@ -480,16 +480,16 @@ async fn a_refused_auth_code_is_told_from_one_whose_answer_was_lost_however_ofte
 #[tokio::test]
 async fn a_code_for_another_app_says_whose_link_it_has_to_be() {
     for code in [40000, 40113] {
-        let world = unauthorised();
+        let world = unauthorized();
         world.faults.at(When::operation("oauth2/access_token"), Fault::tiktok(code, "Invalid app."));
-        let invocation = authorise(&world, &world.lambda(), GrantSpec::default()).await;
+        let invocation = authorize(&world, &world.lambda(), GrantSpec::default()).await;
         assert_failed(&invocation, "TikTokMisconfigured", &[&format!("code {code}"), "the link has to be that app's"]);
     }
 }
 
 #[tokio::test]
 async fn where_several_secrets_are_kept_the_link_says_which_one_comes_back() {
-    let world = unauthorised();
+    let world = unauthorized();
     let other = format!("{}/other", world.secret_id);
     world.create_secret(&other, &json!({"app_id": APP_ID, "secret": APP_SECRET}));
     let both = format!("{other},{}", world.secret_id);
@@ -506,8 +506,8 @@ async fn where_several_secrets_are_kept_the_link_says_which_one_comes_back() {
 }
 
 #[tokio::test]
-async fn the_link_goes_back_where_the_last_authorisation_came_from() {
-    let world = unauthorised();
+async fn the_link_goes_back_where_the_last_authorization_came_from() {
+    let world = unauthorized();
     let function = world.lambda();
     let by_default = link(&function, json!({"action": "authorize_url"})).await;
     assert_eq!(parameter(&by_default, "redirect_uri").as_deref(), Some(REDIRECT_URI));
@@ -744,7 +744,7 @@ async fn tokens_that_tiktok_issues_and_does_not_accept_do_not_take_the_place_of_
         }
         let before = world.current();
         let spec = GrantSpec { propagation: Propagation::Time(HOUR), ..GrantSpec::long_term() };
-        let invocation = authorise(&world, &function, spec).await;
+        let invocation = authorize(&world, &function, spec).await;
         assert_failed(&invocation, "NewTokenRejected", &[]);
         assert_failed(&function.run(refresh()).await, "NewTokenRejected", &["TIKTOK_STAGED"]);
         assert_eq!(world.current(), before, "the old tokens stay current");
@@ -759,7 +759,7 @@ async fn tokens_that_tiktok_issues_and_does_not_accept_do_not_take_the_place_of_
 
 #[tokio::test]
 async fn advertisers_that_cannot_be_listed_yet_are_those_that_the_answer_names() {
-    let world = unauthorised();
+    let world = unauthorized();
     let function = world.lambda();
     world.faults.at(When::operation("oauth2/advertiser/get").always(), Fault::answer(503, "text/html", "busy"));
     let link = link(&function, authorize_url()).await;
@@ -789,7 +789,7 @@ async fn advertisers_that_cannot_be_listed_again_keep_the_names_that_are_known()
 #[tokio::test]
 async fn an_exchange_fills_the_reader_secrets_and_names_them() {
     let (world, reader) = crate::publish::world("reader").await;
-    let invocation = authorise(&world, &world.lambda(), GrantSpec::default()).await;
+    let invocation = authorize(&world, &world.lambda(), GrantSpec::default()).await;
     assert_eq!(only_result(&invocation)["published"], json!([reader]));
     let body = crate::publish::read(&world, &reader).await.expect("a value");
     assert_eq!(body["access_token"], world.current()["access_token"]);

@@ -151,7 +151,7 @@ async fn a_roll_back_across_a_refresh_is_healed_forward_by_the_next_due_run() {
     }
 }
 
-/// A person authorises another account, which is current then, and goes back to the one before.
+/// A person authorizes another account, which is current then, and goes back to the one before.
 async fn rolled_back_across_an_authorization(is_edit: bool, refreshes: usize) -> Option<(World, Function)> {
     let world = strict(World::with(rotating()))?;
     let function = world.lambda();

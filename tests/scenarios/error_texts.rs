@@ -22,7 +22,7 @@ const TEXTS: [(&str, Class, &str); 14] = [
     (
         "ReauthorizationRequired",
         Class::Permanent,
-        "Authorise the app again: the event authorize_url answers with a link, and docs/authorize.md has the rest.",
+        "Authorize the app again: the event authorize_url answers with a link, and docs/authorize.md has the rest.",
     ),
     (
         "TikTokMisconfigured",
@@ -47,7 +47,7 @@ const TEXTS: [(&str, Class, &str); 14] = [
     (
         "NewTokenRejected",
         Class::Permanent,
-        "The new tokens are kept in the version labelled TIKTOK_STAGED, and the next run tries them again; if it stays, authorise the app again.",
+        "The new tokens are kept in the version labelled TIKTOK_STAGED, and the next run tries them again; if it stays, authorize the app again.",
     ),
     (
         "SecretLimitExceeded",

@@ -272,7 +272,7 @@ async fn a_long_term_token_that_was_revoked_asks_for_a_person() {
     world.tiktok.core().revoke(world.grant);
     let before = world.current();
     let invocation = world.lambda().run(scheduled()).await;
-    assert_failed(&invocation, "ReauthorizationRequired", &["40105", "Authorise the app again"]);
+    assert_failed(&invocation, "ReauthorizationRequired", &["40105", "Authorize the app again"]);
     assert_eq!(world.current(), before);
 }
 

@@ -5,7 +5,7 @@
 //! anybody could ring the alarms otherwise.
 //!
 //! The address bar and the history of the browser keep the redirect with its code and its state. Both are spent by the time
-//! that the page is there: a code works once, and a link for one authorisation. The page itself passes neither on: it loads
+//! that the page is there: a code works once, and a link for one authorization. The page itself passes neither on: it loads
 //! nothing, leads nowhere, and forbids the browser to name its address to others.
 
 mod answer;

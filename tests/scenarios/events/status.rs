@@ -79,7 +79,7 @@ async fn a_secret_as_a_person_stored_it_has_a_status() {
 }
 
 #[tokio::test]
-async fn a_secret_without_tokens_says_that_the_app_is_not_authorised_yet() {
+async fn a_secret_without_tokens_says_that_the_app_is_not_authorized_yet() {
     let world = World::with_document(GrantSpec::default(), |document| {
         document.as_object_mut().expect("an object").retain(|name, _| !name.ends_with("_token"));
     });
@@ -101,7 +101,7 @@ async fn tokens_that_do_not_go_with_their_flow_are_a_warning() {
 }
 
 #[tokio::test]
-async fn the_tokens_of_an_authorisation_that_was_not_brought_to_its_end_are_seen_as_waiting() {
+async fn the_tokens_of_an_authorization_that_was_not_brought_to_its_end_are_seen_as_waiting() {
     let world = World::start();
     let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), Duration::from_hours(1));
     world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);

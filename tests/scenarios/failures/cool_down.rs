@@ -1,4 +1,4 @@
-//! A refresh token that TikTok has rejected for good, on the days until a person authorises the app again; and a day on which
+//! A refresh token that TikTok has rejected for good, on the days until a person authorizes the app again; and a day on which
 //! nothing succeeds.
 
 use std::time::Duration;
@@ -52,7 +52,7 @@ async fn dead() -> (World, Function, Invocation) {
     let function = world.lambda();
     world.tiktok.core().revoke(world.grant);
     let first = ask(&world, &function, scheduled()).await;
-    assert_failed(&first, "ReauthorizationRequired", &["40107", "Authorise the app again"]);
+    assert_failed(&first, "ReauthorizationRequired", &["40107", "Authorize the app again"]);
     (world, function, first)
 }
 
@@ -84,7 +84,7 @@ async fn a_dead_grant_costs_no_request_and_no_write_until_the_next_slot() {
     for _ in 0..24 {
         let invocation = look_on(&world, &function, top_up()).await;
         let (said, now) = (error_message(&first), error_message(&invocation));
-        let advice = &said[said.find("Authorise the app again").expect("the advice")..];
+        let advice = &said[said.find("Authorize the app again").expect("the advice")..];
         assert_failed(&invocation, "ReauthorizationRequired", &["40107", "TikTok said so at", advice]);
         let requests = world.faults.journal().len();
         assert_eq!(requests, 6, "AWSCURRENT, the room, the claim, what is there instead and after it: {now}");
@@ -114,7 +114,7 @@ async fn a_failed_event_that_lambda_repeats_does_not_ask_tiktok_again() {
     let first = ask(&world, &function, event.clone()).await;
     let again = look_on(&world, &function, event).await;
     assert_eq!(outcome(&again), outcome(&first));
-    assert_failed(&again, "ReauthorizationRequired", &["40107", "Authorise the app again"]);
+    assert_failed(&again, "ReauthorizationRequired", &["40107", "Authorize the app again"]);
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn by_hand_a_dead_grant_is_tried_every_time() {
 }
 
 #[tokio::test]
-async fn an_authorisation_and_tokens_that_a_person_pastes_in_count_at_once() {
+async fn an_authorization_and_tokens_that_a_person_pastes_in_count_at_once() {
     let (world, function, _) = dead().await;
     let issued = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
     world.store(&credentials(Flow::Business, &issued).to_string()).await;
@@ -142,7 +142,7 @@ async fn an_authorisation_and_tokens_that_a_person_pastes_in_count_at_once() {
 }
 
 #[tokio::test]
-async fn an_authorisation_that_did_not_get_to_its_end_counts_at_once_too() {
+async fn an_authorization_that_did_not_get_to_its_end_counts_at_once_too() {
     let (world, function, _) = dead().await;
     let code = world.tiktok.core().authorize_by_code(APP_ID, GrantSpec::default(), Duration::from_hours(1));
     world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::KillBefore);
@@ -159,12 +159,12 @@ async fn an_access_token_that_worked_is_kept_without_a_request_until_it_ends() {
     let invocation = look_on(&world, &function, top_up()).await;
     assert_eq!(outcome(&invocation), "kept");
     let warning = warnings(&invocation);
-    for part in ["40107", "TikTok said so at", "still worked then and was kept", "Authorise the app again"] {
+    for part in ["40107", "TikTok said so at", "still worked then and was kept", "Authorize the app again"] {
         assert!(warning.contains(part), "{part:?} is missing in: {warning}");
     }
     tokio::time::sleep(lifetime).await;
     let invocation = look_on(&world, &function, top_up()).await;
-    assert_failed(&invocation, "ReauthorizationRequired", &["40107", "Authorise the app again"]);
+    assert_failed(&invocation, "ReauthorizationRequired", &["40107", "Authorize the app again"]);
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn a_dead_refresh_token_is_a_warning_as_long_as_the_access_token_works() {
         let invocation = world.lambda().run(scheduled()).await;
         assert_eq!(outcome(&invocation), "kept");
         let warning = warnings(&invocation);
-        for part in [code, "still works and was kept", "Authorise the app again"] {
+        for part in [code, "still works and was kept", "Authorize the app again"] {
             assert!(warning.contains(part), "{part:?} is missing in: {warning}");
         }
         assert_eq!(world.field("access_token"), access_token);
@@ -70,7 +70,7 @@ async fn a_dead_refresh_token_is_a_warning_as_long_as_the_access_token_works() {
 }
 
 #[tokio::test]
-async fn when_both_tokens_are_dead_a_person_is_asked_to_authorise() {
+async fn when_both_tokens_are_dead_a_person_is_asked_to_authorize() {
     for (lifetime, code) in [(Duration::ZERO, "40103"), (Duration::from_hours(1), "40107")] {
         let world = World::with(GrantSpec { refresh_lifetime: lifetime, ..GrantSpec::default() });
         let tokens = [world.field("access_token"), world.field("refresh_token")];
@@ -79,7 +79,7 @@ async fn when_both_tokens_are_dead_a_person_is_asked_to_authorise() {
             world.tiktok.core().revoke_token(token);
         }
         let invocation = world.lambda().run(scheduled()).await;
-        assert_failed(&invocation, "ReauthorizationRequired", &[code, "Authorise the app again"]);
+        assert_failed(&invocation, "ReauthorizationRequired", &[code, "Authorize the app again"]);
         let issued = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
         world.store(&credentials(Flow::Business, &issued).to_string()).await;
         assert_eq!(world.next_run().await, "refreshed");
@@ -129,7 +129,7 @@ async fn a_lost_answer_is_not_blamed_on_the_grant() {
         let world = World::with(rotating(true));
         world.faults.at(When::operation(REDEEM), fault.clone());
         let invocation = world.lambda().run(scheduled()).await;
-        let says = ["answer to an earlier attempt was lost", "40107", "Authorise the app again"];
+        let says = ["answer to an earlier attempt was lost", "40107", "Authorize the app again"];
         assert_failed(&invocation, "ReauthorizationRequired", &says);
         assert_failed(&world.lambda().run(refresh()).await, "ReauthorizationRequired", &says);
 

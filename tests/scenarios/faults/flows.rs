@@ -225,12 +225,12 @@ fn link() -> Scene {
     Scene::of(world(rotating(), |_| {}), authorize::authorize_url()).then(vec![scheduled()])
 }
 
-/// A person authorises the app anew while the old tokens still work.
+/// A person authorizes the app anew while the old tokens still work.
 async fn exchange() -> Scene {
     consented(settled(scheduled()).await).await
 }
 
-/// A person authorises the app, and the secret holds no tokens yet.
+/// A person authorizes the app, and the secret holds no tokens yet.
 async fn first_exchange() -> Scene {
     let world = World::empty();
     let mut document = json!({"app_id": APP_ID, "secret": APP_SECRET});

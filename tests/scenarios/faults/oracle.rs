@@ -106,7 +106,7 @@ impl Oracle<'_> {
         let (mut broken, mut is_lost, mut must_say_so) = (Vec::new(), false, false);
         for secret in self.secrets {
             let (lost, current) = (self.lost_grant(secret), self.current_grant(secret));
-            // Before the first authorisation there is nothing to fall back on.
+            // Before the first authorization there is nothing to fall back on.
             let is_dead = lost.is_some() && (lost == current || current.is_none());
             if !is_dead {
                 broken.extend(self.usable(secret));
@@ -262,7 +262,7 @@ impl Oracle<'_> {
     /// What was current: a whole document, with the newest pair of tokens that TikTok had given out by then.
     fn reign(&self, secret: &Watched, reign: &Reign) -> Option<String> {
         let document = body(&reign.version);
-        // What a person stores before the first authorisation.
+        // What a person stores before the first authorization.
         if reign.since.is_none() && document.get("access_token").is_none() {
             return None;
         }

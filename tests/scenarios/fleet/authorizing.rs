@@ -1,4 +1,4 @@
-//! Authorising one of many.
+//! Authorizing one of many.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn redirected(world: &World, link: &Value) -> String {
 }
 
 #[tokio::test]
-async fn who_authorises_says_for_which_secret() {
+async fn who_authorizes_says_for_which_secret() {
     let Some(world) = fleet(2) else { return };
     let invocation = world.lambda().run(json!({"action": "authorize_url"})).await;
     let says = ["keeps every secret with the tag tiktok-token-refresh=ads", "'secret_id'"];

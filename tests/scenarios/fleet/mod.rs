@@ -1,4 +1,4 @@
-//! Thousands of authorisations, found by a tag.
+//! Thousands of authorizations, found by a tag.
 
 mod authorizing;
 mod pace;

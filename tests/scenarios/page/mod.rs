@@ -1,4 +1,4 @@
-//! The browser's way to authorise, as Lambda's Function URL brings it to the function. In front of a real browser it is
+//! The browser's way to authorize, as Lambda's Function URL brings it to the function. In front of a real browser it is
 //! shown by `.ci/browser`.
 
 mod refused;

@@ -163,7 +163,7 @@ async fn what_a_dead_run_has_staged_is_rotated_and_not_redeemed_again() {
 }
 
 #[tokio::test]
-async fn a_rotation_that_meets_an_authorisation_that_was_not_brought_to_its_end_takes_up_its_tokens() {
+async fn a_rotation_that_meets_an_authorization_that_was_not_brought_to_its_end_takes_up_its_tokens() {
     for (old, new, flow) in [
         (GrantSpec::default(), GrantSpec::default(), "business"),
         (GrantSpec::default(), GrantSpec::long_term(), "long_term"),

@@ -223,13 +223,13 @@ impl Life {
             self.person.edit();
         }
         if self.oracle.needs_a_person() {
-            return self.authorise_anew(turn).await;
+            return self.authorize_anew(turn).await;
         }
         if self.oracle.has_unfinished_work() {
             turn.troubles.retain(|trouble| !trouble.lies);
         }
         match turn.errand {
-            Errand::Authorize if !self.oracle.has_unfinished_work() => self.authorise(turn).await,
+            Errand::Authorize if !self.oracle.has_unfinished_work() => self.authorize(turn).await,
             _ => {
                 let event = self.event(&mut turn).await;
                 self.run(&turn, event).await;
@@ -270,18 +270,18 @@ impl Life {
         json!({"action": "refresh", "scheduled_time": slot.to_string()})
     }
 
-    /// A person authorises the app again because the grant is at its end.
-    async fn authorise_anew(&mut self, turn: Turn) {
+    /// A person authorizes the app again because the grant is at its end.
+    async fn authorize_anew(&mut self, turn: Turn) {
         if turn.pastes {
             self.tally.pasted += 1;
             self.person.paste(self.case.grant());
             return self.oracle.pasted(&self.world).unwrap_or_else(|error| self.violated(&error, &turn, &[]));
         }
-        self.authorise(turn).await;
+        self.authorize(turn).await;
     }
 
-    /// Authorises the app, with a new code as long as TikTok does not take the last one any more.
-    async fn authorise(&mut self, turn: Turn) {
+    /// Authorizes the app, with a new code as long as TikTok does not take the last one any more.
+    async fn authorize(&mut self, turn: Turn) {
         let mut turn = Turn { errand: Errand::Authorize, races: false, ..turn };
         for _ in 0..3 {
             let code = self.world.tiktok.core().authorize_by_code(APP_ID, self.case.grant(), HOUR);
@@ -291,7 +291,7 @@ impl Life {
                 turn = Turn::quiet(Errand::Authorize);
                 match ending.as_str() {
                     "authorized" | "resumed" | "fresh" => {
-                        self.tally.authorised += 1;
+                        self.tally.authorized += 1;
                         return;
                     }
                     "ReauthorizationRequired" => break,
@@ -301,7 +301,7 @@ impl Life {
             }
             self.tally.codes_lost += 1;
         }
-        panic!("{}: nobody could authorise the app", self.name());
+        panic!("{}: nobody could authorize the app", self.name());
     }
 
     /// Runs the function, once or twice at a time, and has what it did judged.

@@ -1,5 +1,5 @@
 //! The soak: thousands of refreshes by real processes, while requests fail in every way, processes are killed and started
-//! anew, people edit, authorise and paste, and two runs meet. After every turn [`oracle`] compares the secret with what
+//! anew, people edit, authorize and paste, and two runs meet. After every turn [`oracle`] compares the secret with what
 //! TikTok and Secrets Manager themselves have on record.
 //!
 //! The choices follow from `SOAK_SEED`, and `SOAK_REFRESHES` says how many refreshes there are to be.

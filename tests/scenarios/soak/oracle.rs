@@ -25,7 +25,7 @@ const NEVER: [Kind; 5] =
 const SPOILS: [&str; 5] = ["DropAfter", "ResetAfter", "HangAfter", "TruncatedBody", "AnswerAfterApplying"];
 /// What is no fault: a person who edits, and answers that take a moment.
 const HARMLESS: [&str; 3] = ["RunBefore", "Delay", "SlowBody"];
-/// The labels under which new tokens are written, but for those of an authorisation, which is sent again when it fails.
+/// The labels under which new tokens are written, but for those of an authorization, which is sent again when it fails.
 const STAGED: [&str; 2] = [Label::Pending.name(), Label::Staged.name()];
 /// The longest that a run waits before it tries again to write what must not be lost.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

@@ -22,7 +22,7 @@ pub struct Tally {
     pub restarts: usize,
     pub waits: usize,
     pub edits: usize,
-    pub authorised: usize,
+    pub authorized: usize,
     pub pasted: usize,
     pub codes_lost: usize,
     pub in_vain: usize,
@@ -86,7 +86,7 @@ impl AddAssign for Tally {
             (&mut self.restarts, other.restarts),
             (&mut self.waits, other.waits),
             (&mut self.edits, other.edits),
-            (&mut self.authorised, other.authorised),
+            (&mut self.authorized, other.authorized),
             (&mut self.pasted, other.pasted),
             (&mut self.codes_lost, other.codes_lost),
             (&mut self.in_vain, other.in_vain),
@@ -111,7 +111,7 @@ impl AddAssign for Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { refreshes, invocations, races, cold_starts, restarts, waits, requests, quiet, .. } = self;
-        let Self { edits, authorised, pasted, codes_lost, in_vain, .. } = self;
+        let Self { edits, authorized, pasted, codes_lost, in_vain, .. } = self;
         writeln!(f, "{refreshes} refreshes in {invocations} invocations, {races} times two at once")?;
         writeln!(
             f,
@@ -121,7 +121,7 @@ impl fmt::Display for Tally {
         writeln!(f, "{waits} times a claim of a dead run was waited for; {edits} edits by a person between two runs")?;
         writeln!(
             f,
-            "{authorised} authorisations by event, {pasted} pasted; {codes_lost} auth codes were spent in vain"
+            "{authorized} authorizations by event, {pasted} pasted; {codes_lost} auth codes were spent in vain"
         )?;
         for (title, counts) in [("ended as", &self.endings), ("faults that struck", &self.faults)] {
             let total: usize = counts.values().sum();

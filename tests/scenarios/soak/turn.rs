@@ -17,7 +17,7 @@ pub enum Errand {
     Refresh,
     /// Somebody wants to know how things are.
     Status,
-    /// A person has authorised the app anew.
+    /// A person has authorized the app anew.
     Authorize,
 }
 
@@ -35,7 +35,7 @@ pub struct Turn {
     pub races: bool,
     /// Whether nobody waits until the claim of a run that has just died is over.
     pub at_once: bool,
-    /// Whether a person who has to authorise anew pastes the tokens into the secret.
+    /// Whether a person who has to authorize anew pastes the tokens into the secret.
     pub pastes: bool,
     pub troubles: Vec<Trouble>,
 }

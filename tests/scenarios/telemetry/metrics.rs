@@ -149,7 +149,7 @@ async fn a_failed_secret_tells_its_error_and_how_long_what_it_holds_will_last() 
 }
 
 #[tokio::test]
-async fn another_error_counts_under_its_own_name_and_not_as_a_lost_authorisation() {
+async fn another_error_counts_under_its_own_name_and_not_as_a_lost_authorization() {
     let world = World::start();
     world.faults.at(When::operation("oauth2/refresh_token"), Fault::tiktok(40113, "Wrong app."));
     let expected = json!({

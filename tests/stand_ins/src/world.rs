@@ -40,7 +40,7 @@ pub struct World {
     pub tag: Option<String>,
 }
 
-/// One authorisation of a fleet.
+/// One authorization of a fleet.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// The name of its credentials secret.
