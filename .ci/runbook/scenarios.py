@@ -212,7 +212,8 @@ def secret_limit_exceeded(it):
 
     with it.between.rule(full):
         expect("as many versions" in it.fails("SecretLimitExceeded"), "The error does not say what AWS said.")
-    ends_well(it.paste())
+    expect(len(json.loads(it.paste())) > 1, "The versions are not listed.")
+    ends_well(it.paste(1))
 
 
 def only_takes(*tokens):

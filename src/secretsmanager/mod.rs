@@ -16,9 +16,7 @@ use aws_config::{
 };
 use aws_sdk_secretsmanager::{
     Client,
-    config::{
-        AppName, BehaviorVersion, Config, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
-    },
+    config::{BehaviorVersion, Config, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
     error::ProvideErrorMetadata,
     types::{Filter, FilterNameStringType, SecretListEntry, SecretValueEntry, SecretVersionsListEntry},
 };
@@ -50,9 +48,6 @@ impl SecretsManager {
     ///
     /// # Errors
     /// `InvalidConfiguration` when no HTTP client can be built.
-    ///
-    /// # Panics
-    /// Never: the package's name is a valid application name.
     pub async fn connect(http: &Http) -> Result<Self, Error> {
         let sdk_client = http.sdk_client();
         let sdk_client =
@@ -62,8 +57,6 @@ impl SecretsManager {
             .http_client(sdk_client)
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
             .region(EnvironmentVariableRegionProvider::new().region().await)
-            // CloudTrail shows it as a part of the user agent.
-            .app_name(AppName::new(env!("CARGO_PKG_NAME")).expect("the package's name has no special characters"))
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             // The HTTP client hands bodies over when they are whole, and the cycle gives up on one that does not come.
