@@ -31,8 +31,9 @@ use crate::{
 /// younger. A day's scheduled refreshes that are not counted take twenty at most.
 const MAX_VERSIONS: usize = 96;
 const MAX_VERSIONS_BY_HAND: usize = 76;
-/// Every wrong auth code costs a version. What is left is enough for a day of refreshes, and for a day on which all fail.
-const MAX_VERSIONS_OF_EXCHANGES: usize = 30;
+/// Every wrong auth code costs a version. A person can still authorize the app after a day on which every refresh failed,
+/// which takes 54 versions, and what is left is enough for the refreshes of a day.
+const MAX_VERSIONS_OF_EXCHANGES: usize = 64;
 /// Claim, stage, rebase, release: what one replacement writes at most, if nobody disturbs it.
 const VERSIONS_OF_A_REPLACEMENT: usize = 4;
 /// Runs that follow each other faster are counted: so many refreshes of a day fit into what is left.
