@@ -267,10 +267,14 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 return Ok(Claimed::Replaced);
             }
             if newest.is_none() {
-                // Failed attempts may be many; the label is on the last one.
+                // Failed attempts may be many; the label is on the last one, unless that was withdrawn.
                 let labeled = self.read_claim(VersionSelector::Label(Label::Claim)).await?;
                 let labeled = labeled.filter(|it| it.fingerprint == held.pair.as_str() && it.attempt >= claim.attempt);
-                claim = newest.insert(labeled.unwrap_or(claim)).clone();
+                let last = match labeled {
+                    Some(labeled) => labeled,
+                    None => self.last_claim(pair, claim).await?,
+                };
+                claim = newest.insert(last).clone();
             }
             if let ClaimState::Held { until } = claim.state(&self.nonce, self.clock.now())
                 && !work.may_pass(&claim)
@@ -285,6 +289,20 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             held.spent_before = work.may_have_been_sent_under(&claim);
             held.failures = if claim.released { claim.failures } else { claim.failures + 1 };
         }
+    }
+
+    /// The last of the claims on a pair, of which that one is known: their numbers have no gaps, so a few reads find it.
+    async fn last_claim(&self, pair: &Version, known: Claim) -> Result<Claim, Error> {
+        let (mut last, mut step, mut grows) = (known, 1, true);
+        while step > 0 {
+            let id = pair.claim_id(last.attempt + step);
+            match self.read_claim(VersionSelector::Id(&id)).await? {
+                Some(later) => last = later,
+                None => grows = false,
+            }
+            step = if grows { step * 2 } else { step / 2 };
+        }
+        Ok(last)
     }
 
     /// Ends a claim of this run's, so that the next run need not wait until it expires: Lambda repeats a failed event after
