@@ -60,11 +60,11 @@ def set_up(it):
     def meanwhile(request):
         if request.action == "UpdateSecretVersionStage" and json.loads(request.body)["VersionStage"] == "AWSCURRENT" and not once:
             once.append(it.document()["refresh_token"])
-            it.put(it.document() | {"refresh_token": "a newer one"})
+            it.put(it.document() | {"refresh_token": "a-newer-one"})
 
     with it.between.rule(meanwhile):
         it.shell.paste("edit --remove note --remove long --remove ü")
-    same((it.document()["refresh_token"], "note" in it.document()), ("a newer one", False), "an edit beside another write")
+    same((it.document()["refresh_token"], "note" in it.document()), ("a-newer-one", False), "an edit beside another write")
     it.put(it.document() | {"refresh_token": once[0]})
     labels = it.secrets.describe_secret(SecretId=it.secret_id)["VersionIdsToStages"]
     same("EDIT" in sum(labels.values(), []), False, "a label of the script's that is left")
@@ -378,7 +378,7 @@ def stale(it):
 @of("Roll back the tokens")
 def roll_back(it):
     good = it.document()
-    it.put({name: good[name] for name in ("app_id", "secret")} | {"access_token": "pasted", "refresh_token": "by mistake"})
+    it.put({name: good[name] for name in ("app_id", "secret")} | {"access_token": "pasted", "refresh_token": "by-mistake"})
     it.fails("ReauthorizationRequired")
     shown = it.paste()
     for token in (good["access_token"], good["refresh_token"], "pasted"):
