@@ -385,7 +385,7 @@ def roll_back(it):
         expect(token not in shown, "A token is shown.")
     rows = [row.split("\t") for row in shown.splitlines()]
     # Those with both tokens and a time are good; what was pasted was never refreshed.
-    expect(any(row[3] == "AWSPREVIOUS" and row[1].startswith("20") and row[2] == "access_token+refresh_token" for row in rows), shown)
+    expect(any("AWSPREVIOUS" in row[3] and row[1].startswith("20") and row[2] == "access_token+refresh_token" for row in rows), shown)
     expect(any("AWSCURRENT" in row[3] and row[1] == "never refreshed" for row in rows), shown)
     ends_well(it.paste(1))
     it.usable()
