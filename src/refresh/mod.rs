@@ -44,7 +44,7 @@ use crate::{
     transport::{Attempts, Clock, InvocationContext, Request, Step, Store, TIME_FOR_A_REFRESH, Tag, TikTok, Trace},
 };
 
-/// How often a run plans anew after TikTok rejected a refresh token: somebody else may have refreshed a moment ago.
+/// How often a run plans anew after TikTok rejected a refresh token: another run may have refreshed a moment ago.
 const MAX_PLANS: usize = 3;
 /// How often a run looks whether another one, on which it has to wait, is done.
 pub(crate) const WAIT_FOR_OTHER_RUN: Duration = Duration::from_secs(2);

@@ -354,12 +354,10 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let current = task.current;
         let new = NewTokens::of(task, &chain, tip, redeemed, self.clock.now(), &self.run.request_id);
         let at = redeemed.asked_at;
-        let pair = Credentials::of(&new.document(current, chain.end())?)?.fingerprint;
-        if chain.knows(&pair) {
-            return self.write_known_pair(task, &chain, tip, held, (&new, &pair)).await;
+        let credentials = Credentials::of(&new.document(current, chain.end())?)?;
+        if chain.knows(&credentials.fingerprint) {
+            return self.write_known_pair(task, &chain, tip, held, (&new, &credentials.fingerprint)).await;
         }
-        let expected = new.document(current, chain.end())?;
-        let credentials = Credentials::of(&expected)?;
         let (staged, checked) = if FaultSwitch::CheckBeforeStage.is_on() {
             let checked = self.check(&task.app, &credentials).await;
             (self.stage(&chain, current, tip, &new).await, checked)

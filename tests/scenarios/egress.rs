@@ -23,7 +23,7 @@ use crate::support::{BINARY, SHORT, Scenario, assert_failed, outcome, refresh, s
 const TIKTOK: &str = "business-api.tiktok.com";
 const AWS: &str = "secretsmanager.eu-west-1.amazonaws.com";
 
-/// A certificate authority that nobody knows but who reads its file.
+/// A certificate authority that only the readers of its file know.
 struct Authority {
     file: PathBuf,
     tls: TlsAcceptor,
