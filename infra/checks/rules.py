@@ -165,6 +165,8 @@ def stage():
         for number, change in enumerate(changes):
             sabotaged = copy.deepcopy(template)
             change(sabotaged)
+            if sabotaged == template:
+                raise Failure(f"The template that should break {rule.__name__} is the real one (number {number}).")
             if not list(rule(sabotaged)):
                 raise Failure(f"{rule.__name__} finds nothing wrong with a template that breaks it (number {number}).")
     say(f"{sum(map(len, SABOTAGE.values()))} templates that break a rule: each is found out")

@@ -101,7 +101,7 @@ SABOTAGE = {
     ],
     rules.metrics_exist: [
         put("Resources.FleetAccessDeniedAlarm.Properties.MetricName", "AccessIsDenied"),
-        put("Resources.ReauthorizationRequiredAlarm.Properties.MetricName", "ReauthorizationRequired"),
+        put("Resources.ReauthorizationRequiredAlarm.Properties.MetricName", "AuthorizationRequired"),
         replaced("Resources.Dashboard.Properties.DashboardBody.Fn::Sub.0", '", "Advertisers"', '", "Advertizers"'),
     ],
     rules.queues_encrypted: [
