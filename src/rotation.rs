@@ -35,17 +35,19 @@ use crate::{
         check::Checked,
         outcome::AdvertiserUpdate,
         promote::{Promoted, Promotion, same_content},
-        replace::{Replaced, Work},
+        replace::Replaced,
         version::Version,
+        work::Work,
     },
     transport::{
-        Clock, InvocationContext, Label, PutResult, Request, Step, Store, SwapResult, TikTok, Trace, VersionSelector,
+        Clock, InvocationContext, Label, PutResult, READ_LAG, Request, Step, Store, SwapResult, TikTok, Trace,
+        VersionSelector,
     },
 };
 
-/// The waits before a version that looks empty is believed to be: reads lag writes, and the step before this one has
-/// just written it.
-const READ_LAG: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+/// The waits before a version is taken as empty: the step before this one has just written it, and a read may lag by up to a
+/// second.
+const WAITS_FOR_THE_VERSION: [Duration; 2] = [READ_LAG, Duration::from_millis(800)];
 
 /// A step of a rotation, by AWS's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -230,14 +232,14 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     /// A long-term token stays as it is: the rotation brings the list of advertisers up to date.
     async fn write_list(&self, current: &Version, token: &str) -> Result<Rotated, Error> {
         let app = self.app(current).await?;
-        let news = match self.check_and_look_up(&app, &current.credentials).await {
+        let update = match self.check_and_look_up(&app, &current.credentials).await {
             Checked::Unknown(error) => return Err(error),
             checked => AdvertiserUpdate::of(&current.credentials, checked)
                 .map_err(|rejection| rejection.context("Nothing was rotated, since TikTok rejects the access token"))?,
         };
-        let change = Change { tokens: None, list: news.fetched.map(|list| (list, self.clock.now())) };
+        let change = Change { tokens: None, list: update.fetched.map(|list| (list, self.clock.now())) };
         self.write_rotation_version(current, &change, token).await?;
-        let warnings = news.warning.into_iter();
+        let warnings = update.warning.into_iter();
         Ok(Rotated::new(RotationStep::CreateSecret, StepOutcome::Staged, token).warn(warnings))
     }
 
@@ -321,7 +323,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Ok(match self.promote(current, promotion, Some(version)).await? {
             Promoted::Ours { version, reduction } => {
                 let told = AdvertiserUpdate::default();
-                let outcome = Outcome::new(kind, &version).with_news(current, &version, told);
+                let outcome = Outcome::new(kind, &version).with_update(current, &version, told);
                 (StepOutcome::Promoted, outcome.with_reduction(reduction), version)
             }
             Promoted::Theirs(theirs) => (StepOutcome::Superseded, Outcome::superseded(&theirs), theirs),
@@ -349,7 +351,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             }
             let swap = || self.store.move_pending(self.secret, &current.id, &stored.version_id);
             if self.attempt(Request::write(Step::Promote), swap).await? == SwapResult::Conflict {
-                self.clock.sleep(READ_LAG[0]).await;
+                self.clock.sleep(READ_LAG).await;
             }
         }
     }
@@ -363,7 +365,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 
     async fn read_with_patience(&self, token: &str) -> Result<(Version, Option<Version>), Error> {
-        for wait in READ_LAG {
+        for wait in WAITS_FOR_THE_VERSION {
             let read = self.read_with(token).await?;
             if read.1.is_some() || self.remaining() < wait * 2 {
                 return Ok(read);

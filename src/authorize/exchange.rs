@@ -5,11 +5,8 @@ use crate::{
     document::{App, Fingerprint, Flow},
     error::{Error, Kind},
     refresh::{
-        Outcome, Refresher, WAIT_FOR_OTHER_RUN,
-        chain::Chain,
-        redeem::Redeemed,
-        replace::{Replaced, Work},
-        version::Version,
+        Outcome, Refresher, WAIT_FOR_OTHER_RUN, chain::Chain, redeem::Redeemed, replace::Replaced, version::Version,
+        work::Work,
     },
     transport::{Clock, Request, Step, Store, TikTok},
 };
@@ -133,8 +130,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     ) -> Result<Redeemed, Error> {
         let exchange = || async {
             let asked_at = self.clock.now();
-            let grant = self.tiktok.exchange(code.family, app, &code.code, &code.redirect_uri).await?;
-            Ok(Redeemed { grant, asked_at })
+            let tokens = self.tiktok.exchange(code.family, app, &code.code, &code.redirect_uri).await?;
+            Ok(Redeemed { tokens, asked_at })
         };
         let exchanged = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), exchange)).await;
         exchanged.map_err(|error| explained(error, code.family, spent_before))

@@ -14,8 +14,9 @@ use crate::{
     refresh::{
         Refresher,
         chain::Chain,
-        replace::{Room, Work},
         version::Version,
+        version_budget::VersionBudget,
+        work::Work,
     },
     transport::{Clock, Label, PutResult, Request, Step, Store, Stored, TikTok, VersionSelector},
 };
@@ -223,9 +224,9 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         chain: &Chain,
         pair: &Version,
         work: Work<'_>,
-        room: &Room,
+        budget: &VersionBudget,
     ) -> Result<Claimed, Error> {
-        self.timed(Step::Claim, self.claim_from_first(chain, pair, work, room)).await
+        self.timed(Step::Claim, self.claim_from_first(chain, pair, work, budget)).await
     }
 
     async fn claim_from_first(
@@ -233,7 +234,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         chain: &Chain,
         pair: &Version,
         work: Work<'_>,
-        room: &Room,
+        budget: &VersionBudget,
     ) -> Result<Claimed, Error> {
         let mut held = HeldClaim {
             arn: pair.claim_key(),
@@ -245,7 +246,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let mut newest = None;
         // Every turn costs a request, and requests end at the deadline.
         loop {
-            self.ensure_room(room, held.attempt, work).await?;
+            self.ensure_versions_left(budget, held.attempt, work).await?;
             if matches!(work, Work::Exchange(_)) && FaultSwitch::AuthorizeWithoutClaim.is_on() {
                 return Ok(Claimed::Won(held));
             }

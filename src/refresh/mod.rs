@@ -11,10 +11,12 @@
 //! a version id that is derived from the pair. So the versions of a secret are a chain, and the next run finds in it what a
 //! crashed one has left. `docs/design.md` has the protocol and its promises.
 
+mod answer;
 pub(crate) mod chain;
 pub(crate) mod check;
 pub(crate) mod claim;
 mod info;
+mod new_tokens;
 pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod promote;
@@ -22,9 +24,12 @@ pub(crate) mod publish;
 pub(crate) mod redeem;
 pub(crate) mod replace;
 mod requests;
+mod resume;
 mod stage;
 mod verify;
 pub(crate) mod version;
+mod version_budget;
+pub(crate) mod work;
 
 use std::{future::Future, time::Duration};
 
@@ -34,8 +39,9 @@ use jiff::Timestamp;
 pub use outcome::{Outcome, OutcomeKind};
 use plan::{Plan, Situation, Times, plan};
 use promote::Promotion;
-use replace::{Replaced, Work};
+use replace::Replaced;
 use version::Version;
+use work::Work;
 
 use crate::{
     document::{Change, Flow, Provenance, TokenFields},

@@ -143,10 +143,10 @@ impl Outcome {
     pub(crate) fn dry_run(current: &Version, plan: &Plan, checked: Checked) -> Self {
         let outcome = Self { plan: Some(plan.to_string()), ..Self::new(OutcomeKind::DryRun, current) };
         match AdvertiserUpdate::of(&current.credentials, checked) {
-            Ok(news) => {
-                let listed = news.fetched.as_deref().unwrap_or(&current.credentials.advertisers);
+            Ok(update) => {
+                let listed = update.fetched.as_deref().unwrap_or(&current.credentials.advertisers);
                 let advertisers_added = missing_from(&current.credentials.advertisers, listed);
-                Self { advertisers_added, ..outcome.with_news(current, current, news) }
+                Self { advertisers_added, ..outcome.with_update(current, current, update) }
             }
             Err(rejection) => outcome.warn(format!("The current access token does not work: {}", rejection.what())),
         }
@@ -158,17 +158,17 @@ impl Outcome {
     }
 
     /// Adds what became of the list between two versions, and what the check had to say of it.
-    pub(crate) fn with_news(mut self, before: &Version, after: &Version, news: AdvertiserUpdate) -> Self {
+    pub(crate) fn with_update(mut self, before: &Version, after: &Version, update: AdvertiserUpdate) -> Self {
         let (before, after) = (&before.credentials.advertisers, &after.credentials.advertisers);
-        let listed = news.fetched.as_deref().unwrap_or(after);
+        let listed = update.fetched.as_deref().unwrap_or(after);
         self.advertisers = listed.len();
         // Where the list had to be cut, what is missing in the secret was missing before, or will be.
         self.advertisers_added = missing_from(before, after);
         self.advertisers_removed = missing_from(listed, before);
-        self.advertisers_reduced = news.left_out;
+        self.advertisers_reduced = update.left_out;
         // Staged tokens that an earlier run left are proven by the check alone.
-        self.proven &= news.works || self.outcome != OutcomeKind::Resumed;
-        self.warnings.extend(news.warning);
+        self.proven &= update.works || self.outcome != OutcomeKind::Resumed;
+        self.warnings.extend(update.warning);
         self
     }
 

@@ -1,7 +1,5 @@
 //! Promoting: moving AWSCURRENT by compare-and-swap to a version that holds a change.
 
-use std::time::Duration;
-
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -11,13 +9,10 @@ use crate::{
 };
 use crate::{
     refresh::{Refresher, version::Version},
-    transport::{Clock, Step, Store, SwapResult, TikTok},
+    transport::{Clock, READ_LAG, Step, Store, SwapResult, TikTok},
 };
 
-/// The wait before AWSCURRENT is looked at again when a conflict was reported and the read shows none: reads lag writes.
-const READ_LAG: Duration = Duration::from_millis(200);
-
-/// How often that is waited for: reads lag by moments, and not by ten seconds.
+/// How often a run waits for [`READ_LAG`] after a conflict that the read does not show: ten seconds in all.
 const MAX_LAGS: u32 = 50;
 
 /// What is to be promoted.

@@ -13,7 +13,7 @@ use crate::{
 /// New tokens, and the moment just before they were asked for, from which their lifetimes count.
 #[derive(Debug)]
 pub(crate) struct Redeemed {
-    pub grant: TokenSet,
+    pub tokens: TokenSet,
     pub asked_at: Timestamp,
 }
 
@@ -29,8 +29,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let flow = holder.credentials.flow;
         let redeem = || async {
             let asked_at = self.clock.now();
-            let grant = self.tiktok.redeem(flow, app, refresh_token).await?;
-            Ok(Redeemed { grant, asked_at })
+            let tokens = self.tiktok.redeem(flow, app, refresh_token).await?;
+            Ok(Redeemed { tokens, asked_at })
         };
         let redeemed = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), redeem)).await;
         redeemed.map_err(|error| match error.kind() {
@@ -81,13 +81,13 @@ impl Redeemed {
         next.set_value(field::AUTHORIZED_AT, &whole_seconds(self.asked_at));
         next.set_value(field::REDIRECT_URI, redirect_uri);
         // Which kind of grant an app gets, only the answer tells.
-        next.set_value(field::FLOW, &if self.grant.refresh_token.is_some() { family } else { Flow::LongTerm });
+        next.set_value(field::FLOW, &if self.tokens.refresh_token.is_some() { family } else { Flow::LongTerm });
         TokenFields::of_new_grant(&next)
     }
 
     fn put_into(&self, next: &mut Document) {
         let TokenSet { access_token, refresh_token, expires_in, refresh_token_expires_in, scope, open_id, .. } =
-            &self.grant;
+            &self.tokens;
         let time = |lifetime: &Option<std::time::Duration>| {
             let end = self.asked_at.checked_add((*lifetime)?).ok()?;
             Some(text(&whole_seconds(end)))
@@ -115,7 +115,7 @@ impl Redeemed {
             let known = known.iter().find(|advertiser| advertiser.id == *id).cloned();
             known.unwrap_or_else(|| Advertiser::new(id.clone(), None))
         };
-        let list: Vec<_> = self.grant.advertiser_ids.iter().map(named).collect();
+        let list: Vec<_> = self.tokens.advertiser_ids.iter().map(named).collect();
         (!list.is_empty()).then(|| sorted(list))
     }
 }

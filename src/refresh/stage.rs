@@ -1,7 +1,5 @@
 //! Staging: writing a new pair as the successor of the chain's end. From then on it cannot be lost.
 
-use std::time::Duration;
-
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -11,12 +9,9 @@ use crate::{
     fault_switch::FaultSwitch,
 };
 use crate::{
-    refresh::{Refresher, chain::Chain, claim::version_id, replace::NewTokens, version::Version},
-    transport::{Clock, Label, PutResult, Request, Step, Store, TikTok},
+    refresh::{Refresher, chain::Chain, claim::version_id, new_tokens::NewTokens, version::Version},
+    transport::{Clock, Label, PutResult, READ_LAG, Request, Step, Store, TikTok},
 };
-
-/// The wait before a version is read again that was just refused as taken: reads lag writes.
-const READ_LAG: Duration = Duration::from_millis(200);
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     /// Appends new tokens to the chain. Returns their version, and the chain as it is with them.

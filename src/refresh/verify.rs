@@ -76,23 +76,24 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         checked: Checked,
         kind: OutcomeKind,
     ) -> Result<(Outcome, Version), Error> {
-        let news = AdvertiserUpdate::of(&current.credentials, checked).map_err(|rejection| {
+        let update = AdvertiserUpdate::of(&current.credentials, checked).map_err(|rejection| {
             let what = format!("TikTok rejects the access token: {}", rejection.what());
             let error = Error::new(Kind::ReauthorizationRequired, what);
             rejection.code().map_or_else(|| error.clone(), |code| error.clone().with_code(code))
         })?;
         let unchanged = Outcome::new(kind, current);
-        let Some(list) = news.fetched.clone() else {
-            return Ok((unchanged.with_news(current, current, news), current.clone()));
+        let Some(list) = update.fetched.clone() else {
+            return Ok((unchanged.with_update(current, current, update), current.clone()));
         };
         let change = Change { tokens: None, list: Some((list, self.clock.now())) };
         if changes_nothing(current, &change)? {
-            return Ok((unchanged.with_news(current, current, news), current.clone()));
+            return Ok((unchanged.with_update(current, current, update), current.clone()));
         }
         let promotion = Promotion { change: &change, authorizes: false };
         Ok(match self.promote(current, promotion, None).await? {
             Promoted::Ours { version, reduction } => {
-                let outcome = Outcome::new(kind, &version).with_news(current, &version, news).with_reduction(reduction);
+                let outcome =
+                    Outcome::new(kind, &version).with_update(current, &version, update).with_reduction(reduction);
                 (outcome, version)
             }
             Promoted::Theirs(theirs) => (Outcome::superseded(&theirs), theirs),

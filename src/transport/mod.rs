@@ -19,5 +19,5 @@ pub use ports::{
 };
 pub use rate_limits::RateLimits;
 pub use retry::TIME_FOR_A_REFRESH;
-pub(crate) use retry::{Attempts, Request};
+pub(crate) use retry::{Attempts, READ_LAG, Request};
 pub use trace::{Seen, Step, Trace};

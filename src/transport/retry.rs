@@ -55,6 +55,10 @@ const LEAST: Duration = Duration::from_millis(200);
 /// How often a request is tried while other secrets wait for their turn: where TikTok never answers, that takes a minute.
 const ATTEMPTS_AMONG_MANY: u32 = 5;
 
+/// The wait before a read is repeated that does not show what was just written. Reads of Secrets Manager are eventually
+/// consistent: they lag by milliseconds, seldom by a second.
+pub(crate) const READ_LAG: Duration = Duration::from_millis(200);
+
 /// What a refresh needs before its deadline to be worth beginning: time to read, to redeem, and to stage the answer.
 pub const TIME_FOR_A_REFRESH: Duration =
     Duration::from_secs(STORE_TIMEOUT.as_secs() + TIKTOK_ANSWER.as_secs() + STAGE_RESERVE.as_secs());
