@@ -11,13 +11,7 @@ use crate::{
     fault_switch::FaultSwitch,
 };
 use crate::{
-    refresh::{
-        Refresher,
-        chain::Chain,
-        version::Version,
-        version_budget::VersionBudget,
-        work::Work,
-    },
+    refresh::{Refresher, chain::Chain, version::Version, version_budget::VersionBudget, work::Work},
     transport::{Clock, Label, PutResult, Request, Step, Store, Stored, TikTok, VersionSelector},
 };
 
@@ -140,6 +134,24 @@ pub(crate) struct HeldClaim {
     pub failures: u32,
 }
 
+impl HeldClaim {
+    /// The first claim on a pair.
+    fn first(pair: &Version) -> Self {
+        let (arn, pair) = (pair.claim_key(), pair.credentials.fingerprint.clone());
+        Self { arn, pair, attempt: 0, spent_before: false, failures: 0 }
+    }
+
+    /// The claim that follows another run's.
+    fn after(self, claim: &Claim, work: Work<'_>) -> Self {
+        Self {
+            attempt: claim.attempt + 1,
+            spent_before: work.may_have_been_sent_under(claim),
+            failures: if claim.released { claim.failures } else { claim.failures + 1 },
+            ..self
+        }
+    }
+}
+
 /// What a claim means to a run that finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClaimState {
@@ -236,18 +248,12 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         work: Work<'_>,
         budget: &VersionBudget,
     ) -> Result<Claimed, Error> {
-        let mut held = HeldClaim {
-            arn: pair.claim_key(),
-            pair: pair.credentials.fingerprint.clone(),
-            attempt: 0,
-            spent_before: false,
-            failures: 0,
-        };
-        let mut newest = None;
+        let mut held = HeldClaim::first(pair);
+        let mut knows_newest = false;
         // Every turn costs a request, and requests end at the deadline.
         loop {
             self.ensure_versions_left(budget, held.attempt, work).await?;
-            if matches!(work, Work::Exchange(_)) && FaultSwitch::AuthorizeWithoutClaim.is_on() {
+            if work.code().is_some() && FaultSwitch::AuthorizeWithoutClaim.is_on() {
                 return Ok(Claimed::Won(held));
             }
             let put = self.put_claim(&held, work.purpose(), work.code(), Ends::Later).await?;
@@ -267,32 +273,46 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             {
                 return Ok(Claimed::Replaced);
             }
-            if newest.is_none() {
-                // Failed attempts may be many; the label is on the last one, unless that was withdrawn.
-                let labeled = self.read_claim(VersionSelector::Label(Label::Claim)).await?;
-                let labeled = labeled.filter(|it| it.fingerprint == held.pair.as_str() && it.attempt >= claim.attempt);
-                let last = match labeled {
-                    Some(labeled) => labeled,
-                    None => self.last_claim(pair, claim).await?,
-                };
-                claim = newest.insert(last).clone();
+            if !knows_newest {
+                claim = self.newest_since(pair, claim).await?;
+                knows_newest = true;
             }
-            if let ClaimState::Held { until } = claim.state(&self.nonce, self.clock.now())
-                && !work.may_pass(&claim)
-                && self.get(VersionSelector::Id(&pair.claim_id(claim.attempt + 1))).await?.is_none()
-            {
-                return Ok(self.in_progress(until));
+            if let Some(wait) = self.wait_for(pair, &claim, work).await? {
+                return Ok(wait);
             }
-            if let Some(failed) = work.cools_down(&claim, self.clock.now()) {
-                return Ok(Claimed::CoolDown(Box::new(failed)));
-            }
-            held.attempt = claim.attempt + 1;
-            held.spent_before = work.may_have_been_sent_under(&claim);
-            held.failures = if claim.released { claim.failures } else { claim.failures + 1 };
+            held = held.after(&claim, work);
         }
     }
 
-    /// The last of the claims on a pair, of which that one is known: their numbers have no gaps, so a few reads find it.
+    /// The end of a run that cannot claim a pair after the newest claim on it; `None` if it can.
+    async fn wait_for(&self, pair: &Version, newest: &Claim, work: Work<'_>) -> Result<Option<Claimed>, Error> {
+        if let ClaimState::Held { until } = newest.state(&self.nonce, self.clock.now())
+            && !work.may_pass(newest)
+            && self.get(VersionSelector::Id(&pair.claim_id(newest.attempt + 1))).await?.is_none()
+        {
+            return Ok(Some(self.in_progress(until)));
+        }
+        let failed = work.cools_down(newest, self.clock.now());
+        Ok(failed.map(|failed| Claimed::CoolDown(Box::new(failed))))
+    }
+
+    /// The newest claim on a pair; `None` if it was never claimed.
+    pub(crate) async fn newest_claim(&self, pair: &Version) -> Result<Option<Claim>, Error> {
+        let Some(first) = self.read_claim(VersionSelector::Id(&pair.claim_id(0))).await? else { return Ok(None) };
+        self.newest_since(pair, first).await.map(Some)
+    }
+
+    /// The newest claim on a pair, of which an earlier one is known. It has the label, unless it was withdrawn.
+    async fn newest_since(&self, pair: &Version, known: Claim) -> Result<Claim, Error> {
+        let labeled = self.read_claim(VersionSelector::Label(Label::Claim)).await?;
+        let labeled = labeled.filter(|it| it.fingerprint == known.fingerprint && it.attempt >= known.attempt);
+        match labeled {
+            Some(labeled) => Ok(labeled),
+            None => self.last_claim(pair, known).await,
+        }
+    }
+
+    /// Finds the last claim by its number. The numbers have no gaps, so reads at growing distances find it.
     async fn last_claim(&self, pair: &Version, known: Claim) -> Result<Claim, Error> {
         let (mut last, mut step, mut grows) = (known, 1, true);
         while step > 0 {
@@ -326,17 +346,9 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     /// Marks a pair as one that has a successor, without a wish to redeem it: a run that finds this pair current looks
     /// behind it.
     pub(crate) async fn mark(&self, end: &Version) -> Result<(), Error> {
-        let pair = end.credentials.fingerprint.clone();
-        let held = HeldClaim { arn: end.arn.clone(), pair, attempt: 0, spent_before: false, failures: 0 };
+        let held = HeldClaim::first(end);
         let (PutResult::Written | PutResult::Taken) = self.put_claim(&held, Purpose::Append, None, Ends::Later).await?;
         Ok(())
-    }
-
-    /// The newest claim on a pair; none if it was never claimed.
-    pub(crate) async fn newest_claim(&self, pair: &Version) -> Result<Option<Claim>, Error> {
-        let Some(first) = self.read_claim(VersionSelector::Id(&pair.claim_id(0))).await? else { return Ok(None) };
-        let labeled = self.read_claim(VersionSelector::Label(Label::Claim)).await?;
-        Ok(Some(labeled.filter(|claim| claim.fingerprint == first.fingerprint).unwrap_or(first)))
     }
 
     async fn read_claim(&self, which: VersionSelector<'_>) -> Result<Option<Claim>, Error> {
