@@ -175,13 +175,13 @@ impl Event {
 }
 
 fn refresh(fields: &mut Fields) -> Result<Refresh, Error> {
-    let slot = fields.text("scheduled_time")?.map(|time| slot("scheduled_time", &time)).transpose()?;
+    let scheduled = fields.text("scheduled_time")?.map(|time| scheduled_time("scheduled_time", &time)).transpose()?;
     let if_needed = fields.flag("if_needed")?;
-    let trigger = match (slot, if_needed) {
+    let trigger = match (scheduled, if_needed) {
         (Some(_), true) => {
             return Err(invalid("The event has both 'scheduled_time' and 'if_needed'; only one of them can be given."));
         }
-        (Some(slot), false) => Trigger::Slot(slot),
+        (Some(time), false) => Trigger::Scheduled(time),
         (None, true) => Trigger::IfNeeded,
         (None, false) => Trigger::Now,
     };
@@ -218,7 +218,11 @@ fn scheduled_event(fields: &Map<String, Value>) -> Result<Event, Error> {
     }
     let time = fields.get("time").and_then(Value::as_str);
     let time = time.ok_or_else(|| invalid("The Scheduled Event has no 'time'."))?;
-    Ok(Event::Refresh(Refresh { trigger: Trigger::Slot(slot("time", time)?), secret_ids: Vec::new(), dry_run: false }))
+    Ok(Event::Refresh(Refresh {
+        trigger: Trigger::Scheduled(scheduled_time("time", time)?),
+        secret_ids: Vec::new(),
+        dry_run: false,
+    }))
 }
 
 /// The event of a rotation. Its other fields are AWS's, such as `RotationToken`, so unknown ones are not an error.
@@ -243,7 +247,7 @@ fn rotation(fields: Map<String, Value>) -> Result<Rotation, Error> {
     Ok(Rotation { step, secret_id, token })
 }
 
-fn slot(name: &str, time: &str) -> Result<Timestamp, Error> {
+fn scheduled_time(name: &str, time: &str) -> Result<Timestamp, Error> {
     if time.starts_with('<') {
         let what =
             format!("The event's '{name}' is still the placeholder {time}: only EventBridge Scheduler fills it in.");

@@ -171,7 +171,7 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
     }
 
     const fn attempts(&self) -> Attempts<'_, C> {
-        Attempts { clock: self.clock, run: self.run, among_many: true }
+        Attempts { clock: self.clock, run: self.run, has_retry_budget: true }
     }
 
     fn nothing_found(&self) -> Error {

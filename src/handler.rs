@@ -130,10 +130,10 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             return self.refresh_fleet(tag, refresh).await;
         }
         let ids = self.distinct(self.secret_ids(&refresh.secret_ids).await?).await;
-        let among_many = ids.len() > self.settings.max_concurrency;
-        let work: &Work<'_> = &|id| Box::pin(self.refresh(id, refresh, among_many));
+        let others_wait = ids.len() > self.settings.max_concurrency;
+        let work: &Work<'_> = &|id| Box::pin(self.refresh(id, refresh, others_wait));
         let tally = self.for_each(&ids, work).await;
-        if among_many {
+        if others_wait {
             self.measure_fleet(&Fresh::default(), &tally);
         }
         tally.respond()
@@ -145,7 +145,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         let Agenda { mut failing, mut due, fresh } = agenda;
         tracing::info!(%tag, fresh = fresh.number, failing = failing.len(), due = due.len(), "looked through the fleet");
         let at_a_time = self.settings.max_concurrency;
-        let among_many = failing.len() + due.len() > at_a_time;
+        let others_wait = failing.len() + due.len() > at_a_time;
         // Places of their own: those that cannot be helped take their time, and the others have to go on meanwhile.
         let aside = failing.len().min(at_a_time.div_ceil(4));
         if aside == at_a_time {
@@ -153,9 +153,9 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
         let (places_aside, places) = (Semaphore::new(aside), Semaphore::new(at_a_time - aside));
         let tally = RefCell::new(Tally::default());
-        let work: &Work<'_> = &|id| Box::pin(self.refresh(id, refresh, among_many));
-        tokio::join!(self.work_through((&failing, &places_aside), among_many, &tally, work), async {
-            self.work_through((&due, &places), among_many, &tally, work).await;
+        let work: &Work<'_> = &|id| Box::pin(self.refresh(id, refresh, others_wait));
+        tokio::join!(self.work_through((&failing, &places_aside), others_wait, &tally, work), async {
+            self.work_through((&due, &places), others_wait, &tally, work).await;
             places_aside.add_permits(at_a_time - aside);
         });
         let mut tally = tally.into_inner();
@@ -184,13 +184,13 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     async fn work_through<'i>(
         &self,
         (ids, places): (&'i [String], &Semaphore),
-        among_many: bool,
+        others_wait: bool,
         tally: &RefCell<Tally>,
         work: &Work<'i>,
     ) {
         let one = async |(place, id): (usize, &'i String)| {
             let _place = places.acquire().await;
-            if among_many && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
+            if others_wait && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
                 return tally.borrow_mut().skip(id);
             }
             let result = work(id).await.map_err(|error| error.named_in(self.place_of(id))).inspect_err(|error| {
@@ -205,9 +205,9 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             .await;
     }
 
-    async fn refresh(&self, id: &str, refresh: &Refresh, among_many: bool) -> Result<SecretResult, Error> {
+    async fn refresh(&self, id: &str, refresh: &Refresh, others_wait: bool) -> Result<SecretResult, Error> {
         let refresher = self.refresher(id);
-        let refresher = if among_many { refresher.among_many() } else { refresher };
+        let refresher = if others_wait { refresher.with_retry_budget() } else { refresher };
         // TikTok's connection opens while the secret is read. The hourly top-up mostly finds that there is nothing to do.
         if refresh.trigger != Trigger::IfNeeded {
             self.tiktok.prepare();

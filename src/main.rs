@@ -50,11 +50,16 @@ impl Function {
     fn begin(&self, context: &Context) -> Result<(InvocationContext, BusinessApi), Error> {
         let deadline = Deadline::named(context.deadline, Timestamp::now());
         let Settings { min_token_lifetime, advertiser_info, .. } = self.settings;
-        let pace =
+        let rate_limits =
             RateLimits::new(self.settings.tiktok_requests_per_second, self.settings.secrets_manager_writes_per_second);
-        let run =
-            InvocationContext::begin(context.request_id.clone(), deadline, min_token_lifetime, advertiser_info, pace)
-                .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
+        let run = InvocationContext::begin(
+            context.request_id.clone(),
+            deadline,
+            min_token_lifetime,
+            advertiser_info,
+            rate_limits,
+        )
+        .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
         // Anew for each invocation: a connection that idled in a frozen sandbox may be half closed, and a request that carries
         // a single-use token must not be the one to find out.
         let tiktok = BusinessApi::connect(&self.http, &self.settings.tiktok_api_url)?;

@@ -71,7 +71,7 @@ pub(crate) struct AuthCode {
     pub fingerprint: Fingerprint,
     pub redirect_uri: String,
     /// Whose endpoint takes it.
-    pub family: Flow,
+    pub flow: Flow,
 }
 
 impl AuthCode {
@@ -84,7 +84,7 @@ impl AuthCode {
             code: consent.auth_code.clone(),
             fingerprint: Fingerprint::of_auth_code(&consent.auth_code),
             redirect_uri,
-            family: family_of(current.credentials.flow),
+            flow: exchange_flow(current.credentials.flow),
         })
     }
 }
@@ -130,16 +130,16 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     ) -> Result<Redeemed, Error> {
         let exchange = || async {
             let asked_at = self.clock.now();
-            let tokens = self.tiktok.exchange(code.family, app, &code.code, &code.redirect_uri).await?;
+            let tokens = self.tiktok.exchange(code.flow, app, &code.code, &code.redirect_uri).await?;
             Ok(Redeemed { tokens, asked_at })
         };
         let exchanged = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), exchange)).await;
-        exchanged.map_err(|error| explained(error, code.family, spent_before))
+        exchanged.map_err(|error| explained(error, code.flow, spent_before))
     }
 }
 
 /// Whose endpoint takes the code. Which kind of grant comes of it, only the answer tells.
-const fn family_of(flow: Flow) -> Flow {
+const fn exchange_flow(flow: Flow) -> Flow {
     match flow {
         Flow::TtUser => Flow::TtUser,
         Flow::Business | Flow::LongTerm => Flow::Business,
@@ -147,14 +147,14 @@ const fn family_of(flow: Flow) -> Flow {
 }
 
 /// What TikTok's refusal of an auth code means to the person who brought it.
-fn explained(error: Error, family: Flow, spent_before: bool) -> Error {
+fn explained(error: Error, flow: Flow, spent_before: bool) -> Error {
     let kind = error.kind();
     match (kind, error.code()) {
         (Kind::ReauthorizationRequired, _) if error.lost_answer() || spent_before => {
             error.context("The answer to an earlier attempt was lost, most likely with the tokens in it")
         }
         (Kind::ReauthorizationRequired, _) => {
-            let time = if family == Flow::TtUser { "10 minutes" } else { "an hour" };
+            let time = if flow == Flow::TtUser { "10 minutes" } else { "an hour" };
             error.context(format_args!("TikTok does not take the auth code, which works once and for {time} at most"))
         }
         // TikTok answers with the one or the other to a wrong app.

@@ -95,7 +95,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             let mut waiting: VecDeque<Vec<&str>> = ids.chunks(AT_A_TIME).map(<[_]>::to_vec).collect();
             let mut more = MORE_REQUESTS;
             while let Some(ids) = waiting.pop_front() {
-                self.attempts().turn(request).await?;
+                self.attempts().acquire(request).await?;
                 let asked_at = self.clock.now();
                 let answer = self.tiktok.advertiser_info(token, &ids).await;
                 match answer.inspect_err(|error| _ = self.attempts().note(request, error, asked_at)) {

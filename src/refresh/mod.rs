@@ -55,15 +55,15 @@ const MAX_PLANS: usize = 3;
 /// How often a run looks whether another one, on which it has to wait, is done.
 pub(crate) const WAIT_FOR_OTHER_RUN: Duration = Duration::from_secs(2);
 /// How often it does so while other secrets wait for their turn: one that is at work is done by then.
-const WAITS_AMONG_MANY: usize = 5;
+const WAITS_WITHIN_BUDGET: usize = 5;
 
 /// Why a refresh was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// By hand: refresh whatever is there.
     Now,
-    /// By the schedule: refresh unless that was done at or after the slot.
-    Slot(Timestamp),
+    /// By the schedule: refresh unless that was done at or after the scheduled time.
+    Scheduled(Timestamp),
     /// By the hourly top-up: refresh if a job that starts now could run into the end of the token.
     IfNeeded,
 }
@@ -87,7 +87,7 @@ pub struct Refresher<'a, S, T, C> {
     pub(crate) nonce: String,
     pub(crate) target: PromotionTarget<'a>,
     /// Whether other secrets wait for this one to come to an end.
-    pub(crate) among_many: bool,
+    pub(crate) has_retry_budget: bool,
     pub(crate) trace: Trace,
 }
 
@@ -102,7 +102,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
             secret,
             nonce: run.next_nonce(),
             target: PromotionTarget::Current,
-            among_many: false,
+            has_retry_budget: false,
             trace: Trace::default(),
         }
     }
@@ -110,8 +110,8 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
     /// The same while other secrets wait for their turn: whatever gets no answer is given up before the deadline, so that a
     /// few of them cannot use up the time of all.
     #[must_use]
-    pub fn among_many(self) -> Self {
-        Self { among_many: true, ..self }
+    pub fn with_retry_budget(self) -> Self {
+        Self { has_retry_budget: true, ..self }
     }
 
     /// What the run noted of itself.
@@ -174,7 +174,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
                 Replaced::Rejected(rejection) => {
                     rejected = Some((current.credentials.fingerprint, rejection));
                     // A run that refreshed since this one began has done what this one was asked for.
-                    trigger = Trigger::Slot(began);
+                    trigger = Trigger::Scheduled(began);
                     plans += 1;
                 }
                 Replaced::InProgress { until } => {
@@ -275,7 +275,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
     }
 
     pub(crate) const fn attempts(&self) -> Attempts<'_, C> {
-        Attempts { clock: self.clock, run: self.run, among_many: self.among_many }
+        Attempts { clock: self.clock, run: self.run, has_retry_budget: self.has_retry_budget }
     }
 
     /// As [`Attempts::attempt`].
@@ -307,7 +307,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
 
     /// Another run is refreshing a secret whose access token has expired: this run cannot say that it is usable.
     async fn wait_for_other_run(&self, until: Timestamp, waits: usize) -> Result<(), Error> {
-        if !self.can_wait() || self.among_many && waits == WAITS_AMONG_MANY {
+        if !self.can_wait() || self.has_retry_budget && waits == WAITS_WITHIN_BUDGET {
             let what = format!(
                 "The access token has expired, and another run, which has until {until}, is still refreshing it."
             );

@@ -41,7 +41,7 @@ impl NewTokens {
     ) -> Self {
         let (fields, granted, code, authorization, kind) = match work {
             Work::Exchange(code) => (
-                redeemed.new_grant_fields(current, code.family, &code.redirect_uri),
+                redeemed.new_grant_fields(current, code.flow, &code.redirect_uri),
                 redeemed.granted_list(&current.credentials.advertisers),
                 Some(code.fingerprint.clone()),
                 chain.next_authorization(now),

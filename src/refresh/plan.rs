@@ -41,7 +41,7 @@ pub(crate) enum Plan {
 /// Why a secret needs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fresh {
-    RefreshedSince { slot: Timestamp, at: Timestamp },
+    RefreshedSince { scheduled: Timestamp, at: Timestamp },
     LivesUntil(Timestamp),
     RefreshedAt(Timestamp),
 }
@@ -50,7 +50,7 @@ pub(crate) enum Fresh {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     AskedFor,
-    NotRefreshedSince { slot: Timestamp },
+    NotRefreshedSince { scheduled: Timestamp },
     NeverRefreshed,
     Expired(Timestamp),
     ExpiresSoon(Timestamp),
@@ -85,14 +85,14 @@ pub(crate) fn plan(situation: Situation<'_>, trigger: Trigger, now: Timestamp, m
     }
     if credentials.flow == Flow::LongTerm {
         return Plan::Verify(match trigger {
-            Trigger::Slot(slot) => Due::NotRefreshedSince { slot },
+            Trigger::Scheduled(scheduled) => Due::NotRefreshedSince { scheduled },
             Trigger::Now => Due::AskedFor,
             Trigger::IfNeeded => Due::HasNoExpiry,
         });
     }
     let due = match trigger {
         Trigger::Now => Err(Due::AskedFor),
-        Trigger::Slot(slot) => since(credentials.into(), slot, now),
+        Trigger::Scheduled(scheduled) => since(credentials.into(), scheduled, now),
         // A run announced that it would replace the pair, and did not get to the end.
         Trigger::IfNeeded if claim.is_some_and(Claim::is_unfinished) => Err(Due::LastRunFailed),
         Trigger::IfNeeded => lives_long_enough(credentials.into(), now, min_lifetime),
@@ -105,7 +105,7 @@ pub(crate) fn cools_down(claim: &Claim, trigger: Trigger, now: Timestamp) -> Opt
     let (failed, until) = hourly_run_waits(claim)?;
     let waits = match trigger {
         // Lambda repeats a failed event.
-        Trigger::Slot(slot) => failed.at >= crate::document::whole_seconds(slot),
+        Trigger::Scheduled(scheduled) => failed.at >= crate::document::whole_seconds(scheduled),
         Trigger::IfNeeded => now < until,
         // A person may know why it is different now.
         Trigger::Now => false,
@@ -129,7 +129,7 @@ pub(crate) fn has_expired(times: Times, now: Timestamp) -> bool {
 /// Whether tokens that were staged by an earlier run, and are promoted now, are too old for what this run was asked for.
 pub(crate) fn is_still_due(resumed: Times, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> bool {
     match trigger {
-        Trigger::Slot(slot) => since(resumed, slot, now).is_err(),
+        Trigger::Scheduled(scheduled) => since(resumed, scheduled, now).is_err(),
         // Asked for by hand, a refresh that a run before this one began is as good as one of its own, while it lasts.
         Trigger::Now | Trigger::IfNeeded => lives_long_enough(resumed, now, min_lifetime).is_err(),
     }
@@ -148,12 +148,12 @@ impl From<&Credentials> for Times {
     }
 }
 
-fn since(times: Times, slot: Timestamp, now: Timestamp) -> Result<Fresh, Due> {
+fn since(times: Times, scheduled: Timestamp, now: Timestamp) -> Result<Fresh, Due> {
     match times.refreshed_at {
         // An event can arrive hours late, and a token may live less than a day.
-        Some(_) if times.expires_at.is_some_and(|expires| expires <= now) => Err(Due::NotRefreshedSince { slot }),
-        Some(at) if at >= crate::document::whole_seconds(slot) => Ok(Fresh::RefreshedSince { slot, at }),
-        _ => Err(Due::NotRefreshedSince { slot }),
+        Some(_) if times.expires_at.is_some_and(|expires| expires <= now) => Err(Due::NotRefreshedSince { scheduled }),
+        Some(at) if at >= crate::document::whole_seconds(scheduled) => Ok(Fresh::RefreshedSince { scheduled, at }),
+        _ => Err(Due::NotRefreshedSince { scheduled }),
     }
 }
 
@@ -188,7 +188,9 @@ impl fmt::Display for Plan {
 impl fmt::Display for Fresh {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RefreshedSince { slot, at } => write!(f, "refreshed at {at}, which is not before the slot {slot}"),
+            Self::RefreshedSince { scheduled, at } => {
+                write!(f, "refreshed at {at}, which is not before the scheduled time {scheduled}")
+            }
             Self::LivesUntil(expires) => write!(f, "the access token lives until {expires}"),
             Self::RefreshedAt(at) => write!(f, "refreshed at {at}"),
         }
@@ -199,7 +201,9 @@ impl fmt::Display for Due {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AskedFor => write!(f, "asked for"),
-            Self::NotRefreshedSince { slot } => write!(f, "not known to be refreshed since the slot {slot}"),
+            Self::NotRefreshedSince { scheduled } => {
+                write!(f, "not known to be refreshed since the scheduled time {scheduled}")
+            }
             Self::NeverRefreshed => write!(f, "these tokens have not been refreshed by this function"),
             Self::Expired(at) => write!(f, "the access token expired at {at}"),
             Self::ExpiresSoon(at) => write!(f, "the access token expires at {at}"),

@@ -72,7 +72,7 @@ impl Redeemed {
     }
 
     /// The token fields of a grant that has just begun. Nothing of the one before it is left.
-    pub fn new_grant_fields(&self, before: &Version, family: Flow, redirect_uri: &str) -> TokenFields {
+    pub fn new_grant_fields(&self, before: &Version, flow: Flow, redirect_uri: &str) -> TokenFields {
         let mut next: Document = before.document.clone();
         for name in field::TOKENS {
             next.set(name, None);
@@ -81,7 +81,7 @@ impl Redeemed {
         next.set_value(field::AUTHORIZED_AT, &whole_seconds(self.asked_at));
         next.set_value(field::REDIRECT_URI, redirect_uri);
         // Which kind of grant an app gets, only the answer tells.
-        next.set_value(field::FLOW, &if self.tokens.refresh_token.is_some() { family } else { Flow::LongTerm });
+        next.set_value(field::FLOW, &if self.tokens.refresh_token.is_some() { flow } else { Flow::LongTerm });
         TokenFields::of_new_grant(&next)
     }
 

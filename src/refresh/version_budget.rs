@@ -44,7 +44,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     /// The budget before the first claim. A scheduled refresh of the newest staged pair, hours after the last one, needs no
     /// count.
     pub(super) fn version_budget(&self, current: &Version, work: Work<'_>) -> VersionBudget {
-        let is_scheduled = matches!(work, Work::Refresh(Trigger::Slot(_) | Trigger::IfNeeded));
+        let is_scheduled = matches!(work, Work::Refresh(Trigger::Scheduled(_) | Trigger::IfNeeded));
         let refreshed_at = current.credentials.refreshed_at.unwrap_or(self.clock.now());
         let is_old = self.clock.now().duration_since(refreshed_at) >= UNCOUNTED_INTERVAL;
         let is_routine = is_scheduled && current.is_newest_staged && is_old;
@@ -79,7 +79,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
 
 const fn max_versions(work: Work<'_>) -> usize {
     match work {
-        Work::Refresh(Trigger::Slot(_) | Trigger::IfNeeded) | Work::Rotation => MAX_VERSIONS,
+        Work::Refresh(Trigger::Scheduled(_) | Trigger::IfNeeded) | Work::Rotation => MAX_VERSIONS,
         Work::Refresh(Trigger::Now) => MAX_VERSIONS_BY_HAND,
         Work::Exchange(_) => MAX_VERSIONS_OF_EXCHANGES,
     }

@@ -210,13 +210,13 @@ impl TikTok for BusinessApi {
 
     async fn exchange(
         &self,
-        family: Flow,
+        flow: Flow,
         app: &App,
         auth_code: &SecretString,
         redirect_uri: &str,
     ) -> Result<TokenSet, Error> {
         let (secret, auth_code) = (app.secret.expose_secret(), auth_code.expose_secret());
-        let (endpoint, body) = if family == Flow::TtUser {
+        let (endpoint, body) = if flow == Flow::TtUser {
             let grant_type = "authorization_code";
             let body = TtUserCode { client_id: &app.id, client_secret: secret, grant_type, auth_code, redirect_uri };
             ("tt_user/oauth2/token", serde_json::to_vec(&body))

@@ -247,7 +247,7 @@ pub trait TikTok {
     /// Exchanges an auth code at the endpoint of a family: [`Flow::TtUser`] or, for all others, [`Flow::Business`].
     fn exchange(
         &self,
-        family: Flow,
+        flow: Flow,
         app: &App,
         auth_code: &SecretString,
         redirect_uri: &str,

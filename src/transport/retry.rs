@@ -25,7 +25,7 @@ pub(crate) struct Request<'a> {
     /// The longest that an attempt is waited for.
     timeout: Duration,
     /// The same while other secrets wait.
-    timeout_among_many: Duration,
+    timeout_within_budget: Duration,
     /// The shortest time in which an attempt is worth beginning.
     least: Duration,
     /// What has to be left of the invocation after an attempt.
@@ -39,7 +39,7 @@ const TIKTOK_ANSWER: Duration = Duration::from_secs(10);
 /// An answer that is on its way is waited for as long as there is time: giving up on a single-use token burns it.
 const UNTIL_THE_DEADLINE: Duration = Duration::MAX;
 /// A list that takes longer than this keeps the other secrets of a fleet waiting.
-const LIST_AMONG_MANY: Duration = Duration::from_secs(30);
+const LIST_TIMEOUT_WITHIN_BUDGET: Duration = Duration::from_secs(30);
 /// Secrets Manager answers within tens of milliseconds; a first call may have to wait for KMS.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a write to Secrets Manager and its repetition, kept back before a refresh token is spent.
@@ -53,7 +53,7 @@ const RESPONSE_RESERVE: Duration = Duration::from_millis(300);
 /// Less than this is not enough for a TLS handshake and an answer.
 const LEAST: Duration = Duration::from_millis(200);
 /// How often a request is tried while other secrets wait for their turn: where TikTok never answers, that takes a minute.
-const ATTEMPTS_AMONG_MANY: u32 = 5;
+const RETRY_BUDGET: u32 = 5;
 
 /// The wait before a read is repeated that does not show what was just written. Reads of Secrets Manager are eventually
 /// consistent: they lag by milliseconds, seldom by a second.
@@ -71,7 +71,7 @@ impl<'a> Request<'a> {
             service: Kind::SecretsManagerUnavailable,
             line: Bucket::Free,
             timeout: STORE_TIMEOUT,
-            timeout_among_many: STORE_TIMEOUT,
+            timeout_within_budget: STORE_TIMEOUT,
             least: LEAST,
             reserve: RESPONSE_RESERVE,
             stubborn: false,
@@ -99,7 +99,7 @@ impl<'a> Request<'a> {
             service: Kind::TikTokUnavailable,
             line: Bucket::App(app.id.as_str()),
             timeout: UNTIL_THE_DEADLINE,
-            timeout_among_many: LIST_AMONG_MANY,
+            timeout_within_budget: LIST_TIMEOUT_WITHIN_BUDGET,
             reserve: Duration::from_secs(2),
             ..Self::read(step)
         }
@@ -107,15 +107,15 @@ impl<'a> Request<'a> {
 
     /// What TikTok takes once is only sent while there is time for an answer and for its write.
     pub const fn redeem(step: Step, app: &'a App) -> Self {
-        let timeout_among_many = UNTIL_THE_DEADLINE;
-        Self { least: TIKTOK_ANSWER, reserve: STAGE_RESERVE, timeout_among_many, ..Self::check(step, app) }
+        let timeout_within_budget = UNTIL_THE_DEADLINE;
+        Self { least: TIKTOK_ANSWER, reserve: STAGE_RESERVE, timeout_within_budget, ..Self::check(step, app) }
     }
 
     /// Looking up facts about advertisers must not cost anything that matters more.
     pub const fn info(step: Step, app: &'a App) -> Self {
         Self {
             timeout: INFO_TIMEOUT,
-            timeout_among_many: INFO_TIMEOUT,
+            timeout_within_budget: INFO_TIMEOUT,
             reserve: INFO_RESERVE,
             ..Self::check(step, app)
         }
@@ -154,7 +154,7 @@ pub(crate) struct Attempts<'a, C> {
     pub clock: &'a C,
     pub run: &'a InvocationContext,
     /// Whether other secrets wait for this one to come to an end.
-    pub among_many: bool,
+    pub has_retry_budget: bool,
 }
 
 impl<C: Clock> Attempts<'_, C> {
@@ -164,14 +164,14 @@ impl<C: Clock> Attempts<'_, C> {
         request: Request<'_>,
         operation: impl Fn() -> F,
     ) -> Result<R, Error> {
-        let mut limit = self.turn(request).await?;
+        let mut limit = self.acquire(request).await?;
         let mut failures = Failures::default();
         loop {
             let asked_at = self.clock.now();
             let answer = self.clock.timeout(limit, operation()).await;
             match answer.unwrap_or_else(|| Err(request.took_too_long(limit))) {
                 Ok(result) => {
-                    self.run.pace.answered(request.line, asked_at);
+                    self.run.rate_limits.answered(request.line, asked_at);
                     return Ok(result);
                 }
                 Err(error) => limit = self.wait_after(request, &mut failures, error, asked_at).await?,
@@ -182,22 +182,22 @@ impl<C: Clock> Attempts<'_, C> {
     /// Waits for a request's turn, and says how long an attempt may take then; an error if it is not worth beginning.
     ///
     /// Apart, and on the heap, because all requests share it: what calls it is compiled for each kind of answer.
-    pub(crate) fn turn<'f>(
+    pub(crate) fn acquire<'f>(
         &'f self,
         request: Request<'f>,
     ) -> Pin<Box<dyn Future<Output = Result<Duration, Error>> + 'f>> {
         Box::pin(async move {
             loop {
                 let now = self.clock.now();
-                let turn = self.run.pace.take(request.line, now, self.latest(request));
+                let turn = self.run.rate_limits.take(request.line, now, self.latest(request));
                 let turn = turn.map_err(|late| self.too_late(request, late))?;
                 if turn > now {
                     self.sleep_until(turn).await;
-                    if self.run.pace.is_missed(request.line, turn, self.clock.now()) {
+                    if self.run.rate_limits.is_missed(request.line, turn, self.clock.now()) {
                         continue;
                     }
                 }
-                if self.run.pace.pause(request.line, self.clock.now()).is_none() {
+                if self.run.rate_limits.pause(request.line, self.clock.now()).is_none() {
                     return self.time_for(request);
                 }
             }
@@ -205,8 +205,8 @@ impl<C: Clock> Attempts<'_, C> {
     }
 
     /// Waits out a pause that TikTok asked for, so that nothing is announced that cannot be done in time.
-    pub(crate) async fn room_for(&self, request: Request<'_>) -> Result<(), Error> {
-        while let Some(until) = self.run.pace.pause(request.line, self.clock.now()) {
+    pub(crate) async fn wait_out_pause(&self, request: Request<'_>) -> Result<(), Error> {
+        while let Some(until) = self.run.rate_limits.pause(request.line, self.clock.now()) {
             if until > self.latest(request) {
                 return Err(self.too_late(request, AcquireError::Pause(until)));
             }
@@ -239,17 +239,17 @@ impl<C: Clock> Attempts<'_, C> {
             }
             tracing::info!(step = %request.step, error = error.what(), %again, "trying again");
             self.sleep_until(again).await;
-            self.turn(request).await.map_err(|_| error)
+            self.acquire(request).await.map_err(|_| error)
         })
     }
 
     /// Tells the other secrets what a failed request says of the app's rate, and until when TikTok is not to be asked.
     pub(crate) fn note(&self, request: Request<'_>, error: &Error, asked_at: Timestamp) -> Option<Timestamp> {
         match error.kind().class() {
-            Class::Throttled => self.run.pace.throttled(request.line, asked_at, self.clock.now()),
+            Class::Throttled => self.run.rate_limits.throttled(request.line, asked_at, self.clock.now()),
             Class::Transient => None,
             Class::Permanent => {
-                self.run.pace.answered(request.line, asked_at);
+                self.run.rate_limits.answered(request.line, asked_at);
                 None
             }
         }
@@ -257,7 +257,7 @@ impl<C: Clock> Attempts<'_, C> {
 
     fn repeats(&self, request: Request<'_>, failures: &mut Failures, error: &Error) -> bool {
         failures.transient += 1;
-        let has_patience = !self.among_many || failures.transient < ATTEMPTS_AMONG_MANY;
+        let has_patience = !self.has_retry_budget || failures.transient < RETRY_BUDGET;
         request.stubborn || has_patience && error.kind().class() != Class::Permanent
     }
 
@@ -274,7 +274,7 @@ impl<C: Clock> Attempts<'_, C> {
     /// How long an attempt may take now; an error if it is not worth beginning.
     fn time_for(&self, request: Request<'_>) -> Result<Duration, Error> {
         let room = self.remaining().checked_sub(request.reserve).filter(|room| *room >= request.least);
-        let timeout = if self.among_many { request.timeout_among_many } else { request.timeout };
+        let timeout = if self.has_retry_budget { request.timeout_within_budget } else { request.timeout };
         room.map(|room| room.min(timeout)).ok_or_else(|| self.no_time_for(request.step))
     }
 

@@ -73,12 +73,12 @@ fn run_of(port: &Port) -> InvocationContext {
     InvocationContext {
         request_id: format!("run-{}", port.run),
         nonce: format!("{:032x}", port.run),
-        cycles: Cell::default(),
+        nonces_issued: Cell::default(),
         deadline: Deadline::at(port.world(|world| world.now) + Duration::from_mins(1)),
         min_token_lifetime: Duration::from_hours(12),
         advertiser_info: false,
         // Turns concern nobody else.
-        pace: RateLimits::new(f64::INFINITY, f64::INFINITY),
+        rate_limits: RateLimits::new(f64::INFINITY, f64::INFINITY),
     }
 }
 
@@ -121,7 +121,7 @@ type Task = std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
 fn scheduled_run(port: Port) -> Task {
     let run = run_of(&port);
-    run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
+    run_with(port, run, Trigger::Scheduled(SLOT.parse().expect("a time")))
 }
 
 fn hourly_run(port: Port) -> Task {
@@ -132,12 +132,12 @@ fn hourly_run(port: Port) -> Task {
 /// Lambda may deliver an event twice, under one request id, and here at the same moment.
 fn run_of_the_same_event(port: Port) -> Task {
     let run = InvocationContext { request_id: "event".to_owned(), ..run_of(&port) };
-    run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
+    run_with(port, run, Trigger::Scheduled(SLOT.parse().expect("a time")))
 }
 
 fn run_that_looks_advertisers_up(port: Port) -> Task {
     let run = InvocationContext { advertiser_info: true, ..run_of(&port) };
-    run_with(port, run, Trigger::Slot(SLOT.parse().expect("a time")))
+    run_with(port, run, Trigger::Scheduled(SLOT.parse().expect("a time")))
 }
 
 fn run_with(port: Port, run: InvocationContext, trigger: Trigger) -> Task {

@@ -23,19 +23,19 @@ type Rule = (fn(&Case) -> bool, &'static str);
 const COOL_DOWN: &str = "cool down: TikTok rejected the refresh token at FAILED";
 const SLOW_DOWN: &str = "cool down: other runs have failed, the latest at FAILED";
 
-/// The rules: the first that fits is the plan. `SLOT`, `AT`, `END` and `FAILED` stand for the times of the case.
+/// The rules: the first that fits is the plan. `SCHEDULED`, `AT`, `END` and `FAILED` stand for the times of the case.
 const RULES: [Rule; 17] = [
     (|c| c.is_behind && c.is_cooling_down(), COOL_DOWN),
     (|c| c.is_behind && c.is_slowed_down(), SLOW_DOWN),
     (|c| c.is_behind, "resume: a run before this one staged new tokens and did not promote them"),
     (|c| c.flow == "long_term" && c.asked == "now", "verify: asked for"),
     (|c| c.flow == "long_term" && c.asked == "if needed", "verify: a long-term token can be revoked at any time"),
-    (|c| c.flow == "long_term", "verify: not known to be refreshed since the slot SLOT"),
+    (|c| c.flow == "long_term", "verify: not known to be refreshed since the scheduled time SCHEDULED"),
     (|c| c.asked == "now", "renew: asked for"),
-    (Case::is_fresh_for_slot, "skip: refreshed at AT, which is not before the slot SLOT"),
+    (Case::is_fresh_since_scheduled_time, "skip: refreshed at AT, which is not before the scheduled time SCHEDULED"),
     (Case::is_cooling_down, COOL_DOWN),
     (Case::is_slowed_down, SLOW_DOWN),
-    (Case::is_slot, "renew: not known to be refreshed since the slot SLOT"),
+    (Case::is_scheduled, "renew: not known to be refreshed since the scheduled time SCHEDULED"),
     (
         |c| !["none", "an exchange's", "released without a failure"].contains(&c.claim),
         "renew: the last run did not finish",
@@ -78,7 +78,7 @@ impl Case {
     fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for flow in ["business", "tt_user", "long_term"] {
-            for asked in ["now", "slot before", "slot of the same second", "slot after", "if needed"] {
+            for asked in ["now", "scheduled before", "scheduled of the same second", "scheduled after", "if needed"] {
                 for is_behind in [false, true] {
                     for origin in [true, false] {
                         for lifetime in ["absent", "absent for long", "long", "short", "expired"] {
@@ -93,13 +93,15 @@ impl Case {
         all
     }
 
-    fn is_slot(&self) -> bool {
-        self.asked.starts_with("slot")
+    fn is_scheduled(&self) -> bool {
+        self.asked.starts_with("scheduled")
     }
 
-    /// Refreshed at or after the slot, to the second, and not dead since.
-    fn is_fresh_for_slot(&self) -> bool {
-        self.origin && matches!(self.asked, "slot before" | "slot of the same second") && self.lifetime != "expired"
+    /// Refreshed at or after the scheduled time, to the second, and not dead since.
+    fn is_fresh_since_scheduled_time(&self) -> bool {
+        self.origin
+            && matches!(self.asked, "scheduled before" | "scheduled of the same second")
+            && self.lifetime != "expired"
     }
 
     /// When the latest redeem failed.
@@ -113,12 +115,12 @@ impl Case {
         }
     }
 
-    /// A top-up waits for a day, a slot for one after the rejection, and a person for nothing.
+    /// The hourly run waits for a day, the daily run for a scheduled time after the rejection, and a person for nothing.
     fn is_cooling_down(&self) -> bool {
         self.claim.starts_with("rejected") && self.waits("rejected")
     }
 
-    /// After two failures in a row the hourly run waits for fifty minutes, a slot for one after the latest, and a person for nothing.
+    /// After two failures in a row the hourly run waits for fifty minutes, the daily run for a time after the latest, and a person for nothing.
     fn is_slowed_down(&self) -> bool {
         self.claim.starts_with("failed twice") && self.waits("failed twice")
     }
@@ -127,7 +129,7 @@ impl Case {
         match self.asked {
             "now" => false,
             "if needed" => self.claim == not_long_ago,
-            _ => self.failed().is_some_and(|at| time(at) >= time(&self.slot())),
+            _ => self.failed().is_some_and(|at| time(at) >= time(&self.scheduled())),
         }
     }
 
@@ -135,10 +137,10 @@ impl Case {
         if self.lifetime == "absent for long" { "2026-11-20T03:00:02Z" } else { "2026-11-22T03:00:02Z" }
     }
 
-    fn slot(&self) -> String {
+    fn scheduled(&self) -> String {
         match self.asked {
-            "slot before" => self.refreshed_at().replace("02Z", "00Z"),
-            "slot of the same second" => self.refreshed_at().replace("02Z", "02.5Z"),
+            "scheduled before" => self.refreshed_at().replace("02Z", "00Z"),
+            "scheduled of the same second" => self.refreshed_at().replace("02Z", "02.5Z"),
             _ => NOW.to_owned(),
         }
     }
@@ -156,7 +158,7 @@ impl Case {
         match self.asked {
             "now" => Trigger::Now,
             "if needed" => Trigger::IfNeeded,
-            _ => Trigger::Slot(time(&self.slot())),
+            _ => Trigger::Scheduled(time(&self.scheduled())),
         }
     }
 
@@ -195,7 +197,7 @@ impl Case {
 
     fn expected(&self) -> String {
         let sentence = RULES.get(self.rule()).map_or(OTHERWISE, |(_, sentence)| sentence);
-        let sentence = sentence.replace("SLOT", &self.slot()).replace("AT", self.refreshed_at());
+        let sentence = sentence.replace("SCHEDULED", &self.scheduled()).replace("AT", self.refreshed_at());
         let sentence = sentence.replace("END", self.end().unwrap_or_default());
         sentence.replace("FAILED", self.failed().unwrap_or_default())
     }

@@ -25,7 +25,7 @@ fn now() -> Refresh {
 }
 
 fn at_slot() -> Refresh {
-    Refresh { trigger: Trigger::Slot(SLOT.parse().expect("a time")), ..now() }
+    Refresh { trigger: Trigger::Scheduled(SLOT.parse().expect("a time")), ..now() }
 }
 
 fn link(redirect_uri: &str, valid_for: Duration) -> Event {
