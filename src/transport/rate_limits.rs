@@ -31,7 +31,7 @@ pub(crate) enum Bucket<'a> {
 #[derive(Debug)]
 pub struct RateLimits {
     tiktok: f64,
-    writes: RefCell<Turns>,
+    writes: RefCell<Permits>,
     apps: RefCell<HashMap<String, App>>,
 }
 
@@ -40,43 +40,43 @@ impl RateLimits {
     /// are more than zero.
     #[must_use]
     pub fn new(tiktok: f64, writes: f64) -> Self {
-        Self { tiktok, writes: RefCell::new(Turns::new(writes, WRITE_BURST)), apps: RefCell::default() }
+        Self { tiktok, writes: RefCell::new(Permits::new(writes, WRITE_BURST)), apps: RefCell::default() }
     }
 
     /// Takes the next turn in a line, and says when it comes, or why none comes before it is too late.
-    pub(crate) fn take(&self, line: Bucket<'_>, now: Timestamp, latest: Timestamp) -> Result<Timestamp, AcquireError> {
-        match line {
+    pub(crate) fn acquire(&self, bucket: Bucket<'_>, now: Timestamp, latest: Timestamp) -> Result<Timestamp, AcquireError> {
+        match bucket {
             Bucket::Free => Ok(now),
-            Bucket::Writes(n) => self.writes.borrow_mut().take(n, now, latest).map_err(|_| AcquireError::Queue),
-            Bucket::App(id) => self.app(id, |app| app.take(now, latest)),
+            Bucket::Writes(n) => self.writes.borrow_mut().acquire(n, now, latest).map_err(|_| AcquireError::Queue),
+            Bucket::App(id) => self.app(id, |app| app.acquire(now, latest)),
         }
     }
 
     /// Whether a turn is over: on a machine that stood still, all that waited would go at once.
-    pub(crate) fn is_missed(&self, line: Bucket<'_>, turn: Timestamp, now: Timestamp) -> bool {
-        let interval = match line {
+    pub(crate) fn has_lapsed(&self, bucket: Bucket<'_>, permit: Timestamp, now: Timestamp) -> bool {
+        let interval = match bucket {
             Bucket::Free => return false,
             Bucket::Writes(_) => self.writes.borrow().interval,
-            Bucket::App(id) => self.app(id, |app| app.turns.interval),
+            Bucket::App(id) => self.app(id, |app| app.permits.interval),
         };
-        now.duration_since(turn) > interval
+        now.duration_since(permit) > interval
     }
 
     /// When the app's pause ends, if TikTok asked for one that is not over.
-    pub(crate) fn pause(&self, line: Bucket<'_>, now: Timestamp) -> Option<Timestamp> {
-        let Bucket::App(id) = line else { return None };
+    pub(crate) fn pause(&self, bucket: Bucket<'_>, now: Timestamp) -> Option<Timestamp> {
+        let Bucket::App(id) = bucket else { return None };
         self.app(id, |app| app.pause.filter(|until| *until > now))
     }
 
     /// Notes that TikTok throttled a request, and says until when nobody is to ask in the name of that app.
-    pub(crate) fn throttled(&self, line: Bucket<'_>, asked_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
-        let Bucket::App(id) = line else { return None };
+    pub(crate) fn throttled(&self, bucket: Bucket<'_>, asked_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let Bucket::App(id) = bucket else { return None };
         Some(self.app(id, |app| app.throttled(asked_at, now)))
     }
 
     /// Notes that TikTok did not throttle a request.
-    pub(crate) fn answered(&self, line: Bucket<'_>, asked_at: Timestamp) {
-        let Bucket::App(id) = line else { return };
+    pub(crate) fn answered(&self, bucket: Bucket<'_>, asked_at: Timestamp) {
+        let Bucket::App(id) = bucket else { return };
         self.app(id, |app| {
             if app.pause.is_some_and(|until| until <= asked_at) {
                 (app.pause, app.pauses) = (None, pauses());
@@ -89,7 +89,7 @@ impl RateLimits {
         if let Some(app) = apps.get_mut(id) {
             return act(app);
         }
-        let new = App { turns: Turns::new(self.tiktok, TIKTOK_BURST), pause: None, pauses: pauses() };
+        let new = App { permits: Permits::new(self.tiktok, TIKTOK_BURST), pause: None, pauses: pauses() };
         act(apps.entry(id.to_owned()).or_insert(new))
     }
 }
@@ -105,19 +105,19 @@ pub(crate) enum AcquireError {
 
 #[derive(Debug)]
 struct App {
-    turns: Turns,
+    permits: Permits,
     /// When the latest pause ends, or ended.
     pause: Option<Timestamp>,
     pauses: ExponentialBackoff,
 }
 
 impl App {
-    fn take(&mut self, now: Timestamp, latest: Timestamp) -> Result<Timestamp, AcquireError> {
+    fn acquire(&mut self, now: Timestamp, latest: Timestamp) -> Result<Timestamp, AcquireError> {
         let pause = self.pause.filter(|until| *until > now);
         if let Some(until) = pause.filter(|until| *until > latest) {
             return Err(AcquireError::Pause(until));
         }
-        self.turns.take(1, pause.unwrap_or(now), latest).map_err(|_| AcquireError::Queue)
+        self.permits.acquire(1, pause.unwrap_or(now), latest).map_err(|_| AcquireError::Queue)
     }
 
     fn throttled(&mut self, asked_at: Timestamp, now: Timestamp) -> Timestamp {
@@ -138,18 +138,18 @@ fn pauses() -> ExponentialBackoff {
     pauses.with_factor(2.0).with_jitter().without_max_times().build()
 }
 
-/// Turns at even intervals, some of which may be taken ahead after a time without any.
+/// Permits at even intervals, some of which may be taken ahead after a time without any.
 #[derive(Debug)]
-struct Turns {
+struct Permits {
     interval: SignedDuration,
     ahead: SignedDuration,
     next: Option<Timestamp>,
 }
 
 /// There is no turn early enough.
-struct TooLate;
+struct NoPermit;
 
-impl Turns {
+impl Permits {
     fn new(per_second: f64, burst: u32) -> Self {
         // A rate below one in many years is none, and a rate beyond counting has no intervals.
         let interval = SignedDuration::try_from_secs_f64(1.0 / per_second).unwrap_or(SignedDuration::MAX);
@@ -157,14 +157,14 @@ impl Turns {
     }
 
     /// Takes some turns, and says when the first of them comes: at `now` or later.
-    fn take(&mut self, n: u32, now: Timestamp, latest: Timestamp) -> Result<Timestamp, TooLate> {
+    fn acquire(&mut self, n: u32, now: Timestamp, latest: Timestamp) -> Result<Timestamp, NoPermit> {
         let next = self.next.map_or(now, |next| next.max(now));
-        let turn = next.checked_sub(self.ahead).map_or(now, |turn| turn.max(now));
-        if turn > latest {
-            return Err(TooLate);
+        let permit = next.checked_sub(self.ahead).map_or(now, |permit| permit.max(now));
+        if permit > latest {
+            return Err(NoPermit);
         }
         self.next = Some(next.checked_add(times(self.interval, n)).unwrap_or(Timestamp::MAX));
-        Ok(turn)
+        Ok(permit)
     }
 }
 

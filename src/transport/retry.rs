@@ -21,17 +21,17 @@ pub(crate) struct Request<'a> {
     pub step: Step,
     service: Kind,
     /// Which other requests it takes turns with.
-    line: Bucket<'a>,
+    bucket: Bucket<'a>,
     /// The longest that an attempt is waited for.
     timeout: Duration,
     /// The same while other secrets wait.
     timeout_within_budget: Duration,
     /// The shortest time in which an attempt is worth beginning.
-    least: Duration,
+    min_time: Duration,
     /// What has to be left of the invocation after an attempt.
     reserve: Duration,
     /// Whether even errors that look permanent are repeated.
-    stubborn: bool,
+    retries_every_error: bool,
 }
 
 /// TikTok answers within a second or two. A request is begun only while there is this much time for its answer.
@@ -51,7 +51,7 @@ const INFO_RESERVE: Duration = Duration::from_secs(10);
 /// Time to report: the response is a few kilobytes to a loopback address.
 const RESPONSE_RESERVE: Duration = Duration::from_millis(300);
 /// Less than this is not enough for a TLS handshake and an answer.
-const LEAST: Duration = Duration::from_millis(200);
+const MIN_TIME: Duration = Duration::from_millis(200);
 /// How often a request is tried while other secrets wait for their turn: where TikTok never answers, that takes a minute.
 const RETRY_BUDGET: u32 = 5;
 
@@ -69,35 +69,35 @@ impl<'a> Request<'a> {
         Self {
             step,
             service: Kind::SecretsManagerUnavailable,
-            line: Bucket::Free,
+            bucket: Bucket::Free,
             timeout: STORE_TIMEOUT,
             timeout_within_budget: STORE_TIMEOUT,
-            least: LEAST,
+            min_time: MIN_TIME,
             reserve: RESPONSE_RESERVE,
-            stubborn: false,
+            retries_every_error: false,
         }
     }
 
     /// Writing to Secrets Manager.
     pub const fn write(step: Step) -> Self {
-        Self { line: Bucket::Writes(1), ..Self::read(step) }
+        Self { bucket: Bucket::Writes(1), ..Self::read(step) }
     }
 
     /// The write that announces a redeem. It takes the turn of the stage as well, which must not wait for one.
     pub const fn claim(step: Step) -> Self {
-        Self { line: Bucket::Writes(2), ..Self::read(step) }
+        Self { bucket: Bucket::Writes(2), ..Self::read(step) }
     }
 
     /// The write that nothing may stop: TikTok has taken the old token, and the new one exists nowhere else.
     pub const fn stage(step: Step) -> Self {
-        Self { stubborn: true, ..Self::read(step) }
+        Self { retries_every_error: true, ..Self::read(step) }
     }
 
     /// Listing the advertisers leaves time to promote.
     pub const fn check(step: Step, app: &'a App) -> Self {
         Self {
             service: Kind::TikTokUnavailable,
-            line: Bucket::App(app.id.as_str()),
+            bucket: Bucket::App(app.id.as_str()),
             timeout: UNTIL_THE_DEADLINE,
             timeout_within_budget: LIST_TIMEOUT_WITHIN_BUDGET,
             reserve: Duration::from_secs(2),
@@ -108,7 +108,7 @@ impl<'a> Request<'a> {
     /// What TikTok takes once is only sent while there is time for an answer and for its write.
     pub const fn redeem(step: Step, app: &'a App) -> Self {
         let timeout_within_budget = UNTIL_THE_DEADLINE;
-        Self { least: TIKTOK_ANSWER, reserve: STAGE_RESERVE, timeout_within_budget, ..Self::check(step, app) }
+        Self { min_time: TIKTOK_ANSWER, reserve: STAGE_RESERVE, timeout_within_budget, ..Self::check(step, app) }
     }
 
     /// Looking up facts about advertisers must not cost anything that matters more.
@@ -171,7 +171,7 @@ impl<C: Clock> Attempts<'_, C> {
             let answer = self.clock.timeout(limit, operation()).await;
             match answer.unwrap_or_else(|| Err(request.took_too_long(limit))) {
                 Ok(result) => {
-                    self.run.rate_limits.answered(request.line, asked_at);
+                    self.run.rate_limits.answered(request.bucket, asked_at);
                     return Ok(result);
                 }
                 Err(error) => limit = self.wait_after(request, &mut failures, error, asked_at).await?,
@@ -189,15 +189,15 @@ impl<C: Clock> Attempts<'_, C> {
         Box::pin(async move {
             loop {
                 let now = self.clock.now();
-                let turn = self.run.rate_limits.take(request.line, now, self.latest(request));
-                let turn = turn.map_err(|late| self.too_late(request, late))?;
-                if turn > now {
-                    self.sleep_until(turn).await;
-                    if self.run.rate_limits.is_missed(request.line, turn, self.clock.now()) {
+                let permit = self.run.rate_limits.acquire(request.bucket, now, self.latest_start(request));
+                let permit = permit.map_err(|error| self.too_late(request, error))?;
+                if permit > now {
+                    self.sleep_until(permit).await;
+                    if self.run.rate_limits.has_lapsed(request.bucket, permit, self.clock.now()) {
                         continue;
                     }
                 }
-                if self.run.rate_limits.pause(request.line, self.clock.now()).is_none() {
+                if self.run.rate_limits.pause(request.bucket, self.clock.now()).is_none() {
                     return self.time_for(request);
                 }
             }
@@ -206,8 +206,8 @@ impl<C: Clock> Attempts<'_, C> {
 
     /// Waits out a pause that TikTok asked for, so that nothing is announced that cannot be done in time.
     pub(crate) async fn wait_out_pause(&self, request: Request<'_>) -> Result<(), Error> {
-        while let Some(until) = self.run.rate_limits.pause(request.line, self.clock.now()) {
-            if until > self.latest(request) {
+        while let Some(until) = self.run.rate_limits.pause(request.bucket, self.clock.now()) {
+            if until > self.latest_start(request) {
                 return Err(self.too_late(request, AcquireError::Pause(until)));
             }
             self.sleep_until(until).await;
@@ -229,12 +229,12 @@ impl<C: Clock> Attempts<'_, C> {
             failures.lost_answer |= error.lost_answer();
             let error = if failures.lost_answer { error.with_lost_answer() } else { error };
             let pause = self.note(request, &error, asked_at);
-            if pause.is_none() && !self.repeats(request, failures, &error) {
+            if pause.is_none() && !self.should_retry(request, failures, &error) {
                 return Err(error);
             }
             let now = self.clock.now();
             let again = pause.unwrap_or_else(|| now + failures.next_wait());
-            if again > self.latest(request) {
+            if again > self.latest_start(request) {
                 return Err(error);
             }
             tracing::info!(step = %request.step, error = error.what(), %again, "trying again");
@@ -246,19 +246,19 @@ impl<C: Clock> Attempts<'_, C> {
     /// Tells the other secrets what a failed request says of the app's rate, and until when TikTok is not to be asked.
     pub(crate) fn note(&self, request: Request<'_>, error: &Error, asked_at: Timestamp) -> Option<Timestamp> {
         match error.kind().class() {
-            Class::Throttled => self.run.rate_limits.throttled(request.line, asked_at, self.clock.now()),
+            Class::Throttled => self.run.rate_limits.throttled(request.bucket, asked_at, self.clock.now()),
             Class::Transient => None,
             Class::Permanent => {
-                self.run.rate_limits.answered(request.line, asked_at);
+                self.run.rate_limits.answered(request.bucket, asked_at);
                 None
             }
         }
     }
 
-    fn repeats(&self, request: Request<'_>, failures: &mut Failures, error: &Error) -> bool {
+    fn should_retry(&self, request: Request<'_>, failures: &mut Failures, error: &Error) -> bool {
         failures.transient += 1;
-        let has_patience = !self.has_retry_budget || failures.transient < RETRY_BUDGET;
-        request.stubborn || has_patience && error.kind().class() != Class::Permanent
+        let within_budget = !self.has_retry_budget || failures.transient < RETRY_BUDGET;
+        request.retries_every_error || within_budget && error.kind().class() != Class::Permanent
     }
 
     /// Makes a request once, and gives up when it takes longer than an attempt may.
@@ -273,19 +273,19 @@ impl<C: Clock> Attempts<'_, C> {
 
     /// How long an attempt may take now; an error if it is not worth beginning.
     fn time_for(&self, request: Request<'_>) -> Result<Duration, Error> {
-        let room = self.remaining().checked_sub(request.reserve).filter(|room| *room >= request.least);
+        let time = self.remaining().checked_sub(request.reserve).filter(|time| *time >= request.min_time);
         let timeout = if self.has_retry_budget { request.timeout_within_budget } else { request.timeout };
-        room.map(|room| room.min(timeout)).ok_or_else(|| self.no_time_for(request.step))
+        time.map(|time| time.min(timeout)).ok_or_else(|| self.no_time_for(request.step))
     }
 
     /// The last moment at which an attempt is worth beginning.
-    fn latest(&self, request: Request<'_>) -> Timestamp {
+    fn latest_start(&self, request: Request<'_>) -> Timestamp {
         let deadline = self.run.deadline.time();
-        deadline.checked_sub(request.least + request.reserve).unwrap_or(Timestamp::MIN)
+        deadline.checked_sub(request.min_time + request.reserve).unwrap_or(Timestamp::MIN)
     }
 
-    fn too_late(&self, request: Request<'_>, late: AcquireError) -> Error {
-        match late {
+    fn too_late(&self, request: Request<'_>, error: AcquireError) -> Error {
+        match error {
             AcquireError::Queue => self.no_time_for(request.step),
             AcquireError::Pause(until) => {
                 let what =
