@@ -1,4 +1,6 @@
-//! The chain of token pairs, as far as a run has to know it.
+//! The chain of token pairs: the current pair and the successors that were staged for it.
+//!
+//! A walk reads the chain from AWSCURRENT to its end. `tip` is the pair that counts; `docs/design.md` has the rules.
 
 use crate::{
     document::{Fingerprint, Relation},
@@ -10,11 +12,11 @@ use crate::{
     transport::{Clock, Label, Store, TikTok},
 };
 
-/// How many links are followed in one walk. A link costs a request, and a walk begins at the version that is current, so a
-/// chain of that length means hundreds of days without a promotion.
+/// The most links that one walk follows. Each link costs a request. A walk begins at AWSCURRENT, so a longer chain would
+/// mean hundreds of days without a promotion.
 const MAX_LINKS: usize = 256;
 
-/// The part of a chain from the current pair to its end.
+/// The part of the chain from the current pair to its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
     /// The current version, and the versions that its pair was replaced by, in the order of the chain.
@@ -26,7 +28,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// A chain of which nothing but the current version is known.
+    /// A chain of the current version alone.
     pub fn of(current: Version) -> Self {
         Self { links: vec![current], abandoned: None, newest_staged: None }
     }
@@ -57,19 +59,20 @@ impl Chain {
         self.links.push(link);
     }
 
-    /// The pair that counts: the last one of the newest authorization. Left out are pairs that were spent, pairs that turned
-    /// out to be dead, and authorizations that a person has rolled back from. None if nothing is left.
+    /// The pair that counts: the last one of the newest authorization. `None` if every pair is dead.
+    ///
+    /// Spent pairs, dead pairs and authorizations that a person rolled back from do not count.
     pub fn tip(&self, dead: &[Fingerprint]) -> Option<&Version> {
         let current = self.current().credentials.authorization();
         let is_abandoned = |of: u64| of > current && self.abandoned.is_some_and(|abandoned| of <= abandoned);
-        // What came beside an error and does not work says nothing of the pair that was sent for it.
+        // A pair that came beside an error and does not work does not prove that its predecessor was spent.
         let is_void = |link: &Version| link.credentials.is_doubtful() && dead.contains(&link.credentials.fingerprint);
         let alive = self.links.iter().enumerate().filter(|(place, link)| {
             !dead.contains(&link.credentials.fingerprint)
                 && !is_abandoned(link.credentials.authorization())
                 && !self.links[place + 1..].iter().any(|later| was_redeemed_from(later, link) && !is_void(later))
         });
-        // Of several that are the greatest this is the last.
+        // `max_by_key` returns the last of several greatest.
         let counts = |link: &&Version| {
             if FaultSwitch::LastPairCounts.is_on() { 0 } else { link.credentials.authorization() }
         };
@@ -85,7 +88,7 @@ impl Chain {
         self.links.iter().any(|link| link.credentials.fingerprint == *pair)
     }
 
-    /// Whether a pair is in the chain, as a link or before the current pair.
+    /// True if a pair is in the chain, as a link or before the current pair.
     pub fn knows(&self, pair: &Fingerprint) -> bool {
         self.contains(pair) || self.end().credentials.lineage().any(|ancestor| ancestor == *pair)
     }
@@ -98,13 +101,13 @@ impl Chain {
         self.abandoned.is_some()
     }
 
-    /// The authorization of what is made of a pair: its own, or one that a roll-back makes newer than all before it.
+    /// The authorization number of a pair's successor. After a roll-back it is greater than every number before it.
     pub fn authorization_of(&self, pair: &Version) -> u64 {
         let own = pair.credentials.authorization();
         self.abandoned.map_or(own, |abandoned| own.max(abandoned.saturating_add(1)))
     }
 
-    /// The number of a new authorization: a time in milliseconds, but greater than every number before it.
+    /// The number of a new authorization: milliseconds since 1970, and greater than every number before it.
     pub fn next_authorization(&self, now: jiff::Timestamp) -> u64 {
         let known = self.links.iter().map(|link| link.credentials.authorization()).chain(self.abandoned).max();
         let now = u64::try_from(now.as_millisecond()).unwrap_or_default();
@@ -112,14 +115,14 @@ impl Chain {
     }
 }
 
-/// Whether a link is of the same grant as one before it: a grant has one pair at a time.
+/// True if a link is of the same grant as one before it: a grant has one pair at a time.
 fn was_redeemed_from(later: &Version, link: &Version) -> bool {
     let (later, link) = (&later.credentials, &link.credentials);
     let redeemed = later.origin.as_ref().and_then(|origin| origin.redeemed.as_deref());
     redeemed == Some(link.fingerprint.as_str()) || later.authorization() == link.authorization()
 }
 
-/// Whether a person moved AWSCURRENT from a newer authorization to an older one. No run does that.
+/// True if a person moved AWSCURRENT from a newer authorization to an older one. No run does that.
 fn was_rolled_back(current: &Version, previous: &Version) -> bool {
     let (current, previous) = (&current.credentials, &previous.credentials);
     current.relation(previous) == Relation::Later && previous.authorization() > current.authorization()
@@ -128,7 +131,10 @@ fn was_rolled_back(current: &Version, previous: &Version) -> bool {
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     /// Follows the chain from the current pair to its end.
     ///
-    /// Where AWS has pruned a link, the newest staged version and AWSPREVIOUS lead on.
+    /// Where Secrets Manager has deleted a link, the walk goes on at the newest staged version or AWSPREVIOUS.
+    ///
+    /// # Errors
+    /// When a version cannot be read.
     pub(crate) async fn walk(&self, current: &Version) -> Result<Chain, Error> {
         let next = current.successor_id();
         let (next, staged, previous) = tokio::join!(
@@ -153,7 +159,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             next = Some(link.clone());
         }
         let chain = Chain::of_links(links, previous.as_ref());
-        // Labels move one after the other, and reads lag. What was replaced meanwhile was not rolled back.
+        // Labels move one after the other, and reads lag. A pair that was replaced meanwhile was not rolled back.
         let is_moving = chain.is_rolled_back() && self.read_current().await?.id != current.id;
         tracing::info!(
             secret_id = self.secret,
@@ -170,7 +176,7 @@ fn is_known(links: &[Version], version: &Version) -> bool {
     links.iter().any(|link| link.holds_pair_of(version))
 }
 
-/// Whether a version stands behind the last link that is known, in the same chain.
+/// True if a version stands behind the last link that is known, in the same chain.
 fn is_behind(links: &[Version], version: &Version) -> bool {
     let end = &links[links.len() - 1].credentials;
     let is_same_chain = end.relation(&version.credentials) != Relation::Unrelated;

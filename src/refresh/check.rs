@@ -1,3 +1,7 @@
+//! Checking an access token: TikTok lists its advertisers, or tells what an account holder's token is for.
+//!
+//! A check never fails. It says whether the token works, is rejected, or could not be checked.
+
 use std::time::Duration;
 
 use crate::{
@@ -9,29 +13,31 @@ use crate::{
     transport::{Clock, Listing, Request, Step, Store, TikTok},
 };
 
-/// TikTok can take seconds to accept a token that it has just issued, so a rejection is believed after these waits.
+/// The waits after which a rejected new token is checked again: TikTok can take seconds to accept it.
 const WAITS_FOR_A_NEW_TOKEN: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// A token counts as new for this long.
+/// The time for which a token counts as new.
 const NEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 
-/// What a check told about an access token.
+/// The result of a check.
 #[derive(Clone, Debug)]
 pub(crate) enum Checked {
-    /// It works.
+    /// The token works.
     Works(Listed),
-    /// It works, and has no advertisers to list: it is an account holder's.
+    /// The token works. It is an account holder's and has no advertisers.
     Proven,
-    /// TikTok rejects it.
+    /// TikTok rejects the token.
     Rejected(Error),
-    /// Nobody knows: the answer did not come, or does not prove a dead token.
+    /// The answer did not come, or proves neither.
     Unknown(Error),
 }
 
 impl Checked {
-    /// The same where it proves the token or TikTok reported no error beside it. Otherwise that error counts: the tokens stay
-    /// staged, and a later run checks them again.
+    /// Passes a check on that proves the token, or beside whose token TikTok reported no error.
+    ///
+    /// # Errors
+    /// The reported error. The tokens stay staged, and a later run checks them again.
     pub fn despite(self, reported: Option<&Error>) -> Result<Self, Error> {
         match (self, reported) {
             (Self::Rejected(_) | Self::Unknown(_), Some(error)) => {
@@ -47,15 +53,14 @@ impl Checked {
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {
     pub advertisers: Vec<Advertiser>,
-    /// What there is to say of facts about them that are missing.
+    /// A sentence about facts that are missing.
     pub warning: Option<String>,
-    /// Whether facts about them were not asked for, because they would not fit into the secret.
+    /// True if facts about them were not asked for, because they would not fit into the secret.
     pub left_out: bool,
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// Lists the advertisers with the access token of these credentials: proves the token and yields the list. The token of
-    /// an account holder is proven alone.
+    /// Checks the access token. An advertiser's token yields the list, too.
     pub(crate) async fn check(&self, app: &App, credentials: &Credentials) -> Checked {
         self.timed(Step::Check, self.check_patiently(app, credentials)).await
     }

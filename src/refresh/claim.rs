@@ -15,18 +15,18 @@ use crate::{
     transport::{Clock, Label, PutResult, Request, Step, Store, Stored, TikTok, VersionSelector},
 };
 
-/// How long others wait beyond a claim's expiry: more than clocks of Lambda hosts differ.
+/// The time for which other runs wait beyond a claim's expiry: more than the clocks of Lambda hosts differ.
 pub(crate) const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
-/// How long an exchange holds its claim: TikTok answers within two seconds. What begins before a slow answer finds out at
-/// the stage, and nothing is lost.
+/// The time for which an exchange holds its claim: TikTok answers within two seconds. A run that begins before a slow answer
+/// meets it at the stage, where both answers find a place.
 const EXCHANGE_TIME: SignedDuration = SignedDuration::from_secs(8);
 
 /// The namespace of the version ids that this project derives, drawn once at random. Changing it would make a run blind to
 /// the claims and staged versions of the release before it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_4d3e_92b7_4c55_a1e8_3d74_58c2_9b16);
 
-/// What a claim was made for.
+/// The purpose of a claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Purpose {
@@ -35,11 +35,11 @@ pub(crate) enum Purpose {
     Refresh,
     /// To exchange an auth code, which does not send the refresh token.
     Exchange,
-    /// To append a pair behind this one, which sends nothing.
+    /// To append a pair behind this one. Nothing is sent to TikTok.
     Append,
 }
 
-/// The announcement that one run is about to replace a token pair. The serialized names are those of stored claims.
+/// The record of a claim, as it is stored. Its serialized names are a contract.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Claim {
     /// The number of the claim on this pair, from zero.
@@ -59,21 +59,21 @@ pub(crate) struct Claim {
     /// The fingerprint of the auth code that is exchanged under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Whether its run is over, and released it.
+    /// True if its run is over, and released it.
     #[serde(default)]
     pub released: bool,
-    /// Whether TikTok is known not to have carried out what was sent under it. An expired claim tells nothing about that.
+    /// True if TikTok certainly issued no tokens under it. An expired claim leaves that open.
     #[serde(default)]
     pub answered: bool,
-    /// How many claims in a row ended with a failure.
+    /// The number of failed claims in a row.
     #[serde(default)]
     pub failures: u32,
-    /// Why its run has no new tokens.
+    /// The failure of its run, if it got no new tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Box<Failed>>,
 }
 
-/// How a redeem failed, for the runs after it: they need not ask TikTok again at once.
+/// The failure of a redeem, for the cooldown of later runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failed {
     pub at: Timestamp,
@@ -100,12 +100,12 @@ impl Failed {
         }
     }
 
-    /// Whether TikTok rejected the refresh token for good.
+    /// True if TikTok rejected the refresh token for good.
     pub fn is_rejection(&self) -> bool {
         self.kind == Kind::ReauthorizationRequired
     }
 
-    /// The same error once more, in a run that did not ask TikTok.
+    /// The same error, for a run that did not call TikTok.
     pub fn error(&self) -> Error {
         let (what, at) = (&self.what, self.at);
         let what = if self.is_rejection() {
@@ -122,15 +122,15 @@ impl Failed {
     }
 }
 
-/// A claim that this run holds.
+/// A claim that this run holds, or is about to write.
 #[derive(Debug)]
 pub(crate) struct HeldClaim {
     pub arn: String,
     pub pair: Fingerprint,
     pub attempt: u32,
-    /// Whether an earlier run may have redeemed the pair, and left no answer behind.
+    /// True if an earlier run may have redeemed the pair without staging an answer.
     pub spent_before: bool,
-    /// How many claims before this one ended with a failure, in a row.
+    /// The number of failed claims in a row before this one.
     pub failures: u32,
 }
 
@@ -152,14 +152,14 @@ impl HeldClaim {
     }
 }
 
-/// What a claim means to a run that finds it.
+/// The state of a claim, as another run sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClaimState {
-    /// This run made it.
+    /// This run holds it.
     Ours,
-    /// Its run may be at work until then.
+    /// Another run may hold it until then.
     Held { until: Timestamp },
-    /// Its run is over, in good order or not.
+    /// It was released, or has expired.
     Over,
 }
 
@@ -172,14 +172,14 @@ impl Claim {
         }
         let body = stored.body.expose_secret();
         let Body { mut claim } = serde_json::from_str(body).ok()?;
-        // Only the newest claim is asked whether it is over, and that one has the label as long as it is not withdrawn.
+        // Only the newest claim is judged, and it has the label unless it was withdrawn.
         let is_withdrawn = claim.purpose == Purpose::Exchange && !stored.labels.contains(&Label::Claim);
         claim.released |= is_withdrawn;
         claim.answered |= is_withdrawn;
         Some(claim)
     }
 
-    /// Whether its run may still be at work.
+    /// True if its run may still be at work.
     pub(crate) fn is_live(&self, now: Timestamp) -> bool {
         let grace = if self.purpose == Purpose::Exchange { SignedDuration::ZERO } else { GRACE };
         !self.released && now < self.expires_at + grace
@@ -195,13 +195,13 @@ impl Claim {
         }
     }
 
-    /// Whether its run was to redeem the pair and is not known to have come to an end.
+    /// True if its run was to redeem the pair and did not finish.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.purpose == Purpose::Refresh && !(self.released && self.failed.is_none())
     }
 }
 
-/// What came of the wish to claim a pair.
+/// The result of an attempt to claim a pair.
 #[derive(Debug)]
 pub(crate) enum Claimed {
     /// This run, and no other, may replace the pair.
@@ -214,7 +214,7 @@ pub(crate) enum Claimed {
     CoolDown(Box<Failed>),
 }
 
-/// The id under which a version of a secret is written: the same for every run that writes the same thing.
+/// The id of a version. Every run derives the same id for the same version.
 pub(crate) fn version_id(arn: &str, what: &str, detail: &str) -> String {
     Uuid::new_v5(&NAMESPACE, format!("{arn}\n{what}\n{detail}").as_bytes()).to_string()
 }
@@ -326,8 +326,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Ok(last)
     }
 
-    /// Ends a claim of this run's, so that the next run need not wait until it expires: Lambda repeats a failed event after
-    /// a minute. Not being able to costs that wait and nothing else.
+    /// Releases a claim of this run, so that the next run need not wait until it expires. Lambda repeats a failed event after
+    /// a minute. If the write fails, the claim expires instead.
     pub(crate) async fn release(&self, held: HeldClaim, answered: bool, failed: Option<Failed>) {
         let failures = if failed.is_some() { held.failures + 1 } else { 0 };
         let end = HeldClaim { attempt: held.attempt + 1, failures, ..held };
@@ -335,7 +335,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         tracing::info!(secret_id = self.secret, released = released.is_ok(), "released claim");
     }
 
-    /// Ends the claim of an exchange whose auth code TikTok refused. It takes the label off, which costs no version.
+    /// Withdraws the claim of an exchange whose auth code TikTok refused. Taking the label off costs no version.
     pub(crate) async fn withdraw(&self, held: &HeldClaim) {
         let id = claim_id(&held.arn, &held.pair, held.attempt);
         let detach = || self.store.detach(self.secret, Label::Claim, &id);
@@ -343,8 +343,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         tracing::info!(secret_id = self.secret, withdrawn = withdrawn.is_ok(), "withdrew claim");
     }
 
-    /// Marks a pair as one that has a successor, without a wish to redeem it: a run that finds this pair current looks
-    /// behind it.
+    /// Marks a pair as one that has a successor. A run that finds this pair current then follows the chain.
     pub(crate) async fn mark(&self, end: &Version) -> Result<(), Error> {
         let held = HeldClaim::first(end);
         let (PutResult::Written | PutResult::Taken) = self.put_claim(&held, Purpose::Append, None, Ends::Later).await?;

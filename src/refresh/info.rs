@@ -1,7 +1,7 @@
-//! What TikTok tells of advertisers beside their names: wanted by some, and never worth a token.
+//! Currency, time zone and status of advertisers, where the deployment asks for them.
 //!
-//! It is asked for when the new tokens are staged already, once, for as long as the deadline leaves ample room. Whatever
-//! goes wrong costs a warning: what was known before stays.
+//! They are looked up after the new tokens are staged, once, and only while the deadline leaves ample time. A failure is a
+//! warning, and the known facts stay.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,25 +19,25 @@ use crate::{
     transport::{Clock, Request, Step, Store, TikTok},
 };
 
-/// How many advertisers TikTok takes in one request.
+/// The most advertisers that TikTok takes in one request.
 const AT_A_TIME: usize = 100;
 
-/// With more advertisers nothing is asked. An advertiser takes at least 170 bytes with these facts, its id in the list of
-/// ids included, so those of more than 385 do not fit into a secret of 65,536. This is the next number of whole requests.
+/// The most advertisers that are looked up. Each takes at least 170 bytes with these facts and its id in the list of ids, so
+/// more than 385 do not fit into a secret of 65,536 bytes. This is the next number of whole requests.
 const MAX_ADVERTISERS: usize = 4 * AT_A_TIME;
 
-/// How many requests more are made to find those that TikTok refuses among others: enough to halve a hundred down to one.
+/// The most further requests to find the advertisers that TikTok refuses: enough to halve a hundred down to one.
 const MORE_REQUESTS: usize = 14;
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// Checks an access token, and looks its advertisers up.
+    /// Checks an access token and looks its advertisers up.
     pub(crate) async fn check_and_look_up(&self, app: &App, credentials: &Credentials) -> Checked {
         let checked = self.check(app, credentials).await;
         self.look_up(app, checked, credentials).await
     }
 
-    /// Adds to a list that was fetched with these credentials what TikTok tells of its advertisers, if the deployment wants
-    /// that. Not to be called while tokens wait to be staged.
+    /// Adds the facts to a list that was fetched with these credentials, if the deployment asks for them. Called only after
+    /// new tokens are staged.
     pub(crate) async fn look_up(&self, app: &App, checked: Checked, credentials: &Credentials) -> Checked {
         match (checked, &credentials.access_token) {
             (Checked::Works(listed), Some(token)) if self.run.advertiser_info && !listed.advertisers.is_empty() => {
@@ -85,13 +85,13 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Listed { advertisers: list, warning: joined(warning), left_out: false }
     }
 
-    /// What TikTok tells before it takes too long, and the last error that kept it from telling more.
+    /// The facts that TikTok gave in time, and the last error.
     async fn info_of(&self, app: &App, token: &SecretString, list: &[Advertiser]) -> (Vec<Advertiser>, Option<Error>) {
         let request = Request::info(Step::Info, app);
         let (mut found, mut refused) = (Vec::new(), None);
         let ids: Vec<&str> = list.iter().map(|advertiser| advertiser.id.as_str()).collect();
         let ask = async {
-            // One request after the other: the app's limit by the second is for what matters more.
+            // One request after the other: redeems and checks need the app's rate limit more.
             let mut waiting: VecDeque<Vec<&str>> = ids.chunks(AT_A_TIME).map(<[_]>::to_vec).collect();
             let mut more = MORE_REQUESTS;
             while let Some(ids) = waiting.pop_front() {
@@ -100,7 +100,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 let answer = self.tiktok.advertiser_info(token, &ids).await;
                 match answer.inspect_err(|error| _ = self.attempts().note(request, error, asked_at)) {
                     Ok(some) => found.extend(some),
-                    // One advertiser that was deleted is enough for a refusal; the others may be told about.
+                    // One deleted advertiser is enough for a refusal, and the others may still have facts.
                     Err(error) if error.kind() == Kind::TikTokMisconfigured => {
                         let others = others(&ids, &error);
                         if let Some(left) = more.checked_sub(others.len()) {
@@ -119,8 +119,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// Whom to ask about after a refusal: all but those that it names, or one half after the other if it names none. A refusal
-/// that is not about advertisers leaves nobody.
+/// The advertisers to look up after a refusal: all but those that it names, or two halves if it names none. None if the
+/// refusal is not about advertisers.
 fn others<'a>(ids: &[&'a str], refusal: &Error) -> Vec<Vec<&'a str>> {
     let said = refusal.quoted();
     let (named, others): (Vec<&str>, Vec<&str>) = ids.iter().copied().partition(|id| said.contains(id));
@@ -135,7 +135,7 @@ fn others<'a>(ids: &[&'a str], refusal: &Error) -> Vec<Vec<&'a str>> {
 
 fn reason(error: &Error) -> String {
     match error.kind() {
-        // The check has just shown that the token works, so nobody needs to authorize anything.
+        // The check has just shown that the token works, so the advice to authorize again would be wrong.
         Kind::ReauthorizationRequired => error.what().to_owned(),
         _ => error.to_string(),
     }

@@ -50,17 +50,17 @@ use crate::{
     transport::{Attempts, Clock, InvocationContext, Request, Step, Store, TIME_FOR_A_REFRESH, Tag, TikTok, Trace},
 };
 
-/// How often a run plans anew after TikTok rejected a refresh token: another run may have refreshed a moment ago.
+/// The most plans of one run. It plans again after TikTok rejected a refresh token: another run may have refreshed just now.
 const MAX_PLANS: usize = 3;
 /// How often a run looks whether another one, on which it has to wait, is done.
 pub(crate) const WAIT_FOR_OTHER_RUN: Duration = Duration::from_secs(2);
 /// How often it does so while other secrets wait for their turn: one that is at work is done by then.
 const WAITS_WITHIN_BUDGET: usize = 5;
 
-/// Why a refresh was asked for.
+/// The reason for a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// By hand: refresh whatever is there.
+    /// By hand: refresh in any case.
     Now,
     /// By the schedule: refresh unless that was done at or after the scheduled time.
     Scheduled(Timestamp),
@@ -68,7 +68,7 @@ pub enum Trigger {
     IfNeeded,
 }
 
-/// Where a run takes the tokens that it promotes.
+/// The version or label that new tokens go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PromotionTarget<'a> {
     Current,
@@ -76,7 +76,7 @@ pub(crate) enum PromotionTarget<'a> {
     RotationVersion(&'a str),
 }
 
-/// The cycle of one secret in one run.
+/// The refresh of one secret in one invocation.
 #[derive(Debug)]
 pub struct Refresher<'a, S, T, C> {
     pub(crate) store: &'a S,
@@ -86,13 +86,13 @@ pub struct Refresher<'a, S, T, C> {
     pub(crate) secret: &'a str,
     pub(crate) nonce: String,
     pub(crate) target: PromotionTarget<'a>,
-    /// Whether other secrets wait for this one to come to an end.
+    /// True if other secrets wait for this one to come to an end.
     pub(crate) has_retry_budget: bool,
     pub(crate) trace: Trace,
 }
 
 impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
-    /// The cycle of the secret with that name or ARN.
+    /// The refresher of the secret with that name or ARN.
     pub fn new(store: &'a S, tiktok: &'a T, clock: &'a C, run: &'a InvocationContext, secret: &'a str) -> Self {
         Self {
             store,
@@ -114,7 +114,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
         Self { has_retry_budget: true, ..self }
     }
 
-    /// What the run noted of itself.
+    /// The steps of the run and their durations.
     #[must_use]
     pub const fn trace(&self) -> &Trace {
         &self.trace
@@ -128,7 +128,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
         Ok(self.read_current().await?.arn)
     }
 
-    /// Whether the secret has a tag.
+    /// True if the secret has a tag.
     ///
     /// # Errors
     /// When Secrets Manager does not tell.
@@ -229,7 +229,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
         }
     }
 
-    /// Sees whether a run has replaced the current pair, or has begun to.
+    /// Reads the newest claim on the current pair and, if there is one, the chain behind it.
     pub(crate) async fn look_behind(&self, current: &Version) -> Result<(Chain, Option<Claim>), Error> {
         if FaultSwitch::NoSecondLook.is_on() {
             return Ok((Chain::of(current.clone()), None));
@@ -267,7 +267,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
         Ok(version)
     }
 
-    /// Whether the run goes on: what it resumed was a token from another day.
+    /// True if the run goes on, because the tokens that it resumed with are from another day.
     fn is_still_due(&self, outcome: &Outcome, trigger: Trigger) -> bool {
         let times = Times { refreshed_at: outcome.refreshed_at, expires_at: outcome.access_token_expires_at };
         let is_due = plan::is_still_due(times, trigger, self.clock.now(), self.run.min_token_lifetime);
@@ -287,7 +287,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
         self.attempts().attempt(request, operation)
     }
 
-    /// What is left of the invocation.
+    /// The time until the deadline.
     pub(crate) fn remaining(&self) -> Duration {
         self.attempts().remaining()
     }
@@ -300,12 +300,12 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
         result
     }
 
-    /// Whether there is time to wait for another run and to do its work then.
+    /// True if there is time to wait for another run and to do its work then.
     pub(crate) fn can_wait(&self) -> bool {
         self.remaining() >= WAIT_FOR_OTHER_RUN + TIME_FOR_A_REFRESH
     }
 
-    /// Another run is refreshing a secret whose access token has expired: this run cannot say that it is usable.
+    /// Waits for another run, which is refreshing a secret whose access token has expired.
     async fn wait_for_other_run(&self, until: Timestamp, waits: usize) -> Result<(), Error> {
         if !self.can_wait() || self.has_retry_budget && waits == WAITS_WITHIN_BUDGET {
             let what = format!(

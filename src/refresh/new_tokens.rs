@@ -71,7 +71,7 @@ impl NewTokens {
         Ok(fit(change.apply(&current.document, &current.id)?)?.0)
     }
 
-    /// What the check says of the advertisers of these tokens.
+    /// The advertiser list after the check of these tokens.
     ///
     /// # Errors
     /// The rejection, if TikTok rejects the access token.

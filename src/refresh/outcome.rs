@@ -1,3 +1,5 @@
+//! The outcome of a run on one secret, as the response, the logs and the metrics report it.
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use crate::{
     error::Error,
 };
 
-/// How a run on one secret ended well.
+/// The kind of a successful outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeKind {
@@ -65,13 +67,13 @@ impl OutcomeKind {
         }
     }
 
-    /// Whether a run that ends like this has usually seen TikTok issue or take the access token that is current.
+    /// True if TikTok usually issued or accepted the current access token in a run with this outcome.
     const fn proves_tokens(self) -> bool {
         matches!(self, Self::Refreshed | Self::Authorized | Self::Verified | Self::Kept | Self::Resumed)
     }
 }
 
-/// What a run has to report of one secret. Never holds a token.
+/// The report of a run on one secret. It never holds a token.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     pub outcome: OutcomeKind,
@@ -86,14 +88,14 @@ pub struct Outcome {
     pub advertisers: usize,
     pub advertisers_added: Vec<String>,
     pub advertisers_removed: Vec<String>,
-    /// Whether the list is older than the tokens.
+    /// True if the list is older than the tokens.
     pub advertisers_stale: bool,
-    /// Whether ids, names or facts that were asked for are missing because the secret would have become too large.
+    /// True if ids, names or facts that were asked for are missing because the secret would have become too large.
     pub advertisers_reduced: bool,
     /// The reader secrets that were written.
     pub published: Vec<String>,
     pub warnings: Vec<String>,
-    /// Whether TikTok issued or took the access token that is current, in this run.
+    /// True if TikTok issued or accepted the current access token in this run.
     #[serde(skip)]
     pub proven: bool,
 }
@@ -120,7 +122,7 @@ impl Outcome {
         }
     }
 
-    /// The same for a run that did not ask TikTok.
+    /// The same for a run that did not call TikTok.
     pub(crate) fn unproven(self) -> Self {
         Self { proven: false, ..self }
     }
@@ -157,16 +159,16 @@ impl Outcome {
         self
     }
 
-    /// Adds what became of the list between two versions, and what the check had to say of it.
+    /// Adds the changes of the list between two versions, and the warning of the check.
     pub(crate) fn with_update(mut self, before: &Version, after: &Version, update: AdvertiserUpdate) -> Self {
         let (before, after) = (&before.credentials.advertisers, &after.credentials.advertisers);
         let listed = update.fetched.as_deref().unwrap_or(after);
         self.advertisers = listed.len();
-        // Where the list had to be cut, what is missing in the secret was missing before, or will be.
+        // A list that was cut to fit is compared as it was stored.
         self.advertisers_added = missing_from(before, after);
         self.advertisers_removed = missing_from(listed, before);
         self.advertisers_reduced = update.left_out;
-        // Staged tokens that an earlier run left are proven by the check alone.
+        // Only the check proves tokens that an earlier run staged.
         self.proven &= update.works || self.outcome != OutcomeKind::Resumed;
         self.warnings.extend(update.warning);
         self
@@ -191,20 +193,23 @@ fn missing_from(list: &[Advertiser], of: &[Advertiser]) -> Vec<String> {
     of.iter().filter(|advertiser| !known.contains(&advertiser.id)).map(|advertiser| advertiser.id.clone()).collect()
 }
 
-/// What a check told about the list of advertisers.
+/// The advertiser list after a check.
 #[derive(Default)]
 pub(crate) struct AdvertiserUpdate {
-    /// The list to write; none if the old one has to stay.
+    /// The list to write; `None` if the old one stays.
     pub fetched: Option<Vec<Advertiser>>,
     pub warning: Option<String>,
-    /// Whether facts about the advertisers were not asked for, because they would not fit into the secret.
+    /// True if facts about the advertisers were not asked for, because they would not fit into the secret.
     pub left_out: bool,
-    /// Whether TikTok took the access token.
+    /// True if TikTok accepted the access token.
     works: bool,
 }
 
 impl AdvertiserUpdate {
-    /// Judges a check against the list that is there; the error is TikTok's rejection of the token.
+    /// The list after a check of a token that was refreshed or verified.
+    ///
+    /// # Errors
+    /// TikTok's rejection of the token.
     pub fn of(before: &Credentials, checked: Checked) -> Result<Self, Error> {
         match checked {
             Checked::Unknown(error) if before.flow == Flow::TtUser => {
@@ -221,8 +226,11 @@ impl AdvertiserUpdate {
         }
     }
 
-    /// The same for a new authorization, whose list replaces the one of the authorization before it. `granted` are the
-    /// advertisers that TikTok's answer to the auth code named, if it named any.
+    /// The list after a check of a new authorization, which replaces the earlier list. `granted` are the advertisers that
+    /// TikTok's answer to the auth code names, if any.
+    ///
+    /// # Errors
+    /// TikTok's rejection of the token.
     pub fn of_authorization(checked: Checked, granted: Option<Vec<Advertiser>>) -> Result<Self, Error> {
         match (checked, granted) {
             (Checked::Works(listed), None) if listed.advertisers.is_empty() => Ok(Self::works(

@@ -1,4 +1,4 @@
-//! What to do with a secret: a pure function of what is there, what was asked for, and the time.
+//! The plan of a run: a pure function of the stored credentials, the trigger and the time.
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::refresh::{
     claim::{Claim, Failed},
 };
 
-/// How long an access token lives that came without a lifetime: what TikTok documents for every token that is refreshed.
+/// The lifetime of an access token whose answer named none: TikTok documents 24 hours for every token that is refreshed.
 const DOCUMENTED_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long a top-up leaves TikTok alone that has rejected the refresh token for good: until the daily run has asked again.
@@ -23,7 +23,7 @@ const MANY_FAILURES: u32 = 2;
 /// How long they leave TikTok alone then: so long that one of an hourly run and its repetitions asks.
 const SLOW_DOWN: SignedDuration = SignedDuration::from_mins(50);
 
-/// What a run is going to do.
+/// The next step of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Nothing.
@@ -38,7 +38,7 @@ pub(crate) enum Plan {
     CoolDown(Box<Failed>),
 }
 
-/// Why a secret needs nothing.
+/// The reason why a secret needs no refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fresh {
     RefreshedSince { scheduled: Timestamp, at: Timestamp },
@@ -46,7 +46,7 @@ pub(crate) enum Fresh {
     RefreshedAt(Timestamp),
 }
 
-/// Why a secret needs something.
+/// The reason why a secret needs a refresh or a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     AskedFor,
@@ -59,18 +59,18 @@ pub(crate) enum Due {
     HasNoExpiry,
 }
 
-/// What a run knows of a secret when it plans.
+/// The facts that a run plans with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'s> {
     pub credentials: &'s Credentials,
-    /// Whether the chain holds a pair that counts and is not current.
+    /// True if the chain holds a pair that counts and is not current.
     pub is_behind: bool,
     /// The newest claim on the pair that is to be replaced, if the run has looked for it.
     pub claim: Option<&'s Claim>,
 }
 
 impl<'s> Situation<'s> {
-    /// What the current version alone tells.
+    /// The facts of the current version alone.
     pub const fn of(credentials: &'s Credentials) -> Self {
         Self { credentials, is_behind: false, claim: None }
     }
@@ -120,13 +120,13 @@ pub(crate) fn hourly_run_waits(claim: &Claim) -> Option<(&Failed, Timestamp)> {
     (failed.is_rejection() || claim.failures >= MANY_FAILURES).then(|| (failed, failed.at + wait))
 }
 
-/// Whether an access token's time is over, as far as that is known.
+/// True if an access token has expired, as far as its lifetime is known.
 pub(crate) fn has_expired(times: Times, now: Timestamp) -> bool {
     let assumed = times.refreshed_at.map(|at| at + DOCUMENTED_LIFETIME);
     times.expires_at.or(assumed).is_some_and(|end| end <= now)
 }
 
-/// Whether tokens that were staged by an earlier run, and are promoted now, are too old for what this run was asked for.
+/// True if resumed tokens are too old for the trigger, so that the run refreshes once more.
 pub(crate) fn is_still_due(resumed: Times, trigger: Trigger, now: Timestamp, min_lifetime: Duration) -> bool {
     match trigger {
         Trigger::Scheduled(scheduled) => since(resumed, scheduled, now).is_err(),

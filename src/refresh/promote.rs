@@ -1,4 +1,6 @@
 //! Promoting: moving AWSCURRENT by compare-and-swap to a version that holds a change.
+//!
+//! On a conflict the change is rebased onto the new current version, or superseded by it.
 
 use secrecy::ExposeSecret;
 
@@ -15,28 +17,31 @@ use crate::{
 /// How often a run waits for [`READ_LAG`] after a conflict that the read does not show: ten seconds in all.
 const MAX_LAGS: u32 = 50;
 
-/// What is to be promoted.
+/// A change that is to become current.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promotion<'p> {
     pub change: &'p Change,
-    /// Whether a person has just authorized the app: the change counts over everything of an older authorization.
+    /// True if a person has just authorized the app. The change then supersedes every older authorization.
     pub authorizes: bool,
 }
 
-/// Where AWSCURRENT ended up.
+/// The version that AWSCURRENT is on after a promotion.
 #[derive(Debug)]
 pub(crate) enum Promoted {
-    /// On a version that holds what this run has to say.
+    /// A version that holds the change.
     Ours { version: Version, reduction: Option<Reduction> },
-    /// On tokens that another run or a person put there meanwhile.
+    /// Tokens that another run or a person put there meanwhile.
     Theirs(Version),
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// Makes AWSCURRENT hold a change, by compare-and-swap from the version that the change was made for.
+    /// Promotes a change that was made for the version `current`.
     ///
-    /// `staged` is promoted as it is where it is just what the change makes of the current version. Otherwise the change is
-    /// rebased: applied to what is current by now, and written as another version.
+    /// `staged` is promoted as it is if it equals the current version with the change. Otherwise the change is applied to
+    /// the version that is current by now, and written as a new version.
+    ///
+    /// # Errors
+    /// When AWSCURRENT did not move before the deadline, or a person broke the document.
     pub(crate) async fn promote(
         &self,
         current: &Version,
@@ -91,18 +96,18 @@ pub(crate) fn same_content(version: &Version, document: &Document) -> bool {
     version.document.to_body().expose_secret() == document.to_body().expose_secret()
 }
 
-/// What a compare-and-swap that did not apply means.
+/// The meaning of a compare-and-swap that did not apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Conflict {
-    /// What this run wanted is there: its answer was lost, or another run did the same.
+    /// The change is current: the answer was lost, or another run promoted the same.
     Promoted,
-    /// The change belongs on top of what is current.
+    /// The change belongs on top of the current version.
     Rebase,
-    /// Newer tokens are current, or a person decided otherwise.
+    /// Newer tokens are current, or a person changed the tokens.
     Superseded,
 }
 
-/// `read` is what the run found when it began, `current` what it finds now instead.
+/// Judges a conflict. `read` was current when the run began; `current` is now.
 fn conflict(promotion: Promotion<'_>, ours: &Version, read: &Version, current: &Version) -> Conflict {
     if current.id == ours.id {
         return Conflict::Promoted;

@@ -1,4 +1,4 @@
-//! Writes the reader secrets, after everything else: a job that reads one finds what AWSCURRENT holds.
+//! Publishing: writing the reader secrets after the promotion, from the document that was promoted.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -11,18 +11,17 @@ use crate::{
     transport::{Clock, Label, Request, Step, Store, Stored, SwapResult, TikTok, VersionSelector},
 };
 
-/// Where a reader secret is named.
+/// The place where a reader secret is named, for errors.
 const PUBLISH: &str = "the field 'publish'";
 
 /// A reader secret that could not be written, as a sentence names it.
 type Failed = (String, Error);
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// Writes every reader secret that a document asks for, with what that document holds: the one that was promoted, or that
-    /// was found and needs nothing. Returns those that had to be written.
+    /// Writes every reader secret that the promoted document names. Returns those that had to be written.
     ///
-    /// One that fails does not keep the others from being written, but it fails the run: a job reads it. The next run writes
-    /// it without redeeming anything.
+    /// # Errors
+    /// When one could not be written. The others are written all the same, and the next run writes the rest without a redeem.
     pub(crate) async fn publish(&self, found: &Version, promoted: &Version) -> Result<Vec<String>, Error> {
         let readers = publications(&promoted.document)?;
         if readers.is_empty() {
@@ -56,7 +55,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         if failed.is_empty() { Ok(written) } else { Err(failure(failed)) }
     }
 
-    /// Whether the reader secret had to be written. `arns` are the reader secrets before it.
+    /// Writes one reader secret. Returns true if that was necessary. `arns` are the reader secrets before it.
     async fn publish_to(
         &self,
         found: &Version,
@@ -153,7 +152,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// Whether a reader secret holds the tokens that this run found or promoted.
+/// True if a reader secret holds the tokens that this run found or promoted.
 fn holds_known_token(reader: &Stored, found: &Version, promoted: &Version) -> bool {
     let tokens = [found, promoted].into_iter().filter_map(|version| version.credentials.access_token.as_ref());
     tokens.into_iter().any(|token| reader.body.expose_secret().contains(token.expose_secret()))
@@ -173,7 +172,7 @@ fn failure(mut failed: Vec<Failed>) -> Error {
         .advise("The next run writes them without a refresh.")
 }
 
-/// A reader secret that would be written over the only copy of the tokens.
+/// The error where the credentials secret is named as its own reader.
 pub(crate) fn is_itself() -> Error {
     Error::new(Kind::InvalidSecret, "It is the credentials secret itself.")
         .advise("Name another secret in the field 'publish'.")

@@ -1,3 +1,5 @@
+//! Redeeming: sending a refresh token to TikTok, and the document fields that its answer becomes.
+
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -10,7 +12,7 @@ use crate::{
     transport::{Clock, Request, Step, Store, TikTok, TokenSet},
 };
 
-/// New tokens, and the moment just before they were asked for, from which their lifetimes count.
+/// New tokens, and the time just before the request. Their lifetimes count from it.
 #[derive(Debug)]
 pub(crate) struct Redeemed {
     pub tokens: TokenSet,
@@ -18,9 +20,12 @@ pub(crate) struct Redeemed {
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// Spends the refresh token of a version. Only who holds the claim on its pair may call this.
+    /// Redeems the refresh token of a version. Only the holder of the claim on its pair calls this.
     ///
-    /// `spent_before` says that an earlier run claimed the pair and left no answer behind.
+    /// `spent_before`: an earlier run claimed the pair and staged no answer.
+    ///
+    /// # Errors
+    /// `ReauthorizationRequired` if TikTok rejects the token, or there is none. Others as [`TikTok::redeem`].
     pub(crate) async fn redeem(&self, app: &App, holder: &Version, spent_before: bool) -> Result<Redeemed, Error> {
         let Some(refresh_token) = &holder.credentials.refresh_token else {
             let what = "TikTok rejects the access token, and there is no refresh token to get another one with.";
@@ -38,7 +43,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 &error,
                 "TikTok's answer to an earlier attempt was lost, most likely with a new refresh token in it",
             ),
-            // That run's claim does not tell whether it had its answer.
+            // An expired claim does not say whether its holder had an answer.
             Kind::ReauthorizationRequired if spent_before => answer_was_lost(
                 &error,
                 "Either the grant has ended, or the answer to an earlier attempt was lost, with a new refresh token in it",
@@ -48,8 +53,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// A rejection after a lost answer does not say that the grant was bad: most likely TikTok took the refresh token, gave a
-/// new one, and the answer never arrived.
+/// A rejection after a lost answer. Most likely TikTok issued a new refresh token, and the answer did not arrive.
 fn answer_was_lost(rejection: &Error, how: &str) -> Error {
     let what = format!("{how}: {}", rejection.what());
     let error = Error::new(Kind::ReauthorizationRequired, what).with_lost_answer();
@@ -60,7 +64,7 @@ impl Redeemed {
     /// The token fields of the document that follows the holder's.
     pub fn token_fields(&self, holder: &Version) -> TokenFields {
         let mut next: Document = holder.document.clone();
-        // The grant ends when it ends: a refresh does not begin a new year. What is not known of other tokens is void.
+        // A refresh does not extend the grant. A time that belongs to other tokens is void.
         if holder.credentials.refresh_token_expires_at.is_none() {
             next.set(field::REFRESH_TOKEN_EXPIRES_AT, None);
         }
@@ -71,7 +75,7 @@ impl Redeemed {
         TokenFields::of(&next)
     }
 
-    /// The token fields of a grant that has just begun. Nothing of the one before it is left.
+    /// The token fields of a new grant. They keep nothing of the grant before it.
     pub fn new_grant_fields(&self, before: &Version, flow: Flow, redirect_uri: &str) -> TokenFields {
         let mut next: Document = before.document.clone();
         for name in field::TOKENS {
@@ -80,7 +84,7 @@ impl Redeemed {
         self.put_into(&mut next);
         next.set_value(field::AUTHORIZED_AT, &whole_seconds(self.asked_at));
         next.set_value(field::REDIRECT_URI, redirect_uri);
-        // Which kind of grant an app gets, only the answer tells.
+        // Only the answer says whether the app gets a refresh token.
         next.set_value(field::FLOW, &if self.tokens.refresh_token.is_some() { flow } else { Flow::LongTerm });
         TokenFields::of_new_grant(&next)
     }
@@ -109,7 +113,7 @@ impl Redeemed {
         }
     }
 
-    /// The advertisers that the answer names, with the names that are known of them; none if it names none.
+    /// The advertisers that the answer names, with their known names. `None` if it names none.
     pub fn granted_list(&self, known: &[Advertiser]) -> Option<Vec<Advertiser>> {
         let named = |id: &String| {
             let known = known.iter().find(|advertiser| advertiser.id == *id).cloned();

@@ -23,7 +23,7 @@ use crate::{
     transport::{Clock, READ_LAG, Request, Step, Store, TikTok},
 };
 
-/// How a replacement ended.
+/// The end of a replacement.
 pub(crate) enum Replaced {
     Done(Outcome, Version),
     /// TikTok rejected the refresh token, and the chain holds nothing else.
@@ -40,7 +40,7 @@ pub(crate) struct Rejection {
     pub held: HeldClaim,
 }
 
-/// What follows a step: the end, or another step at the tip of the chain as it is known by now.
+/// The result of a step: the end, or another step at the tip of the chain that is known by now.
 pub(super) type Progress = Result<ControlFlow<Replaced>, Error>;
 
 /// A replacement in progress.
@@ -96,7 +96,7 @@ impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {
         let Some(tip) = self.chain.tip(&self.dead).cloned() else { return Err(nothing_works()) };
         if let Work::Exchange(code) = self.work {
             match self.chain.of_code(&code.fingerprint) {
-                // What the chain holds does not count any more: a person has authorized the app anew.
+                // A person has authorized the app anew, so the staged tokens do not count.
                 None => return self.claim(&tip).await,
                 // Another authorization came after it, or these tokens are current already.
                 Some(_) if !tip.credentials.is_of_code(&code.fingerprint) => {

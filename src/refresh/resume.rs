@@ -20,7 +20,7 @@ use crate::{
     transport::{Clock, Store, TikTok},
 };
 
-/// How long after it was issued the rejection of a token that cannot be renewed is final.
+/// The age from which the rejection of a token that cannot be renewed is final.
 const REJECTION_IS_FINAL: SignedDuration = SignedDuration::from_hours(1);
 
 impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {

@@ -1,4 +1,4 @@
-//! Staging: writing a new pair as the successor of the chain's end. From then on it cannot be lost.
+//! Staging: writing a new pair as the successor of the chain's end. A staged pair cannot be lost.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -14,9 +14,12 @@ use crate::{
 };
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// Appends new tokens to the chain. Returns their version, and the chain as it is with them.
+    /// Appends new tokens to the chain. Returns their version, and the chain with it.
     ///
     /// `claimed` is the pair whose claim this run holds.
+    ///
+    /// # Errors
+    /// When the write did not succeed before the deadline.
     pub(crate) async fn stage(
         &self,
         chain: &Chain,
@@ -30,7 +33,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         })
     }
 
-    /// Writes the successor of the chain's end and, where another run was faster, of what that one has appended.
+    /// Writes the successor of the chain's end. Where another run has appended first, it goes behind that run's pair.
     async fn append(
         &self,
         mut chain: Chain,
@@ -73,7 +76,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         }
     }
 
-    /// Writes a document under an id that its content gives: every run that writes the same thing writes the same version.
+    /// Writes a document under an id derived from its content. Every run that writes the same content writes the same version.
     pub(crate) async fn write(&self, arn: &str, document: Document) -> Result<Version, Error> {
         let body = document.to_body();
         let id = content_id(arn, &body);
@@ -87,7 +90,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// The id of a version that is known by what it holds.
+/// The id of a version that is derived from its content.
 pub(crate) fn content_id(arn: &str, body: &SecretString) -> String {
     version_id(arn, "content", &hex(&Sha256::digest(body.expose_secret())))
 }

@@ -1,4 +1,6 @@
-//! Tokens that stay as they are: a long-term token, or one whose refresh token TikTok rejects.
+//! Tokens that are not replaced: a long-term token, or one whose refresh token TikTok rejects.
+//!
+//! The access token is checked, and the advertiser list is brought up to date.
 
 use crate::{
     document::Change,
@@ -27,9 +29,9 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         }
     }
 
-    /// TikTok rejected the refresh token. Downstream jobs need the access token, and that may still work.
+    /// TikTok rejected the refresh token. The access token, which downstream jobs need, may still work.
     ///
-    /// The claim is released only now, so that the runs after this one know both.
+    /// The claim is released after the check, so that it records both results.
     pub(crate) async fn fall_back_to_access_token(
         &self,
         current: &Version,
@@ -59,7 +61,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Ok((outcome.warn(warning), version))
     }
 
-    /// A redeem failed not long ago: what the run that tried it found still stands.
+    /// Repeats the result of a failed redeem during its cooldown.
     pub(crate) fn replay_recorded_failure(&self, current: &Version, failed: &Failed) -> Result<Outcome, Error> {
         let error = failed.error();
         let worked = failed.kept.as_deref() == Some(current.credentials.fingerprint.as_str());
@@ -101,13 +103,13 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// Whether TikTok took the token and refused the list alone, which is known already. An exchange goes on then, too: 40001 is
-/// about a permission or an advertiser, and TikTok says it of tokens that work.
+/// True if TikTok refused the list and not the token, and the list is known. TikTok answers 40001 to tokens that work: it is
+/// about a permission or an advertiser.
 fn is_refused_list(error: &Error, current: &Version) -> bool {
     error.code() == Some(40001) && !current.credentials.advertisers.is_empty()
 }
 
-/// Whether a change would only set a newer time on the same list.
+/// True if a change would set nothing but a newer time on the same list.
 fn changes_nothing(current: &Version, change: &Change) -> Result<bool, Error> {
     let (Some(fetched_at), false) = (current.credentials.advertisers_fetched_at, current.credentials.list_is_stale())
     else {

@@ -13,14 +13,14 @@ use crate::{
     transport::{Clock, Description, Label, Request, Step, Store, Stored, TikTok, VersionSelector},
 };
 
-/// A version of the credentials secret, understood.
+/// A version of the credentials secret that was read and parsed.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     pub arn: String,
     pub id: String,
     pub document: Document,
     pub credentials: Credentials,
-    /// Whether it is the version that was staged last: then nothing was staged after it.
+    /// True if `TIKTOK_STAGED` is on it: nothing was staged after it.
     pub is_newest_staged: bool,
 }
 
@@ -35,17 +35,17 @@ impl Version {
         Ok(Self { arn, id, document, credentials, is_newest_staged: false })
     }
 
-    /// The version that holds the pair that this one's pair was replaced by, once there is one.
+    /// The id of the version that holds the successor of this version's pair, if there is one.
     pub fn successor_id(&self) -> String {
         successor_id(&self.arn, &self.credentials.fingerprint)
     }
 
-    /// The version that is the claim on this version's pair with that number.
+    /// The id of the claim with that number on this version's pair.
     pub fn claim_id(&self, attempt: u32) -> String {
         claim_id(&self.claim_key(), &self.credentials.fingerprint, attempt)
     }
 
-    /// What the ids of claims are derived from beside the pair: the secret, whichever version holds the pair.
+    /// The part of a claim's id that names the secret. Versions that hold the same pair share it.
     pub fn claim_key(&self) -> String {
         if FaultSwitch::ClaimOnVersion.is_on() { format!("{}#{}", self.arn, self.id) } else { self.arn.clone() }
     }
@@ -54,8 +54,7 @@ impl Version {
         self.credentials.fingerprint == other.credentials.fingerprint
     }
 
-    /// The token fields of this version, as they are to be written over those of another one; none if a person put the
-    /// tokens here.
+    /// The token fields of this version, for the document of another one. `None` if a person put the tokens here.
     pub fn tokens_over(&self, current: &Self) -> Option<(TokenFields, Provenance)> {
         let is_new_grant = self.credentials.authorized_at != current.credentials.authorized_at;
         let fields = if is_new_grant { TokenFields::of_new_grant } else { TokenFields::of };
@@ -129,7 +128,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// What to do where the tokens were removed, and another version still has them.
+/// The advice where the tokens were removed and another version still has them.
 fn restore_advice(secret: &str, current: &str, with_tokens: &str) -> String {
     format!(
         "Authorize the app again with the event {{\"action\":\"authorize_url\"}}. Or, if the tokens were removed by mistake, bring back version {with_tokens}, which still has tokens: aws secretsmanager update-secret-version-stage --secret-id {secret} --version-stage AWSCURRENT --move-to-version-id {with_tokens} --remove-from-version-id {current}"

@@ -13,8 +13,7 @@ use crate::{
     transport::{Clock, Request, Step, Store, TikTok},
 };
 
-/// How many versions of a secret may be younger than a day. A day's scheduled refreshes that are not counted take twenty at
-/// most.
+/// The most versions of a secret that may be younger than a day. A day's uncounted scheduled refreshes take at most twenty.
 const MAX_VERSIONS: usize = 96;
 /// The same for refreshes by hand: what is left is for a day's scheduled refreshes.
 const MAX_VERSIONS_BY_HAND: usize = 76;
@@ -28,7 +27,7 @@ const UNCOUNTED_INTERVAL: SignedDuration = SignedDuration::from_hours(4);
 /// The time for which Secrets Manager keeps every version.
 const VERSIONS_ARE_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
-/// What a run knows of the versions that a secret can still take.
+/// The result of the count in this run.
 #[derive(Debug)]
 pub(crate) struct VersionBudget(Cell<State>);
 

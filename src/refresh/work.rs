@@ -1,4 +1,4 @@
-//! What a token pair is replaced for: a refresh, a rotation, or an exchange of an auth code.
+//! The work that replaces a token pair: a refresh, a rotation, or an exchange of an auth code.
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{authorize::AuthCode, document::Fingerprint};
 
-/// What a pair is replaced for.
+/// The reason why a pair is replaced.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Work<'w> {
     Refresh(Trigger),

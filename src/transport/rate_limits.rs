@@ -44,7 +44,12 @@ impl RateLimits {
     }
 
     /// Takes the next turn in a line, and says when it comes, or why none comes before it is too late.
-    pub(crate) fn acquire(&self, bucket: Bucket<'_>, now: Timestamp, latest: Timestamp) -> Result<Timestamp, AcquireError> {
+    pub(crate) fn acquire(
+        &self,
+        bucket: Bucket<'_>,
+        now: Timestamp,
+        latest: Timestamp,
+    ) -> Result<Timestamp, AcquireError> {
         match bucket {
             Bucket::Free => Ok(now),
             Bucket::Writes(n) => self.writes.borrow_mut().acquire(n, now, latest).map_err(|_| AcquireError::Queue),

@@ -66,9 +66,9 @@ const CLAIMS: [&str; 9] = [
 struct Case {
     flow: &'static str,
     asked: &'static str,
-    /// Whether the chain holds a pair that counts and is not current.
+    /// True if the chain holds a pair that counts and is not current.
     is_behind: bool,
-    /// Whether `_refresh` speaks of the tokens that are there.
+    /// True if `_refresh` speaks of the tokens that are there.
     origin: bool,
     lifetime: &'static str,
     claim: &'static str,
