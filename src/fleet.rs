@@ -18,7 +18,7 @@ use crate::{
 use crate::{
     refresh::{
         Trigger,
-        claim::claim_id,
+        ids::claim_id,
         plan::{Plan, Situation, plan},
         version::Version,
     },

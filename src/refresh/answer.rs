@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::{
     Outcome, OutcomeKind,
-    claim::{Failed, HeldClaim},
+    claim::HeldClaim,
+    claim_record::Failed,
     new_tokens::NewTokens,
     outcome::AdvertiserUpdate,
     promote::{Promoted, Promotion},

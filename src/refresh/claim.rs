@@ -1,126 +1,28 @@
 //! The claim: the right to replace a token pair. The first run to write the version `claim(pair, attempt)` has it.
 
 use jiff::{SignedDuration, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use secrecy::SecretString;
+use serde::Serialize;
 
+use super::{
+    Refresher,
+    chain::Chain,
+    claim_record::{Claim, ClaimState, Failed, GRACE, Purpose},
+    ids::{claim_id, successor_id},
+    version::Version,
+    version_budget::VersionBudget,
+    work::Work,
+};
 use crate::{
-    document::{Fingerprint, json_text, whole_seconds},
-    error::{Error, Kind},
+    document::{Fingerprint, json_text},
+    error::Error,
     fault_switch::FaultSwitch,
+    transport::{Clock, Label, PutResult, Request, Step, Store, TikTok, VersionSelector},
 };
-use crate::{
-    refresh::{Refresher, chain::Chain, version::Version, version_budget::VersionBudget, work::Work},
-    transport::{Clock, Label, PutResult, Request, Step, Store, Stored, TikTok, VersionSelector},
-};
-
-/// The time for which other runs wait beyond a claim's expiry: more than the clocks of Lambda hosts differ.
-pub(crate) const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The time for which an exchange holds its claim: TikTok answers within two seconds. A run that begins before a slow answer
 /// meets it at the stage, where both answers find a place.
 const EXCHANGE_TIME: SignedDuration = SignedDuration::from_secs(8);
-
-/// The namespace of the version ids that this project derives, drawn once at random. Changing it would make a run blind to
-/// the claims and staged versions of the release before it.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_4d3e_92b7_4c55_a1e8_3d74_58c2_9b16);
-
-/// The purpose of a claim.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Purpose {
-    /// To redeem the pair's refresh token.
-    #[default]
-    Refresh,
-    /// To exchange an auth code, which does not send the refresh token.
-    Exchange,
-    /// To append a pair behind this one. Nothing is sent to TikTok.
-    Append,
-}
-
-/// The record of a claim, as it is stored. Its serialized names are a contract.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Claim {
-    /// The number of the claim on this pair, from zero.
-    #[serde(rename = "n")]
-    pub attempt: u32,
-    /// Of the pair that is to be replaced.
-    pub fingerprint: String,
-    pub nonce: String,
-    pub claimed_by: String,
-    pub claimed_at: Timestamp,
-    /// The deadline of the run that holds it.
-    pub expires_at: Timestamp,
-    /// The version that will hold the successor.
-    pub result_version_id: String,
-    #[serde(default)]
-    pub purpose: Purpose,
-    /// The fingerprint of the auth code that is exchanged under it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// True if its run is over, and released it.
-    #[serde(default)]
-    pub released: bool,
-    /// True if TikTok certainly issued no tokens under it. An expired claim leaves that open.
-    #[serde(default)]
-    pub answered: bool,
-    /// The number of failed claims in a row.
-    #[serde(default)]
-    pub failures: u32,
-    /// The failure of its run, if it got no new tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failed: Option<Box<Failed>>,
-}
-
-/// The failure of a redeem, for the cooldown of later runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Failed {
-    pub at: Timestamp,
-    /// [`Kind::ReauthorizationRequired`] where TikTok rejected the refresh token for good.
-    pub kind: Kind,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<i64>,
-    pub what: String,
-    pub advice: String,
-    /// The fingerprint of the current pair, if its access token still worked then; none if TikTok rejected that too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<String>,
-}
-
-impl Failed {
-    pub fn new(error: &Error, at: Timestamp, kept: Option<&Fingerprint>) -> Self {
-        Self {
-            at: whole_seconds(at),
-            kind: error.kind(),
-            code: error.code(),
-            what: error.what().to_owned(),
-            advice: error.advice().to_owned(),
-            kept: kept.map(|pair| pair.as_str().to_owned()),
-        }
-    }
-
-    /// True if TikTok rejected the refresh token for good.
-    pub fn is_rejection(&self) -> bool {
-        self.kind == Kind::ReauthorizationRequired
-    }
-
-    /// The same error, for a run that did not call TikTok.
-    pub fn error(&self) -> Error {
-        let (what, at) = (&self.what, self.at);
-        let what = if self.is_rejection() {
-            format!(
-                "{what} TikTok said so at {at}, and is asked again once a day, or by the event {{\"action\":\"refresh\"}}."
-            )
-        } else {
-            format!(
-                "{what} That was at {at}, after other runs had failed; TikTok is asked again once an hour, or by the event {{\"action\":\"refresh\"}}."
-            )
-        };
-        let error = Error::new(self.kind, what).advise(self.advice.clone());
-        self.code.map_or_else(|| error.clone(), |code| error.clone().with_code(code))
-    }
-}
 
 /// A claim that this run holds, or is about to write.
 #[derive(Debug)]
@@ -152,55 +54,6 @@ impl HeldClaim {
     }
 }
 
-/// The state of a claim, as another run sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClaimState {
-    /// This run holds it.
-    Ours,
-    /// Another run may hold it until then.
-    Held { until: Timestamp },
-    /// It was released, or has expired.
-    Over,
-}
-
-impl Claim {
-    /// Reads a claim; anything else is none, since only this project uses the label.
-    pub(crate) fn read(stored: &Stored) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Body {
-            claim: Claim,
-        }
-        let body = stored.body.expose_secret();
-        let Body { mut claim } = serde_json::from_str(body).ok()?;
-        // Only the newest claim is judged, and it has the label unless it was withdrawn.
-        let is_withdrawn = claim.purpose == Purpose::Exchange && !stored.labels.contains(&Label::Claim);
-        claim.released |= is_withdrawn;
-        claim.answered |= is_withdrawn;
-        Some(claim)
-    }
-
-    /// True if its run may still be at work.
-    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
-        let grace = if self.purpose == Purpose::Exchange { SignedDuration::ZERO } else { GRACE };
-        !self.released && now < self.expires_at + grace
-    }
-
-    pub(crate) fn state(&self, nonce: &str, now: Timestamp) -> ClaimState {
-        if !self.is_live(now) {
-            ClaimState::Over
-        } else if self.nonce == nonce {
-            ClaimState::Ours
-        } else {
-            ClaimState::Held { until: self.expires_at }
-        }
-    }
-
-    /// True if its run was to redeem the pair and did not finish.
-    pub(crate) fn is_unfinished(&self) -> bool {
-        self.purpose == Purpose::Refresh && !(self.released && self.failed.is_none())
-    }
-}
-
 /// The result of an attempt to claim a pair.
 #[derive(Debug)]
 pub(crate) enum Claimed {
@@ -212,21 +65,6 @@ pub(crate) enum Claimed {
     InProgress { until: Timestamp },
     /// A run failed not long ago, and TikTok is not to be asked again yet.
     CoolDown(Box<Failed>),
-}
-
-/// The id of a version. Every run derives the same id for the same version.
-pub(crate) fn version_id(arn: &str, what: &str, detail: &str) -> String {
-    Uuid::new_v5(&NAMESPACE, format!("{arn}\n{what}\n{detail}").as_bytes()).to_string()
-}
-
-/// The id of the claim on a pair with that number.
-pub(crate) fn claim_id(arn: &str, pair: &Fingerprint, attempt: u32) -> String {
-    version_id(arn, "claim", &format!("{}\n{attempt}", pair.as_str()))
-}
-
-/// The id of the version that holds the successor of a pair.
-pub(crate) fn successor_id(arn: &str, pair: &Fingerprint) -> String {
-    version_id(arn, "next", pair.as_str())
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {

@@ -15,6 +15,8 @@ mod answer;
 pub(crate) mod chain;
 pub(crate) mod check;
 pub(crate) mod claim;
+pub(crate) mod claim_record;
+pub(crate) mod ids;
 mod info;
 mod new_tokens;
 pub(crate) mod outcome;
@@ -34,7 +36,7 @@ pub(crate) mod work;
 use std::{future::Future, time::Duration};
 
 use chain::Chain;
-use claim::Claim;
+use claim_record::Claim;
 use jiff::Timestamp;
 pub use outcome::{Outcome, OutcomeKind};
 use plan::{Plan, Situation, Times, plan};

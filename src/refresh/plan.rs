@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::document::{Credentials, Flow};
 use crate::refresh::{
     Trigger,
-    claim::{Claim, Failed},
+    claim_record::{Claim, Failed},
 };
 
 /// The lifetime of an access token whose answer named none: TikTok documents 24 hours for every token that is refreshed.

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Kind},
 };
 use crate::{
-    refresh::{Refresher, stage::content_id, version::Version},
+    refresh::{Refresher, ids::content_id, version::Version},
     transport::{Clock, Label, Request, Step, Store, Stored, SwapResult, TikTok, VersionSelector},
 };
 

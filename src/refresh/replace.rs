@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use super::{
     Outcome, Refresher,
     chain::Chain,
-    claim::{Claimed, Failed, HeldClaim},
+    claim::{Claimed, HeldClaim},
+    claim_record::Failed,
     version::Version,
     version_budget::VersionBudget,
     work::Work,

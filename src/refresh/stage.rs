@@ -1,15 +1,12 @@
 //! Staging: writing a new pair as the successor of the chain's end. A staged pair cannot be lost.
 
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-
 use crate::{
-    document::{Document, hex},
+    document::Document,
     error::{Error, Kind},
     fault_switch::FaultSwitch,
 };
 use crate::{
-    refresh::{Refresher, chain::Chain, claim::version_id, new_tokens::NewTokens, version::Version},
+    refresh::{Refresher, chain::Chain, ids::content_id, new_tokens::NewTokens, version::Version},
     transport::{Clock, Label, PutResult, READ_LAG, Request, Step, Store, TikTok},
 };
 
@@ -88,9 +85,4 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             )),
         }
     }
-}
-
-/// The id of a version that is derived from its content.
-pub(crate) fn content_id(arn: &str, body: &SecretString) -> String {
-    version_id(arn, "content", &hex(&Sha256::digest(body.expose_secret())))
 }

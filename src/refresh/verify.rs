@@ -10,7 +10,7 @@ use crate::{
     refresh::{
         Outcome, OutcomeKind, Refresher,
         check::Checked,
-        claim::Failed,
+        claim_record::Failed,
         outcome::AdvertiserUpdate,
         promote::{Promoted, Promotion},
         replace::Rejection,

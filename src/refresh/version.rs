@@ -8,7 +8,7 @@ use crate::{
 use crate::{
     refresh::{
         Refresher,
-        claim::{claim_id, successor_id},
+        ids::{claim_id, successor_id},
     },
     transport::{Clock, Description, Label, Request, Step, Store, Stored, TikTok, VersionSelector},
 };

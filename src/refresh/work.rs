@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Trigger,
-    claim::{Claim, Failed, Purpose},
+    claim_record::{Claim, Failed, Purpose},
     plan,
 };
 use crate::{authorize::AuthCode, document::Fingerprint};

@@ -17,7 +17,7 @@ use crate::{
 use crate::{
     refresh::{
         Refresher,
-        claim::{Claim, Purpose},
+        claim_record::{Claim, Purpose},
         version::Version,
     },
     transport::{Clock, Label, Store, TikTok, VersionSelector},

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     document::{Credentials, Flow, MAX_BYTES, field, leaves_room_for_tokens},
     refresh::{
-        claim::{Claim, Failed},
+        claim_record::{Claim, Failed},
         plan::hourly_run_waits,
         version::Version,
     },

@@ -10,7 +10,7 @@ use crate::{
     document::{Document, Fingerprint},
     error::{Error, Kind},
     refresh::{
-        claim::{Claim, Purpose},
+        claim_record::{Claim, Purpose},
         version::Version,
     },
 };
