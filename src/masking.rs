@@ -51,16 +51,36 @@ struct Line<'t> {
     letters: Zeroizing<Vec<char>>,
     /// Where each of the letters is in the text.
     places: Vec<usize>,
+    /// The windows of the text and of its letters; none if the text is not ASCII.
+    windows: Option<[Windows; 2]>,
 }
 
 impl<'t> Line<'t> {
     fn of(text: &'t [char]) -> Self {
         let (places, letters) = text.iter().enumerate().filter_map(|(at, c)| Some((at, letter(*c)?))).unzip();
-        Self { text, letters: Zeroizing::new(letters), places }
+        let letters: Zeroizing<Vec<char>> = Zeroizing::new(letters);
+        let is_ascii = text.iter().all(char::is_ascii);
+        let of = |chars: &[char]| Windows::of(chars.iter().filter_map(|c| u8::try_from(*c).ok()));
+        Self { text, places, windows: is_ascii.then(|| [of(text), of(&letters)]), letters }
+    }
+
+    /// False if the text certainly has nothing in common with a spelling. Nearly every text has not, and every answer is
+    /// asked about it.
+    fn may_share_with(&self, spelling: &str) -> bool {
+        let visible = || spelling.bytes().filter(|byte| !byte.is_ascii_control());
+        match &self.windows {
+            Some([text, letters]) if spelling.is_ascii() && visible().nth(RECOGNIZABLE - 1).is_some() => {
+                text.share(visible()) || letters.share(visible().filter(u8::is_ascii_alphanumeric))
+            }
+            _ => true,
+        }
     }
 
     /// Marks what a spelling of a secret and this line have in common.
     fn hide(&self, spelling: &str, hidden: &mut [bool]) {
+        if !self.may_share_with(spelling) {
+            return;
+        }
         let spelling = Zeroizing::new(spelling.chars().filter(|c| is_visible(*c)).collect::<Vec<_>>());
         let letters = Zeroizing::new(spelling.iter().filter_map(|c| letter(*c)).collect::<Vec<_>>());
         // A whole secret goes however short it is, with the punctuation at its ends.
@@ -70,6 +90,40 @@ impl<'t> Line<'t> {
             hidden[self.places[from]..=self.places[to]].fill(true);
         });
     }
+}
+
+/// Every eight ASCII characters in a row of a text, in lower case.
+struct Windows {
+    all: Zeroizing<Vec<u64>>,
+    /// Which of a thousand slots they fall into.
+    filled: [bool; 1024],
+}
+
+impl Windows {
+    fn of(text: impl Iterator<Item = u8>) -> Self {
+        let all: Zeroizing<Vec<u64>> = Zeroizing::new(windows(text).collect());
+        let mut filled = [false; 1024];
+        all.iter().for_each(|window| filled[slot(*window)] = true);
+        Self { all, filled }
+    }
+
+    /// True if another text has eight characters in a row that are among these.
+    fn share(&self, text: impl Iterator<Item = u8>) -> bool {
+        windows(text).any(|window| self.filled[slot(window)] && self.all.contains(&window))
+    }
+}
+
+fn windows(text: impl Iterator<Item = u8>) -> impl Iterator<Item = u64> {
+    let whole = text.scan(0, |window, byte| {
+        *window = *window << 8 | u64::from(byte.to_ascii_lowercase());
+        Some(*window)
+    });
+    whole.skip(RECOGNIZABLE - 1)
+}
+
+fn slot(window: u64) -> usize {
+    // The fractional part of the golden ratio spreads neighboring numbers over the upper ten bits.
+    usize::try_from(window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54).unwrap_or_default()
 }
 
 /// Letters and digits are what every spelling leaves as it is, but for their case.
@@ -82,10 +136,7 @@ fn common(text: &[char], secret: &[char], length: usize, mut found: impl FnMut(u
     if length == 0 || secret.len() < length || text.len() < length {
         return;
     }
-    // Nearly every text has nothing in common with a secret, and every answer is asked about it.
-    let mut keys = [false; 256];
-    text.windows(length).for_each(|part| keys[key(part)] = true);
-    for shared in secret.windows(length).filter(|part| keys[key(part)]) {
+    for shared in secret.windows(length) {
         for (from, part) in text.windows(length).enumerate() {
             if part == shared {
                 found(from, from + length - 1);
@@ -94,24 +145,23 @@ fn common(text: &[char], secret: &[char], length: usize, mut found: impl FnMut(u
     }
 }
 
-/// A number that equal parts have in common, and few others.
-fn key(part: &[char]) -> usize {
-    let at = |place: usize| part[place] as usize;
-    (at(0) * 31 + at(part.len() / 2) * 17 + at(part.len() - 1) * 7) % 256
-}
-
 /// A secret as it may stand in a message.
 fn spellings(secret: &str) -> Vec<Zeroizing<String>> {
+    let digits = hex(secret.as_bytes());
+    let in_base64 = (0..3).map(|offset| base64_at(secret, offset));
+    let whole = std::iter::once(secret.to_owned());
+    // JSON, URLs and HTML spell letters, digits and these as they are.
+    if secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+        return whole.chain([digits]).chain(in_base64).map(Zeroizing::new).collect();
+    }
     let json = |text: &str| serde_json::to_string(text).unwrap_or_default().trim_matches('"').to_owned();
     let query: String = byte_serialize(secret.as_bytes()).collect();
     let url = query.replace('+', "%20");
     let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
-    let digits = hex(secret.as_bytes());
-    let in_base64 = (0..3).map(|offset| base64_at(secret, offset));
     let twice: String = byte_serialize(url.as_bytes()).collect();
     let others = [json(secret), json(&json(secret)), ascii_json(secret), query, url, twice, html, digits];
-    let others = others.into_iter().chain(in_base64).filter(|spelling| spelling != secret).map(Zeroizing::new);
-    std::iter::once(Zeroizing::new(secret.to_owned())).chain(others).collect()
+    let others = others.into_iter().chain(in_base64).filter(|spelling| spelling != secret);
+    whole.chain(others).map(Zeroizing::new).collect()
 }
 
 /// JSON as those write it who keep to ASCII, and escape the slash.
