@@ -70,7 +70,9 @@ impl<'t> Line<'t> {
         let visible = || spelling.bytes().filter(|byte| !byte.is_ascii_control());
         match &self.windows {
             Some([text, letters]) if spelling.is_ascii() && visible().nth(RECOGNIZABLE - 1).is_some() => {
-                text.share(visible()) || letters.share(visible().filter(u8::is_ascii_alphanumeric))
+                // An id has nothing but letters and digits.
+                let is_punctuated = self.text.len() > self.letters.len();
+                letters.share(visible().filter(u8::is_ascii_alphanumeric)) || is_punctuated && text.share(visible())
             }
             _ => true,
         }

@@ -386,10 +386,9 @@ fn named(
     name: &str,
     read: impl Fn(&Document, &str) -> Result<Option<SecretString>, Error>,
 ) -> Result<Option<SecretString>, Error> {
-    let value = read(document, name)?;
-    match misspelt(document, name) {
-        Some(other) if value.is_none() => Err(rename(other, name)),
-        _ => Ok(value),
+    match read(document, name)? {
+        Some(value) => Ok(Some(value)),
+        None => misspelt(document, name).map_or(Ok(None), |other| Err(rename(other, name))),
     }
 }
 
