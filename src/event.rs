@@ -45,21 +45,21 @@ pub enum Event {
     Exchange {
         /// Which secret it is for; without it the one that the link was made for.
         secret_id: Option<String>,
-        brought: Brought,
+        input: ConsentInput,
     },
     Rotation(Rotation),
 }
 
 /// What a person brings back from the consent page, as it was sent.
 #[derive(Clone, Debug)]
-pub enum Brought {
+pub enum ConsentInput {
     /// The whole address that the browser ended on, which holds an auth code.
     RedirectUrl(SecretString),
     /// An auth code alone, and where its consent page was told to come back to.
     AuthCode { auth_code: SecretString, redirect_uri: Option<String> },
 }
 
-impl Brought {
+impl ConsentInput {
     /// Understands it.
     ///
     /// # Errors
@@ -195,7 +195,7 @@ fn authorize_url(fields: &mut Fields) -> Result<Event, Error> {
 
 fn exchange(fields: &mut Fields) -> Result<Event, Error> {
     let redirect_uri = fields.text("redirect_uri")?;
-    let brought = match (fields.secret("redirect_url")?, fields.secret("auth_code")?) {
+    let input = match (fields.secret("redirect_url")?, fields.secret("auth_code")?) {
         (Some(_), Some(_)) => {
             return Err(invalid("The event has both 'redirect_url' and 'auth_code'.")
                 .advise("Send 'redirect_url' alone: the auth code is in it."));
@@ -204,11 +204,11 @@ fn exchange(fields: &mut Fields) -> Result<Event, Error> {
             return Err(invalid("The event has both 'redirect_url' and 'redirect_uri'.")
                 .advise("Remove 'redirect_uri': it belongs to an 'auth_code' that is sent alone."));
         }
-        (Some(address), None) => Brought::RedirectUrl(address),
-        (None, Some(auth_code)) => Brought::AuthCode { auth_code, redirect_uri },
+        (Some(address), None) => ConsentInput::RedirectUrl(address),
+        (None, Some(auth_code)) => ConsentInput::AuthCode { auth_code, redirect_uri },
         (None, None) => return Err(invalid("The event has neither 'redirect_url' nor 'auth_code' to exchange.")),
     };
-    Ok(Event::Exchange { secret_id: fields.secret_id()?, brought })
+    Ok(Event::Exchange { secret_id: fields.secret_id()?, input })
 }
 
 /// The event of a classic EventBridge rule with a schedule. Its fields are AWS's, so unknown ones are not an error.

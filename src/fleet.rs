@@ -64,7 +64,7 @@ pub struct Fresh {
 }
 
 /// What a look at a secret tells.
-enum Seen {
+enum Finding {
     Fresh { access_token_expires_at: Option<Timestamp>, refresh_token_expires_at: Option<Timestamp> },
     Failing,
     Due(Urgency),
@@ -77,7 +77,7 @@ enum Urgency {
     Unknown,
     Ends(Timestamp),
     /// Its token does not end, or is fresh, and only the reader secrets are to be looked after.
-    NoHurry,
+    NotUrgent,
 }
 
 impl<S: Directory, C: Clock> Fleet<'_, S, C> {
@@ -95,14 +95,14 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
     ///
     /// # Errors
     /// When they cannot be listed, or there are none.
-    pub async fn look_through(&self, trigger: Trigger) -> Result<Agenda, Error> {
+    pub async fn agenda(&self, trigger: Trigger) -> Result<Agenda, Error> {
         let (mut agenda, mut due) = (Agenda::default(), Vec::new());
         self.for_each_page(async |page| {
-            for (arn, seen) in self.look_at(&page, trigger).await {
-                match seen {
-                    Seen::Failing => agenda.failing.push(arn),
-                    Seen::Due(urgency) => due.push((urgency, arn)),
-                    Seen::Fresh { access_token_expires_at, refresh_token_expires_at } => {
+            for (arn, finding) in self.inspect_page(&page, trigger).await {
+                match finding {
+                    Finding::Failing => agenda.failing.push(arn),
+                    Finding::Due(urgency) => due.push((urgency, arn)),
+                    Finding::Fresh { access_token_expires_at, refresh_token_expires_at } => {
                         agenda.fresh.add(access_token_expires_at, refresh_token_expires_at);
                     }
                 }
@@ -117,24 +117,24 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
         Ok(agenda)
     }
 
-    async fn for_each_page(&self, mut look: impl AsyncFnMut(Vec<Listed>)) -> Result<(), Error> {
+    async fn for_each_page(&self, mut visit: impl AsyncFnMut(Vec<Listed>)) -> Result<(), Error> {
         let (mut next, mut seen): (Option<String>, HashSet<String>) = (None, HashSet::new());
         loop {
             let list = || self.store.list(self.tag, next.as_deref());
             let page = self.attempts().attempt(Request::read(Step::Read), list).await?;
             // A secret that is created meanwhile moves others to the next page.
-            look(page.secrets.into_iter().filter(|listed| seen.insert(listed.arn.clone())).collect()).await;
+            visit(page.secrets.into_iter().filter(|listed| seen.insert(listed.arn.clone())).collect()).await;
             let Some(token) = page.next else { return Ok(()) };
             next = Some(token);
         }
     }
 
-    async fn look_at(&self, page: &[Listed], trigger: Trigger) -> Vec<(String, Seen)> {
-        let batches = stream::iter(page.chunks(BATCH)).map(|batch| Box::pin(self.look_at_batch(batch, trigger)));
+    async fn inspect_page(&self, page: &[Listed], trigger: Trigger) -> Vec<(String, Finding)> {
+        let batches = stream::iter(page.chunks(BATCH)).map(|batch| Box::pin(self.inspect_batch(batch, trigger)));
         batches.buffer_unordered(BATCHES_AT_A_TIME).concat().await
     }
 
-    async fn look_at_batch(&self, batch: &[Listed], trigger: Trigger) -> Vec<(String, Seen)> {
+    async fn inspect_batch(&self, batch: &[Listed], trigger: Trigger) -> Vec<(String, Finding)> {
         let arns: Vec<&str> = batch.iter().map(|listed| listed.arn.as_str()).collect();
         let read = || self.store.read_many(&arns);
         let values = self.attempts().attempt(Request::read(Step::Read), read).await.unwrap_or_else(|error| {
@@ -143,30 +143,30 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
             Vec::new()
         });
         let values: HashMap<&str, &Stored> = values.iter().map(|stored| (stored.arn.as_str(), stored)).collect();
-        let look = |listed: &Listed| {
-            let seen = values.get(listed.arn.as_str()).map(|stored| self.look(stored, &listed.labels, trigger));
-            (listed.arn.clone(), seen.unwrap_or(Seen::Failing))
+        let inspect = |listed: &Listed| {
+            let finding = values.get(listed.arn.as_str()).map(|stored| self.inspect(stored, &listed.labels, trigger));
+            (listed.arn.clone(), finding.unwrap_or(Finding::Failing))
         };
-        batch.iter().map(look).collect()
+        batch.iter().map(inspect).collect()
     }
 
     /// What a secret needs, as far as its current value and the places of its labels tell.
-    fn look(&self, stored: &Stored, labels: &Labels, trigger: Trigger) -> Seen {
-        let Ok(current) = Version::of(stored) else { return Seen::Failing };
+    fn inspect(&self, stored: &Stored, labels: &Labels, trigger: Trigger) -> Finding {
+        let Ok(current) = Version::of(stored) else { return Finding::Failing };
         let now = self.clock.now();
         if is_unfinished(&current, labels) || current.credentials.access_token_has_expired(now) {
-            return Seen::Failing;
+            return Finding::Failing;
         }
         let credentials = &current.credentials;
         let has_readers = || !publications(&current.document).is_ok_and(|readers| readers.is_empty());
         match plan(Situation::of(credentials), trigger, now, self.run.min_token_lifetime) {
-            Plan::Skip(_) if has_readers() => Seen::Due(Urgency::NoHurry),
-            Plan::Skip(_) => Seen::Fresh {
+            Plan::Skip(_) if has_readers() => Finding::Due(Urgency::NotUrgent),
+            Plan::Skip(_) => Finding::Fresh {
                 access_token_expires_at: credentials.access_token_expires_at,
                 refresh_token_expires_at: credentials.refresh_token_expires_at,
             },
-            _ if credentials.flow == Flow::LongTerm => Seen::Due(Urgency::NoHurry),
-            _ => Seen::Due(credentials.access_token_expires_at.map_or(Urgency::Unknown, Urgency::Ends)),
+            _ if credentials.flow == Flow::LongTerm => Finding::Due(Urgency::NotUrgent),
+            _ => Finding::Due(credentials.access_token_expires_at.map_or(Urgency::Unknown, Urgency::Ends)),
         }
     }
 
@@ -183,9 +183,9 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
 /// Whether a run has claimed the current pair, or staged another one, and did not get to the end.
 fn is_unfinished(current: &Version, labels: &Labels) -> bool {
     let is_elsewhere = |label| labels.version(label).filter(|id| *id != current.id);
-    let spent = current.credentials.lineage().last();
+    let redeemed = current.credentials.lineage().last();
     let is_own_claim = |id: &str| {
-        spent.as_ref().is_some_and(|it| (0..CLAIMS_OF_A_REFRESH).any(|n| id == claim_id(&current.arn, it, n)))
+        redeemed.as_ref().is_some_and(|it| (0..CLAIMS_OF_A_REFRESH).any(|n| id == claim_id(&current.arn, it, n)))
     };
     is_elsewhere(Label::Claim).is_some_and(|id| !is_own_claim(id)) || is_elsewhere(Label::Staged).is_some()
 }

@@ -8,12 +8,12 @@ use tokio::sync::Semaphore;
 
 use crate::{
     authorize::page::Connected,
-    authorize::{AuthorizationResponse, State},
+    authorize::{AuthorizationResponse, UnverifiedState},
     error::{Error, Kind},
     event::{Event, Refresh, Rotation},
     fleet::{Agenda, Fleet, Fresh},
     refresh::{Outcome, Refresher, Trigger},
-    report::{self, Ending, Response, SecretResult, Tally},
+    report::{self, Response, SecretResult, Tally},
     rotation::Rotated,
     settings::{Secrets, Settings},
     transport::{Clock, Directory, InvocationContext, Store, TIME_FOR_A_REFRESH, Tag, TikTok, Trace},
@@ -63,9 +63,9 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
                 };
                 self.for_each(&[id], link).await.respond()
             }
-            Event::Exchange { secret_id, brought } => {
-                let consent = brought.consent().inspect_err(log_refusal)?;
-                let named = secret_id.as_deref().or(consent.state().map(State::secret_id));
+            Event::Exchange { secret_id, input } => {
+                let consent = input.consent().inspect_err(log_refusal)?;
+                let named = secret_id.as_deref().or(consent.state().map(UnverifiedState::secret_id));
                 let (id, consent) = (self.one_secret(named)?.to_owned(), &consent);
                 let exchange: &Work<'_> =
                     &|id| Box::pin(async move { Ok(SecretResult::outcome(id, &self.exchange(id, consent).await?)) });
@@ -85,7 +85,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
 
     /// Each secret once. A name and an ARN may stand for the same one; only where they may is it looked up.
     async fn distinct<'i>(&self, ids: Cow<'i, [String]>) -> Cow<'i, [String]> {
-        let is_clear = |id: &String| !ids.iter().any(|other| other != id && may_be_the_same(id, other));
+        let is_clear = |id: &String| !ids.iter().any(|other| other != id && may_name_one_secret(id, other));
         if ids.iter().all(is_clear) {
             return ids;
         }
@@ -141,22 +141,22 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
 
     /// Refreshes what needs it of all secrets with a tag.
     async fn refresh_fleet(&self, tag: &Tag, refresh: &Refresh) -> Result<Response, Error> {
-        let agenda = self.fleet(tag).look_through(refresh.trigger).await.inspect_err(log_refusal)?;
+        let agenda = self.fleet(tag).agenda(refresh.trigger).await.inspect_err(log_refusal)?;
         let Agenda { mut failing, mut due, fresh } = agenda;
         tracing::info!(%tag, fresh = fresh.number, failing = failing.len(), due = due.len(), "looked through the fleet");
         let at_a_time = self.settings.max_concurrency;
         let others_wait = failing.len() + due.len() > at_a_time;
         // Places of their own: those that cannot be helped take their time, and the others have to go on meanwhile.
-        let aside = failing.len().min(at_a_time.div_ceil(4));
-        if aside == at_a_time {
+        let for_failing = failing.len().min(at_a_time.div_ceil(4));
+        if for_failing == at_a_time {
             failing.append(&mut due);
         }
-        let (places_aside, places) = (Semaphore::new(aside), Semaphore::new(at_a_time - aside));
+        let (failing_permits, permits) = (Semaphore::new(for_failing), Semaphore::new(at_a_time - for_failing));
         let tally = RefCell::new(Tally::default());
         let work: &Work<'_> = &|id| Box::pin(self.refresh(id, refresh, others_wait));
-        tokio::join!(self.work_through((&failing, &places_aside), others_wait, &tally, work), async {
-            self.work_through((&due, &places), others_wait, &tally, work).await;
-            places_aside.add_permits(at_a_time - aside);
+        tokio::join!(self.work_through((&failing, &failing_permits), others_wait, &tally, work), async {
+            self.work_through((&due, &permits), others_wait, &tally, work).await;
+            failing_permits.add_permits(at_a_time - for_failing);
         });
         let mut tally = tally.into_inner();
         tally.add_fresh(fresh.number);
@@ -172,7 +172,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     }
 
     /// Where a person corrects the id of a secret.
-    fn place_of(&self, id: &str) -> &'static str {
+    fn setting_of(&self, id: &str) -> &'static str {
         match &self.settings.secrets {
             Secrets::Named(ids) if ids.iter().any(|named| named == id) => "SECRET_ID",
             Secrets::Named(_) => "the secret's id in the event",
@@ -183,20 +183,20 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// Works on as many secrets at a time as there are places.
     async fn work_through<'i>(
         &self,
-        (ids, places): (&'i [String], &Semaphore),
+        (ids, permits): (&'i [String], &Semaphore),
         others_wait: bool,
         tally: &RefCell<Tally>,
         work: &Work<'i>,
     ) {
-        let one = async |(place, id): (usize, &'i String)| {
-            let _place = places.acquire().await;
+        let one = async |(index, id): (usize, &'i String)| {
+            let _permit = permits.acquire().await;
             if others_wait && self.run.deadline.remaining(self.clock.now()) < TIME_FOR_A_REFRESH {
                 return tally.borrow_mut().skip(id);
             }
-            let result = work(id).await.map_err(|error| error.named_in(self.place_of(id))).inspect_err(|error| {
+            let result = work(id).await.map_err(|error| error.named_in(self.setting_of(id))).inspect_err(|error| {
                 tracing::error!(secret_id = id, error_type = error.kind().name(), code = error.code(), "{error}");
             });
-            tally.borrow_mut().add(place, id, result);
+            tally.borrow_mut().add(index, id, result);
         };
         stream::iter(ids.iter().enumerate())
             .map(one)
@@ -216,7 +216,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             return Ok(SecretResult::outcome(id, &refresher.dry_run(refresh.trigger).await?));
         }
         let result = refresher.refresh(refresh.trigger).await;
-        Ok(SecretResult::outcome(id, &self.concluded(&refresher, id, result)?))
+        Ok(SecretResult::outcome(id, &self.finish(&refresher, id, result)?))
     }
 
     /// Exchanges what a person brought back from TikTok's consent page.
@@ -224,8 +224,8 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         let refresher = self.refresher(id);
         match refresher.exchange(consent).await {
             // Not counted: who sent the wrong code is looking at the answer, and nobody is to be woken for it.
-            Err(error) => Err(self.with_command(id, error)),
-            outcome => self.concluded(&refresher, id, outcome),
+            Err(error) => Err(self.with_authorize_command(id, error)),
+            outcome => self.finish(&refresher, id, outcome),
         }
     }
 
@@ -234,8 +234,8 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     /// # Errors
     /// When the consent is for a secret that this function does not keep, and as an exchange.
     pub async fn connect(&self, consent: AuthorizationResponse) -> Result<Connected, Error> {
-        let named = consent.state().map(State::secret_id).unwrap_or_default();
-        let Some(id) = self.kept(named).await else {
+        let named = consent.state().map(UnverifiedState::secret_id).unwrap_or_default();
+        let Some(id) = self.configured(named).await else {
             return Err(Error::new(Kind::InvalidEvent, "This link was not issued for a secret of this function."));
         };
         let outcome = self.exchange(id, &consent).await?;
@@ -244,7 +244,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     }
 
     /// The secret of this function that a name or an ARN stands for. The page does not say why it is none.
-    async fn kept<'i>(&'i self, id: &'i str) -> Option<&'i str> {
+    async fn configured<'i>(&'i self, id: &'i str) -> Option<&'i str> {
         match &self.settings.secrets {
             secrets @ Secrets::Named(_) => secrets.named(id),
             Secrets::Tagged(_) if id.is_empty() => None,
@@ -253,26 +253,25 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     }
 
     /// Logs and counts how the work on the tokens of a secret ended.
-    fn concluded(
+    fn finish(
         &self,
         refresher: &Refresher<'_, S, T, C>,
         id: &str,
         result: Result<Outcome, Error>,
     ) -> Result<Outcome, Error> {
-        let result = result.map_err(|error| self.with_command(id, error));
-        let ending = Ending { secret_id: id.to_owned(), result };
-        if let Ok(outcome) = &ending.result {
+        let result = result.map_err(|error| self.with_authorize_command(id, error));
+        if let Ok(outcome) = &result {
             log(id, outcome);
         }
-        self.measure(&ending, refresher.trace());
-        ending.result
+        self.measure(id, &result, refresher.trace());
+        result
     }
 
     /// A step that fails counts as a failed refresh, the last one as what the refresh came to, the others as nothing.
     async fn rotate(&self, id: &str, rotation: &Rotation) -> Result<Rotated, Error> {
         let Rotation { step, token, .. } = rotation;
         let (rotated, trace) = Refresher::rotate(self.store, self.tiktok, self.clock, self.run, id, *step, token).await;
-        let rotated = rotated.map_err(|error| self.with_command(id, error));
+        let rotated = rotated.map_err(|error| self.with_authorize_command(id, error));
         let counted = match &rotated {
             Ok(rotated) => {
                 tracing::info!(secret_id = id, step = step.name(), version_id = rotated.version_id, "rotated");
@@ -281,14 +280,13 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
             Err(error) => Some(Err(error.clone())),
         };
         if let Some(result) = counted {
-            self.measure(&Ending { secret_id: id.to_owned(), result }, &trace);
+            self.measure(id, &result, &trace);
         }
         rotated
     }
 
-    fn measure(&self, ending: &Ending<Outcome>, trace: &Trace) {
-        let (namespace, function) = self.source();
-        print(&report::metrics(namespace, function, ending, trace, self.clock.now()));
+    fn measure(&self, id: &str, result: &Result<Outcome, Error>, trace: &Trace) {
+        print(&report::metrics(self.source(), id, result, trace, self.clock.now()));
     }
 
     fn measure_fleet(&self, fresh: &Fresh, tally: &Tally) {
@@ -301,7 +299,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     }
 
     /// Names the very command that begins an authorization, where one is needed.
-    fn with_command(&self, id: &str, error: Error) -> Error {
+    fn with_authorize_command(&self, id: &str, error: Error) -> Error {
         if error.kind() != Kind::ReauthorizationRequired {
             return error;
         }
@@ -319,7 +317,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
 }
 
 /// Whether two ids may name one secret: an ARN ends in the name, a hyphen and six random characters.
-fn may_be_the_same(one: &str, other: &str) -> bool {
+fn may_name_one_secret(one: &str, other: &str) -> bool {
     let name = |id: &str| id.split_once(":secret:").map_or(id, |(_, name)| name).to_owned();
     let is_named = |full: &str, short: &str| {
         full.strip_prefix(short)

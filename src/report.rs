@@ -13,13 +13,6 @@ use crate::{
     transport::{Seen, Step, Trace},
 };
 
-/// How the work on one secret ended.
-#[derive(Debug)]
-pub struct Ending<T> {
-    pub secret_id: String,
-    pub result: Result<T, Error>,
-}
-
 /// What there is to tell of a secret for which nothing failed.
 #[derive(Debug)]
 pub struct SecretResult {
@@ -38,9 +31,9 @@ impl SecretResult {
 
     /// Whatever else there is.
     #[must_use]
-    pub fn of(secret_id: &str, told: &impl Serialize) -> Self {
+    pub fn of(secret_id: &str, body: &impl Serialize) -> Self {
         // Numbers, texts and maps with text for keys, which always have a text.
-        Self { outcome: None, text: to_raw_value(&Entry { secret_id, told }).unwrap_or_default() }
+        Self { outcome: None, text: to_raw_value(&Entry { secret_id, body }).unwrap_or_default() }
     }
 }
 
@@ -65,11 +58,11 @@ const fn is_zero(number: &usize) -> bool {
 struct Entry<'a, T: Serialize> {
     secret_id: &'a str,
     #[serde(flatten)]
-    told: &'a T,
+    body: &'a T,
 }
 
 #[derive(Serialize)]
-struct Unseen<'a> {
+struct FailedEntry<'a> {
     secret_id: &'a str,
     error_type: &'a str,
     error_message: String,
@@ -77,9 +70,9 @@ struct Unseen<'a> {
 
 /// How many bytes of results, and of what failed, a response has. Lambda takes six megabytes, but the event buses, the
 /// queues and the state machines that an answer is handed on to take 256 kilobytes, with an envelope around it.
-const MAX_TOLD: usize = 100_000;
+const MAX_RESULT_BYTES: usize = 100_000;
 /// How many bytes of names of secrets that were left over.
-const MAX_NAMED: usize = 20_000;
+const MAX_SKIPPED_BYTES: usize = 20_000;
 
 /// What became of the secrets of an invocation. It stays small however many there are.
 #[derive(Debug, Default)]
@@ -89,20 +82,20 @@ pub struct Tally {
     results: Bounded<(usize, Box<RawValue>)>,
     failures: BTreeMap<Kind, usize>,
     failed: Bounded<(usize, String, Error)>,
-    left_over: Bounded<String>,
+    skipped: Bounded<String>,
 }
 
 /// The first of many, up to a number of bytes.
 #[derive(Debug)]
 struct Bounded<T> {
-    kept: Vec<T>,
+    items: Vec<T>,
     bytes: usize,
     omitted: usize,
 }
 
 impl<T> Default for Bounded<T> {
     fn default() -> Self {
-        Self { kept: Vec::new(), bytes: 0, omitted: 0 }
+        Self { items: Vec::new(), bytes: 0, omitted: 0 }
     }
 }
 
@@ -110,15 +103,15 @@ impl<T> Bounded<T> {
     fn push(&mut self, item: T, bytes: usize, most: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
         // The first is kept in any case: no single one can be too large.
-        if self.kept.is_empty() || self.bytes <= most {
-            self.kept.push(item);
+        if self.items.is_empty() || self.bytes <= most {
+            self.items.push(item);
         } else {
             self.omitted += 1;
         }
     }
 
     const fn total(&self) -> usize {
-        self.kept.len() + self.omitted
+        self.items.len() + self.omitted
     }
 }
 
@@ -132,12 +125,12 @@ impl Tally {
                     self.count(kind, 1);
                 }
                 let bytes = text.get().len();
-                self.results.push((place, text), bytes, MAX_TOLD);
+                self.results.push((place, text), bytes, MAX_RESULT_BYTES);
             }
             Err(error) => {
                 *self.failures.entry(error.kind()).or_default() += 1;
                 let bytes = secret_id.len() + error.what().len() + error.advice().len();
-                self.failed.push((place, secret_id.to_owned(), error), bytes, MAX_TOLD);
+                self.failed.push((place, secret_id.to_owned(), error), bytes, MAX_RESULT_BYTES);
             }
         }
     }
@@ -151,7 +144,7 @@ impl Tally {
 
     /// Adds a secret that was not begun, because the deadline was near.
     pub fn skip(&mut self, secret_id: &str) {
-        self.left_over.push(secret_id.to_owned(), secret_id.len(), MAX_NAMED);
+        self.skipped.push(secret_id.to_owned(), secret_id.len(), MAX_SKIPPED_BYTES);
     }
 
     fn count(&mut self, kind: OutcomeKind, number: usize) {
@@ -161,7 +154,7 @@ impl Tally {
     }
 
     fn all(&self) -> usize {
-        self.done + self.failed.total() + self.left_over.total()
+        self.done + self.failed.total() + self.skipped.total()
     }
 
     /// The response, or the error that makes the invocation a failed one: one failed secret is enough.
@@ -172,8 +165,8 @@ impl Tally {
         if self.all() == self.done {
             return Ok(self.response());
         }
-        self.failed.kept.sort_by_key(|(place, ..)| *place);
-        match self.failed.kept.as_slice() {
+        self.failed.items.sort_by_key(|(place, ..)| *place);
+        match self.failed.items.as_slice() {
             [(.., error)] if self.all() == 1 => Err(error.clone()),
             _ => Err(self.failure_of_several()),
         }
@@ -188,50 +181,49 @@ impl Tally {
         if self.done == 0 {
             return self.respond();
         }
-        for (place, secret_id, error) in std::mem::take(&mut self.failed.kept) {
+        for (place, secret_id, error) in std::mem::take(&mut self.failed.items) {
             let (error_type, error_message) = (error.kind().name(), error.to_string());
-            let text = to_raw_value(&Unseen { secret_id: &secret_id, error_type, error_message }).unwrap_or_default();
-            self.results.kept.push((place, text));
+            let text =
+                to_raw_value(&FailedEntry { secret_id: &secret_id, error_type, error_message }).unwrap_or_default();
+            self.results.items.push((place, text));
         }
-        self.results.omitted += self.failed.omitted + self.left_over.total();
+        self.results.omitted += self.failed.omitted + self.skipped.total();
         Ok(self.response())
     }
 
     fn response(mut self) -> Response {
-        self.results.kept.sort_by_key(|(place, _)| *place);
+        self.results.items.sort_by_key(|(place, _)| *place);
         Response {
             counts: (self.done > 1 && !self.counts.is_empty()).then_some(self.counts),
-            results: self.results.kept.into_iter().map(|(_, text)| text).collect(),
+            results: self.results.items.into_iter().map(|(_, text)| text).collect(),
             omitted: self.results.omitted,
         }
     }
 
     fn failure_of_several(self) -> Error {
-        let (all, failed, left_over) = (self.all(), self.failed.total(), self.left_over.total());
-        let each = self.failed.kept.iter().map(|(_, id, error)| format!("{id}: {}: {error}", error.kind().name()));
+        let (all, failed, skipped) = (self.all(), self.failed.total(), self.skipped.total());
+        let each = self.failed.items.iter().map(|(_, id, error)| format!("{id}: {}: {error}", error.kind().name()));
         let mut each: Vec<String> = each.collect();
         if self.failed.omitted > 0 {
             let kinds: Vec<String> = self.failures.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
             each.push(format!("and {} more, which are in the log ({} in all)", self.failed.omitted, kinds.join(", ")));
         }
         let mut what = format!("{failed} of {all} secrets failed. {}", each.join(" | "));
-        if left_over > 0 {
-            let more = self.left_over.omitted;
+        if skipped > 0 {
+            let more = self.skipped.omitted;
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let names = self.left_over.kept.join(", ");
-            what = format!(
-                "{} {left_over} of {all} were not started before the deadline: {names}{more}.",
-                what.trim_end()
-            );
+            let names = self.skipped.items.join(", ");
+            what =
+                format!("{} {skipped} of {all} were not started before the deadline: {names}{more}.", what.trim_end());
         }
         let mut kinds = self.failures.keys().copied();
         match (kinds.next(), kinds.next()) {
             (Some(kind), None) if failed == all => {
                 Error::new(kind, what).advise("The error of each secret says what to do.")
             }
-            (None, _) => Error::new(if left_over == all { Kind::DeadlineExceeded } else { Kind::PartialFailure }, what)
+            (None, _) => Error::new(if skipped == all { Kind::DeadlineExceeded } else { Kind::PartialFailure }, what)
                 .advise("The next run continues with those. If this happens every day, see docs/fleet.md."),
-            _ if self.failed.omitted + left_over > 0 => {
+            _ if self.failed.omitted + skipped > 0 => {
                 Error::new(Kind::PartialFailure, what).advise("The error of each secret says what to do.")
             }
             _ => Error::new(Kind::PartialFailure, what),
@@ -244,16 +236,22 @@ impl Tally {
 /// One line a secret, with the function's name as the only dimension: sums count outcomes, the minimum of a lifetime is
 /// the secret that needs attention first, and the line itself, which names the secret, is found in the logs.
 #[must_use]
-pub fn metrics(namespace: &str, function: &str, ending: &Ending<Outcome>, trace: &Trace, now: Timestamp) -> String {
+pub fn metrics(
+    source: (&str, &str),
+    secret_id: &str,
+    result: &Result<Outcome, Error>,
+    trace: &Trace,
+    now: Timestamp,
+) -> String {
     let mut metrics = Metrics::default();
     // A dry run leaves no metrics, and so is not counted.
     for kind in OutcomeKind::ALL.into_iter().filter(|kind| *kind != OutcomeKind::DryRun) {
-        let is_it = ending.result.as_ref().is_ok_and(|outcome| outcome.outcome == kind);
+        let is_it = result.as_ref().is_ok_and(|outcome| outcome.outcome == kind);
         metrics.count(kind.name(), u64::from(is_it));
     }
-    let proven = ending.result.as_ref().is_ok_and(|outcome| outcome.proven);
+    let proven = result.as_ref().is_ok_and(|outcome| outcome.proven);
     metrics.count("Succeeded", u64::from(proven));
-    let error = ending.result.as_ref().err().map(Error::kind);
+    let error = result.as_ref().err().map(Error::kind);
     metrics.count("Failed", u64::from(error.is_some()));
     if let Some(kind) = error {
         metrics.count(kind.name(), 1);
@@ -262,7 +260,7 @@ pub fn metrics(namespace: &str, function: &str, ending: &Ending<Outcome>, trace:
         // Always there, so that an alarm on it knows "no" from "nothing heard".
         metrics.count(Kind::ReauthorizationRequired.name(), 0);
     }
-    if let Ok(outcome) = &ending.result {
+    if let Ok(outcome) = result {
         metrics.outcome(outcome, now);
     } else if let Some(seen) = trace.seen() {
         metrics.seen(&seen, now);
@@ -271,10 +269,10 @@ pub fn metrics(namespace: &str, function: &str, ending: &Ending<Outcome>, trace:
     for step in Step::ALL {
         if let Some(took) = trace.duration(step) {
             let milliseconds = (took.as_secs_f64() * 100_000.0).round() / 100.0;
-            metrics.add(format!("{}Duration", capitalised(step.name())), Measured::Milliseconds(milliseconds));
+            metrics.add(format!("{}Duration", capitalized(step.name())), Measured::Milliseconds(milliseconds));
         }
     }
-    metrics.line((namespace, function), Some(&ending.secret_id), error, now)
+    metrics.line(source, Some(secret_id), error, now)
 }
 
 /// The metrics of a look at a fleet, in the same form: what nobody is told of each secret that needs nothing.
@@ -283,7 +281,7 @@ pub fn fleet_metrics(source: (&str, &str), fresh: &Fresh, tally: &Tally, now: Ti
     let mut metrics = Metrics::default();
     metrics.count(OutcomeKind::Fresh.name(), fresh.number as u64);
     metrics.count("Secrets", tally.all() as u64);
-    metrics.count("LeftOver", tally.left_over.total() as u64);
+    metrics.count("LeftOver", tally.skipped.total() as u64);
     metrics.remaining("AccessTokenSecondsRemaining", fresh.access_token_expires_at, now);
     metrics.remaining("RefreshTokenSecondsRemaining", fresh.refresh_token_expires_at, now);
     metrics.line(source, None, None, now)
@@ -353,7 +351,7 @@ impl Metrics {
     ) -> String {
         let directive = Directive { namespace, dimensions: [["FunctionName"]], metrics: self.definitions() };
         let metadata = Metadata { timestamp: now.as_millisecond(), directives: [directive] };
-        let line = Line { metadata, function, secret_id, error_type: error.map(Kind::name), values: self };
+        let line = EmfLine { metadata, function, secret_id, error_type: error.map(Kind::name), values: self };
         // Numbers and texts, which always have a text.
         serde_json::to_string(&line).unwrap_or_default()
     }
@@ -372,7 +370,7 @@ impl Serialize for Metrics {
 /// A line in the embedded metric format. Serialised as it is, without a tree of values in between: of all that a run
 /// does for itself, this was the most expensive.
 #[derive(Serialize)]
-struct Line<'a> {
+struct EmfLine<'a> {
     #[serde(rename = "_aws")]
     metadata: Metadata<'a>,
     #[serde(rename = "FunctionName")]
@@ -408,7 +406,7 @@ struct Definition<'a> {
     unit: &'static str,
 }
 
-fn capitalised(name: &str) -> String {
+fn capitalized(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -127,24 +127,24 @@ impl Rotated {
 
 /// The version of a rotation, seen from AWSCURRENT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum VersionState {
     Current,
     /// It holds the current tokens, or tokens that descend from them.
-    Waits,
+    Staged,
     /// The current tokens descend from it: it was promoted, and a later run has refreshed.
-    Overtaken,
+    Replaced,
     /// Somebody put other tokens into the secret.
     Superseded,
 }
 
-impl Standing {
+impl VersionState {
     fn of(version: &Version, current: &Version) -> Self {
         if version.id == current.id {
             return Self::Current;
         }
         match version.credentials.relation(&current.credentials) {
-            Relation::Same | Relation::Ancestor => Self::Waits,
-            Relation::Later => Self::Overtaken,
+            Relation::Same | Relation::Ancestor => Self::Staged,
+            Relation::Later => Self::Replaced,
             Relation::Unrelated => Self::Superseded,
         }
     }
@@ -165,14 +165,14 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
             RotationStep::CreateSecret => PromotionTarget::RotationVersion(token),
             _ => PromotionTarget::Current,
         };
-        let cycle = Self { target, ..Self::new(store, tiktok, clock, run, secret) };
+        let refresher = Self { target, ..Self::new(store, tiktok, clock, run, secret) };
         let rotated = match step {
-            RotationStep::CreateSecret => cycle.create_secret(token).await,
+            RotationStep::CreateSecret => refresher.create_secret(token).await,
             RotationStep::SetSecret => Ok(Rotated::new(step, StepOutcome::NothingToSet, token)),
-            RotationStep::TestSecret => cycle.test_secret(token).await,
-            RotationStep::FinishSecret => cycle.finish_secret(token).await,
+            RotationStep::TestSecret => refresher.test_secret(token).await,
+            RotationStep::FinishSecret => refresher.finish_secret(token).await,
         };
-        (rotated, cycle.trace)
+        (rotated, refresher.trace)
     }
 }
 
@@ -181,12 +181,12 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let ended = |outcome, id: &str| Rotated::new(RotationStep::CreateSecret, outcome, id);
         let (mut first, mut held_up, mut rejected) = (None, None, None);
         loop {
-            let (current, filled) = self.read_with(token).await?;
-            if let Some(version) = filled {
-                return Ok(match Standing::of(&version, &current) {
-                    Standing::Waits => ended(StepOutcome::Staged, token),
-                    Standing::Current | Standing::Overtaken => ended(StepOutcome::Fresh, &current.id),
-                    Standing::Superseded => superseded(ended(StepOutcome::Superseded, &current.id), &current),
+            let (current, written) = self.read_with(token).await?;
+            if let Some(version) = written {
+                return Ok(match VersionState::of(&version, &current) {
+                    VersionState::Staged => ended(StepOutcome::Staged, token),
+                    VersionState::Current | VersionState::Replaced => ended(StepOutcome::Fresh, &current.id),
+                    VersionState::Superseded => superseded(ended(StepOutcome::Superseded, &current.id), &current),
                 });
             }
             if matches!(self.read_pending().await?, Some(None)) {
@@ -245,12 +245,13 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
 
     async fn test_secret(&self, token: &str) -> Result<Rotated, Error> {
         let ended = |outcome, id: &str| Rotated::new(RotationStep::TestSecret, outcome, id);
-        let (current, filled) = self.read_with(token).await?;
+        let (current, written) = self.read_with(token).await?;
         let current = &current;
         // The app of today: a person may have changed its secret since the version was filled.
         let app = self.app(current).await?;
-        let tested =
-            filled.filter(|version| matches!(Standing::of(version, current), Standing::Current | Standing::Waits));
+        let tested = written.filter(|version| {
+            matches!(VersionState::of(version, current), VersionState::Current | VersionState::Staged)
+        });
         // An empty version is how Secrets Manager tries the function out when rotation is switched on.
         let Some(version) = tested else {
             self.ensure_tokens(current).await?;
@@ -260,7 +261,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             Checked::Works(_) | Checked::Proven => Ok(ended(StepOutcome::Works, token)),
             // The old tokens may be dead by now, so doubt does not keep the new ones from being promoted.
             Checked::Unknown(error) => {
-                let warning = format!("Whether the new access token works could not be told: {}", error.what());
+                let warning = format!("Whether the new access token works could not be update: {}", error.what());
                 Ok(ended(StepOutcome::NotTested, token).warn([warning]))
             }
             Checked::Rejected(rejection) => {
@@ -274,17 +275,19 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 
     async fn finish_secret(&self, token: &str) -> Result<Rotated, Error> {
-        let (current, filled) = self.read_with_patience(token).await?;
-        let version = filled.ok_or_else(|| {
+        let (current, written) = self.read_until_written(token).await?;
+        let version = written.ok_or_else(|| {
             let what = "The event's 'ClientRequestToken' names a version that holds nothing: createSecret comes before finishSecret.";
             Error::new(Kind::InvalidEvent, what).advise("Begin a rotation with: aws secretsmanager rotate-secret")
         })?;
-        let (outcome, refresh, after) = match Standing::of(&version, &current) {
-            Standing::Current | Standing::Overtaken => (StepOutcome::Fresh, Outcome::fresh(&current), current.clone()),
-            Standing::Waits if !self.was_rolled_back_from(&version, &current).await? => {
+        let (outcome, refresh, after) = match VersionState::of(&version, &current) {
+            VersionState::Current | VersionState::Replaced => {
+                (StepOutcome::Fresh, Outcome::fresh(&current), current.clone())
+            }
+            VersionState::Staged if !self.was_rolled_back_from(&version, &current).await? => {
                 self.promote_rotated(&current, version).await?
             }
-            Standing::Waits | Standing::Superseded => {
+            VersionState::Staged | VersionState::Superseded => {
                 (StepOutcome::Superseded, Outcome::superseded(&current), current.clone())
             }
         };
@@ -322,8 +325,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let promotion = Promotion { change: &change, authorizes: false };
         Ok(match self.promote(current, promotion, Some(version)).await? {
             Promoted::Ours { version, reduction } => {
-                let told = AdvertiserUpdate::default();
-                let outcome = Outcome::new(kind, &version).with_update(current, &version, told);
+                let update = AdvertiserUpdate::default();
+                let outcome = Outcome::new(kind, &version).with_update(current, &version, update);
                 (StepOutcome::Promoted, outcome.with_reduction(reduction), version)
             }
             Promoted::Theirs(theirs) => (StepOutcome::Superseded, Outcome::superseded(&theirs), theirs),
@@ -364,7 +367,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Ok((current?, version))
     }
 
-    async fn read_with_patience(&self, token: &str) -> Result<(Version, Option<Version>), Error> {
+    async fn read_until_written(&self, token: &str) -> Result<(Version, Option<Version>), Error> {
         for wait in WAITS_FOR_THE_VERSION {
             let read = self.read_with(token).await?;
             if read.1.is_some() || self.remaining() < wait * 2 {

@@ -42,8 +42,8 @@ fn auth_codes_are_hidden(event: &Value, plant: &Plant) {
     let parsed = Event::parse(planted);
     assert_eq!(parsed.is_ok(), Event::parse(event.clone()).is_ok(), "what a code says makes no difference");
     plant.is_hidden(&parsed);
-    if let Ok(Event::Exchange { brought, .. }) = parsed {
-        let consent = brought.consent();
+    if let Ok(Event::Exchange { input, .. }) = parsed {
+        let consent = input.consent();
         plant.is_hidden(&consent);
         if let Err(error) = consent {
             plant.is_hidden_by_error(&error);

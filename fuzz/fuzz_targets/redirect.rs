@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use secrecy::SecretString;
 use serde_json::Value;
 use tiktok_token_refresh::{
-    authorize::{AuthorizationResponse, State},
+    authorize::{AuthorizationResponse, UnverifiedState},
     error::{Error, Kind},
 };
 use tiktok_token_refresh_fuzz::Plant;
@@ -50,7 +50,7 @@ fn auth_code(text: &str, plant: &Plant) {
 /// The text as what a state says, with a signature of the right length.
 fn state(said: &str, plant: &Plant) {
     let text = format!("{}.{}", BASE64.encode(said), BASE64.encode([7; 32]));
-    let Ok(state) = State::parse(&text) else { return };
+    let Ok(state) = UnverifiedState::parse(&text) else { return };
     let says: Value = serde_json::from_str(said).expect("what was understood is JSON");
     assert_eq!(says[0], state.secret_id());
     assert_eq!(says[1], state.redirect_uri());

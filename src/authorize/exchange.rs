@@ -1,6 +1,6 @@
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{State, link::last_redirect_uri, redirect::Redirect};
+use super::{UnverifiedState, link::last_redirect_uri, redirect::Redirect};
 use crate::{
     document::{App, Fingerprint, Flow},
     error::{Error, Kind},
@@ -16,7 +16,7 @@ use crate::{
 pub struct AuthorizationResponse {
     auth_code: SecretString,
     /// Absent if the auth code came alone: whoever sends it says that they know where it is from.
-    state: Option<State>,
+    state: Option<UnverifiedState>,
     redirect_uri: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl AuthorizationResponse {
 
     /// What the browser handed back, if it did.
     #[must_use]
-    pub const fn state(&self) -> Option<&State> {
+    pub const fn state(&self) -> Option<&UnverifiedState> {
         self.state.as_ref()
     }
 }
@@ -122,19 +122,14 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Ok(Outcome { published, ..outcome })
     }
 
-    pub(crate) async fn exchange_code(
-        &self,
-        app: &App,
-        code: &AuthCode,
-        spent_before: bool,
-    ) -> Result<Redeemed, Error> {
+    pub(crate) async fn exchange_code(&self, app: &App, code: &AuthCode, sent_before: bool) -> Result<Redeemed, Error> {
         let exchange = || async {
             let asked_at = self.clock.now();
             let tokens = self.tiktok.exchange(code.flow, app, &code.code, &code.redirect_uri).await?;
             Ok(Redeemed { tokens, asked_at })
         };
         let exchanged = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), exchange)).await;
-        exchanged.map_err(|error| explained(error, code.flow, spent_before))
+        exchanged.map_err(|error| with_exchange_advice(error, code.flow, sent_before))
     }
 }
 
@@ -147,10 +142,10 @@ const fn exchange_flow(flow: Flow) -> Flow {
 }
 
 /// What TikTok's refusal of an auth code means to the person who brought it.
-fn explained(error: Error, flow: Flow, spent_before: bool) -> Error {
+fn with_exchange_advice(error: Error, flow: Flow, sent_before: bool) -> Error {
     let kind = error.kind();
     match (kind, error.code()) {
-        (Kind::ReauthorizationRequired, _) if error.lost_answer() || spent_before => {
+        (Kind::ReauthorizationRequired, _) if error.lost_answer() || sent_before => {
             error.context("The answer to an earlier attempt was lost, most likely with the tokens in it")
         }
         (Kind::ReauthorizationRequired, _) => {

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use url::{Host, Url};
 
-use super::State;
+use super::UnverifiedState;
 use crate::{
     document::{App, Credentials, Document, Flow, field, whole_seconds},
     error::{Error, Kind},
@@ -57,11 +57,11 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             None => last_redirect_uri(&current.document)?,
         };
         let page = consent_page(&current.document, &current.credentials, &app, api)?;
-        self.leave_the_second_of(current.credentials.authorized_at).await;
+        self.wait_for_next_second(current.credentials.authorized_at).await;
         let now = whole_seconds(self.clock.now());
         let expires_at = now + request.valid_for;
         let secret = (self.secret, current.arn.as_str());
-        let state = State::mint(secret, &redirect_uri, (now, expires_at), &self.run.nonce, &app);
+        let state = UnverifiedState::mint(secret, &redirect_uri, (now, expires_at), &self.run.nonce, &app);
         let next = format!(
             "Open authorize_url in a browser, log in to TikTok and confirm. The browser ends on an address that begins with {redirect_uri}. If that is this function's own page, you are done. Otherwise send the whole address at once as {{\"action\":\"exchange\",\"redirect_url\":\"…\"}}."
         );
@@ -69,7 +69,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 
     /// Waits until the second is over in which the app was authorized: a link of that second would count as used.
-    async fn leave_the_second_of(&self, authorized_at: Option<Timestamp>) {
+    async fn wait_for_next_second(&self, authorized_at: Option<Timestamp>) {
         let Some(next) = authorized_at.map(|at| whole_seconds(at) + SignedDuration::from_secs(1)) else { return };
         let wait = Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
         if !wait.is_zero() && wait <= MAX_WAIT {

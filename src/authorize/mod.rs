@@ -13,4 +13,4 @@ mod state;
 pub(crate) use exchange::AuthCode;
 pub use exchange::AuthorizationResponse;
 pub use link::{DEFAULT_REDIRECT_URI, Link, LinkRequest, MAX_VALIDITY_HOURS, VALIDITY, is_https_or_on_this_machine};
-pub use state::State;
+pub use state::UnverifiedState;

@@ -1,7 +1,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::State;
+use super::UnverifiedState;
 use crate::{
     document::pasted,
     error::{Error, Kind},
@@ -10,7 +10,7 @@ use crate::{
 /// What the browser brought back in the address of TikTok's redirect.
 pub(crate) struct Redirect {
     pub auth_code: SecretString,
-    pub state: State,
+    pub state: UnverifiedState,
 }
 
 /// The parameters that count.
@@ -49,7 +49,7 @@ impl Redirect {
             invalid("The redirect has no 'state': the address was cut, or another link than this function's led to it.")
                 .advise("Copy the whole address again, to its end. If the auth code is from another link, send it alone as 'auth_code'.")
         })?;
-        Ok(Self { auth_code, state: State::parse(state.expose_secret())? })
+        Ok(Self { auth_code, state: UnverifiedState::parse(state.expose_secret())? })
     }
 }
 

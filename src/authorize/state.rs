@@ -20,7 +20,7 @@ const MAX_LENGTH: usize = 2_048;
 ///
 /// What it says can be read by anybody and is not to be believed before it is verified.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct UnverifiedState {
     secret_id: String,
     redirect_uri: String,
     issued_at: i64,
@@ -32,7 +32,7 @@ pub struct State {
 /// What a state says, in this order.
 type StatePayload = (String, String, i64, i64, String);
 
-impl State {
+impl UnverifiedState {
     /// Makes a state. The nonce is there so that no two links are the same.
     pub(crate) fn mint(
         (secret_id, arn): (&str, &str),
@@ -41,8 +41,8 @@ impl State {
         nonce: &str,
         app: &App,
     ) -> String {
-        let said = (secret_id, redirect_uri, issued_at.as_second(), expires_at.as_second(), nonce);
-        let signed = BASE64.encode(json_text(&said));
+        let payload = (secret_id, redirect_uri, issued_at.as_second(), expires_at.as_second(), nonce);
+        let signed = BASE64.encode(json_text(&payload));
         let signature = signature(arn, &signed, app).finalize().into_bytes();
         format!("{signed}.{}", BASE64.encode(signature))
     }
@@ -60,8 +60,8 @@ impl State {
 
     fn read(text: &str) -> Option<Self> {
         let (signed, signature) = text.split_once('.').filter(|_| text.len() <= MAX_LENGTH)?;
-        let said: StatePayload = serde_json::from_slice(&BASE64.decode(signed).ok()?).ok()?;
-        let (secret_id, redirect_uri, issued_at, expires_at, _) = said;
+        let payload: StatePayload = serde_json::from_slice(&BASE64.decode(signed).ok()?).ok()?;
+        let (secret_id, redirect_uri, issued_at, expires_at, _) = payload;
         let signature = BASE64.decode(signature).ok().filter(|it| it.len() == Sha256::output_size())?;
         Some(Self { secret_id, redirect_uri, issued_at, expires_at, signed: signed.to_owned(), signature })
     }
@@ -82,7 +82,7 @@ impl State {
     ///
     /// # Errors
     /// `InvalidEvent` if it is over.
-    pub fn is_timely(&self, now: Timestamp) -> Result<(), Error> {
+    pub fn check_expiry(&self, now: Timestamp) -> Result<(), Error> {
         if now.as_second() < self.expires_at {
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl State {
         app: &App,
         (now, authorized_at): (Timestamp, Option<Timestamp>),
     ) -> Result<(), Error> {
-        self.is_timely(now)?;
+        self.check_expiry(now)?;
         // In constant time: how much of a guess is right must not show.
         if signature(arn, &self.signed, app).verify_slice(&self.signature).is_err() {
             return Err(if self.secret_id == secret_id || self.secret_id == arn {

@@ -4,8 +4,8 @@
 //! than everything else together, and Lambda's image holds the same public roots. A file of further roots is read only
 //! where a variable names one.
 
-mod ahead;
 mod egress;
+mod preconnect;
 
 use std::{
     mem::{self, ManuallyDrop},
@@ -13,8 +13,6 @@ use std::{
     time::Duration,
 };
 
-pub use ahead::Ahead;
-use ahead::{Connecting, MAX_AGE, Role, Waiting};
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
     orchestrator::{HttpRequest, HttpResponse},
@@ -22,6 +20,8 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 pub use egress::Egress;
+pub use preconnect::Preconnect;
+use preconnect::{Connecting, MAX_AGE, Role, Waiting};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::{
@@ -94,11 +94,11 @@ impl Http {
     ///
     /// # Errors
     /// As [`Http::client`].
-    pub fn client_ahead(&self) -> Result<(reqwest::Client, Ahead), reqwest::Error> {
+    pub fn client_with_preconnect(&self) -> Result<(reqwest::Client, Preconnect), reqwest::Error> {
         let waiting = Waiting::default();
         let take = Connecting::new(Role::Take, waiting.clone());
         let client = self.builder().pool_idle_timeout(MAX_AGE).connector_layer(take).build()?;
-        Ok((client, Ahead::new(self.clone(), waiting)))
+        Ok((client, Preconnect::new(self.clone(), waiting)))
     }
 
     fn builder(&self) -> reqwest::ClientBuilder {

@@ -8,7 +8,7 @@ mod words;
 use jiff::{SignedDuration, Timestamp};
 pub use readers::{ReaderState, ReaderStatus};
 use serde::Serialize;
-use warnings::Sight;
+use warnings::Findings;
 
 use crate::{
     document::{Advertiser, Flow},
@@ -93,7 +93,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let current = self.read_current().await?;
         let (chain, pending) = tokio::join!(self.walk(&current), self.read_pending());
         let (chain, pending) = (chain?, pending?);
-        let (readers, of_readers) = self.look_at_readers(&current).await;
+        let (readers, reader_warnings) = self.reader_statuses(&current).await;
         let waiting = chain.tip(&[]).filter(|tip| !tip.holds_pair_of(&current));
         let next_claim = self.newest_claim(waiting.unwrap_or(&current)).await?;
         let now = self.clock.now();
@@ -103,7 +103,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let claim = next_claim.as_ref().filter(|_| waiting.is_none()).filter(concerns);
         let claim = claim.map(|claim| ClaimStatus::of(claim, now));
         let pending_is_foreign = matches!(pending, Some(None));
-        let sight = Sight {
+        let findings = Findings {
             current: &current,
             waiting,
             next_claim: next_claim.as_ref(),
@@ -113,13 +113,13 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             min_lifetime: self.run.min_token_lifetime,
         };
         let is_superseded = |staged: &Version| !staged.holds_pair_of(&current);
-        let mut warnings = sight.warnings();
-        warnings.extend(of_readers);
+        let mut warnings = findings.warnings();
+        warnings.extend(reader_warnings);
         warnings.sort_by_key(|(urgency, _)| *urgency);
         let remaining = |end: Option<Timestamp>| end.map(|end| seconds(end.duration_since(now)));
         let ago = |time: Option<Timestamp>| time.map(|time| seconds(now.duration_since(time)));
         Ok(Status {
-            summary: words::summary(credentials, sight.rejected_both_at(), now),
+            summary: words::summary(credentials, findings.rejected_both_at(), now),
             warnings: warnings.into_iter().map(|(_, warning)| warning).collect(),
             flow: credentials.flow,
             has_access_token: credentials.access_token.is_some(),

@@ -36,7 +36,7 @@ pub enum ReaderState {
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     /// Looks whether the app's credentials are where they should be, and what each reader secret holds. Warns of what a
     /// run would have to put right, or would fail on.
-    pub(crate) async fn look_at_readers(&self, current: &Version) -> (Vec<ReaderStatus>, Vec<Warning>) {
+    pub(crate) async fn reader_statuses(&self, current: &Version) -> (Vec<ReaderStatus>, Vec<Warning>) {
         let (mut seen, mut warnings) = (Vec::new(), Vec::new());
         let app = self.app(current).await;
         warnings.extend(app.as_ref().err().map(|error| (Urgency::RunsFail, error.to_string())));
@@ -54,7 +54,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             };
             let unknown = reader.warning(&current.credentials.advertisers);
             warnings.extend(unknown.map(|warning| (Urgency::OutOfDate, warning)));
-            let state = self.look_at_reader(current, &reader, app.as_ref().ok()).await;
+            let state = self.reader_state(current, &reader, app.as_ref().ok()).await;
             let Publication { secret_id, format, .. } = reader;
             let (state, warning) = state.map_or_else(
                 |error| {
@@ -71,7 +71,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         (seen, warnings)
     }
 
-    async fn look_at_reader(
+    async fn reader_state(
         &self,
         current: &Version,
         reader: &Publication,

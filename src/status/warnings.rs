@@ -44,7 +44,7 @@ pub(crate) enum Urgency {
 pub(crate) type Warning = (Urgency, String);
 
 /// What is looked at.
-pub(crate) struct Sight<'a> {
+pub(crate) struct Findings<'a> {
     pub current: &'a Version,
     /// The version that the next run makes current.
     pub waiting: Option<&'a Version>,
@@ -58,7 +58,7 @@ pub(crate) struct Sight<'a> {
     pub min_lifetime: Duration,
 }
 
-impl Sight<'_> {
+impl Findings<'_> {
     pub fn warnings(&self) -> Vec<Warning> {
         let warnings = [
             self.tokens(),

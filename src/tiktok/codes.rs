@@ -33,7 +33,7 @@ pub(super) fn kind_of_name(name: &str) -> Kind {
 }
 
 /// What to do about an error of which more is known than its kind. The first line that fits counts.
-struct Line {
+struct AdviceRule {
     /// TikTok's codes, or none for an error with a name.
     codes: &'static [i64],
     /// Names of RFC 6749.
@@ -41,42 +41,42 @@ struct Line {
     /// The endpoint; empty for all.
     endpoint: &'static str,
     /// One of these is in the message, in lower case; none for all messages.
-    says: &'static [&'static str],
+    message_contains: &'static [&'static str],
     advice: &'static str,
 }
 
-const ANY: Line = Line { codes: &[], names: &[], endpoint: "", says: &[], advice: "" };
+const ANY: AdviceRule = AdviceRule { codes: &[], names: &[], endpoint: "", message_contains: &[], advice: "" };
 
 const APP_IS_WRONG: &str = "Check 'app_id' and 'secret' in the secret against the app's page in TikTok's portal.";
 const FLOW_IS_WRONG: &str = "Check 'flow' in the secret: the tokens seem to be of the other family.";
 
-const LINES: [Line; 11] = [
-    Line {
+const ADVICE_RULES: [AdviceRule; 11] = [
+    AdviceRule {
         codes: &[40109, 40110, 40131],
         endpoint: "tt_user/oauth2/token",
         advice: "The auth code of an account holder lives 10 minutes and works once, so open a new link and exchange its code within 10 minutes. If the app is an advertiser's, set 'flow' in the secret to \"business\": its codes do not work here.",
         ..ANY
     },
-    Line {
+    AdviceRule {
         codes: &[40109, 40110, 40131],
         endpoint: "oauth2/access_token",
         advice: "An auth code lives 1 hour and works once, so open a new link and exchange its code. If the app is for TikTok account holders, set 'flow' in the secret to \"tt_user\": its codes do not work here.",
         ..ANY
     },
-    Line {
+    AdviceRule {
         names: &["invalid_grant"],
         endpoint: "tt_user/oauth2/token",
         advice: "The auth code of an account holder lives 10 minutes and works once, so open a new link and exchange its code within 10 minutes.",
         ..ANY
     },
-    Line {
+    AdviceRule {
         codes: &[40107],
         advice: "Authorize the app again. If TikTok gave you a long-term token, remove 'refresh_token' from the secret or set 'flow' to \"long_term\".",
         ..ANY
     },
-    Line {
+    AdviceRule {
         codes: &[40001],
-        says: &[
+        message_contains: &[
             "operate advertiser",
             "operate this advertiser",
             "operate these advertisers",
@@ -88,22 +88,22 @@ const LINES: [Line; 11] = [
         advice: "The token works, but it may not operate this advertiser account. Give the person who authorized the app a role on the account in TikTok's Business Center, or authorize the app again without the account.",
         ..ANY
     },
-    Line {
+    AdviceRule {
         codes: &[40001],
         names: &["insufficient_scope", "invalid_scope", "scope_not_authorized"],
         advice: "Tick 'Read Ad Account Information' among the app's permissions in TikTok's portal, then authorize the app again.",
         ..ANY
     },
-    Line { codes: &[40113], names: &["invalid_client", "unauthorized_client"], advice: APP_IS_WRONG, ..ANY },
-    Line { codes: &[40000], says: &["app_id", "app id", "secret"], advice: APP_IS_WRONG, ..ANY },
-    Line { codes: &[40108], names: &["unsupported_grant_type"], advice: FLOW_IS_WRONG, ..ANY },
-    Line {
+    AdviceRule { codes: &[40113], names: &["invalid_client", "unauthorized_client"], advice: APP_IS_WRONG, ..ANY },
+    AdviceRule { codes: &[40000], message_contains: &["app_id", "app id", "secret"], advice: APP_IS_WRONG, ..ANY },
+    AdviceRule { codes: &[40108], names: &["unsupported_grant_type"], advice: FLOW_IS_WRONG, ..ANY },
+    AdviceRule {
         codes: &[40002],
-        says: &["redirect_uri", "redirect url"],
+        message_contains: &["redirect_uri", "redirect url"],
         advice: "Use the redirect URL that the link was made with; it has to stand among the app's redirect URLs in TikTok's portal, letter by letter.",
         ..ANY
     },
-    Line {
+    AdviceRule {
         names: &["invalid_request"],
         advice: "Check 'flow' in the secret, and whether a proxy stands between the function and TikTok.",
         ..ANY
@@ -113,17 +113,17 @@ const LINES: [Line; 11] = [
 /// What to do about an error, where more is known than about its kind.
 pub(super) fn advice(error: &Reported<'_>, endpoint: &str, message: &str) -> Option<&'static str> {
     let message = message.to_ascii_lowercase();
-    let fits = |line: &&Line| {
+    let fits = |rule: &&AdviceRule| {
         let is_named = match error {
-            Reported::Code(code) => line.codes.contains(code),
-            Reported::Name(name) => line.names.contains(name),
+            Reported::Code(code) => rule.codes.contains(code),
+            Reported::Name(name) => rule.names.contains(name),
         };
         is_named
-            && (line.endpoint.is_empty() || line.endpoint == endpoint)
+            && (rule.endpoint.is_empty() || rule.endpoint == endpoint)
             // A name says enough by itself.
-            && (line.says.is_empty() || line.says.iter().any(|part| message.contains(part)))
+            && (rule.message_contains.is_empty() || rule.message_contains.iter().any(|part| message.contains(part)))
     };
-    LINES.iter().find(fits).map(|line| line.advice)
+    ADVICE_RULES.iter().find(fits).map(|rule| rule.advice)
 }
 
 /// How an answer reports an error.

@@ -23,7 +23,7 @@ use url::Url;
 use crate::{
     document::{Advertiser, App, Flow, json_text},
     error::{Error, Kind},
-    http::{Ahead, BodyError, Http, read_bounded},
+    http::{BodyError, Http, Preconnect, read_bounded},
     masking::masked,
     transport::{Listing, TikTok, TokenSet},
 };
@@ -43,7 +43,7 @@ const INFO_FIELDS: [&str; 6] = ["advertiser_id", "name", "currency", "display_ti
 #[derive(Debug)]
 pub struct BusinessApi {
     client: Client,
-    ahead: Ahead,
+    preconnect: Preconnect,
     base: Url,
 }
 
@@ -53,10 +53,10 @@ impl BusinessApi {
     /// # Errors
     /// `InvalidConfiguration` when no HTTP client can be built.
     pub fn connect(http: &Http, base: &Url) -> Result<Self, Error> {
-        let client = http.client_ahead();
-        let (client, ahead) =
+        let client = http.client_with_preconnect();
+        let (client, preconnect) =
             client.map_err(|_| Error::new(Kind::InvalidConfiguration, "The HTTP client could not be set up."))?;
-        Ok(Self { client, ahead, base: base.clone() })
+        Ok(Self { client, preconnect, base: base.clone() })
     }
 
     /// Sends a request once, reads its answer and judges it.
@@ -184,7 +184,7 @@ struct TtUserCode<'a> {
 
 impl TikTok for BusinessApi {
     fn prepare(&self) {
-        self.ahead.open(self.base.as_str());
+        self.preconnect.open(self.base.as_str());
     }
 
     async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<TokenSet, Error> {

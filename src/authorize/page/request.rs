@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use crate::{
-    authorize::{AuthorizationResponse, State},
+    authorize::{AuthorizationResponse, UnverifiedState},
     error::{Error, Kind},
 };
 
@@ -65,9 +65,12 @@ impl Redirect {
     pub fn consent(&self, now: Timestamp) -> Result<AuthorizationResponse, (Error, bool)> {
         let consent = AuthorizationResponse::from_query(self.query.expose_secret()).map_err(|error| (error, false))?;
         let state = consent.state();
-        state.map_or(Ok(()), |state| state.is_timely(now)).map_err(|error| (error, true))?;
+        state.map_or(Ok(()), |state| state.check_expiry(now)).map_err(|error| (error, true))?;
         // A code that was to come back elsewhere, to somebody who may invoke the function, is not for everybody to hand in.
-        if state.map(State::redirect_uri).and_then(|uri| uri.split_once("://")).is_none_or(|(_, it)| it != self.address)
+        if state
+            .map(UnverifiedState::redirect_uri)
+            .and_then(|uri| uri.split_once("://"))
+            .is_none_or(|(_, it)| it != self.address)
         {
             return Err((Error::new(Kind::InvalidEvent, "This link leads back to another address."), false));
         }

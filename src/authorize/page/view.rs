@@ -115,19 +115,19 @@ fn until_when(html: &mut Html, outcome: &Outcome) {
 pub fn failed(error: &Error, reference: &str) -> String {
     let title = if error.kind() == Kind::InvalidEvent { "This link does not work" } else { "TikTok is not connected" };
     let (what, advice) = sentences(error);
-    trouble(title, what, advice, reference)
+    failure_page(title, what, advice, reference)
 }
 
 /// The page for a person who declined.
 pub fn declined(reference: &str) -> String {
     let what = "TikTok sent you back without an authorization, because it was declined or TikTok refused it. Nothing was changed.";
-    trouble("TikTok is not connected", what, "To connect, open the link again.", reference)
+    failure_page("TikTok is not connected", what, "To connect, open the link again.", reference)
 }
 
 /// The page for a redirect that another request is being answered for.
 pub fn in_progress(reference: &str) -> String {
     let what = "Your browser sent this authorization twice, and the first request is not finished.";
-    trouble(
+    failure_page(
         "One moment",
         what,
         "Wait a minute, then reload this page. It says when the authorization took place.",
@@ -154,7 +154,7 @@ fn sentences(error: &Error) -> (&str, &str) {
     }
 }
 
-fn trouble(title: &'static str, what: &str, advice: &str, reference: &str) -> String {
+fn failure_page(title: &'static str, what: &str, advice: &str, reference: &str) -> String {
     let mut html = begin(title, "failed", CROSS);
     html.markup("<p>").text(what).markup("</p><h2>What to do</h2><p>").text(advice).markup("</p>");
     end(html, reference)

@@ -7,7 +7,7 @@ use stand_ins::World;
 use tiktok_token_refresh::{
     authorize::{LinkRequest, VALIDITY},
     error::Kind,
-    event::{Brought, Event, Refresh, Rotation},
+    event::{ConsentInput, Event, Refresh, Rotation},
     refresh::Trigger,
     rotation::RotationStep,
 };
@@ -72,7 +72,7 @@ fn every_example_is_understood_as_what_its_name_says() {
             "authorize-url" => link("https://localhost:8080", VALIDITY),
             "exchange" => Event::Exchange {
                 secret_id: None,
-                brought: Brought::AuthCode { auth_code: "hidden".into(), redirect_uri: None },
+                input: ConsentInput::AuthCode { auth_code: "hidden".into(), redirect_uri: None },
             },
             "rotation-create" => rotation(RotationStep::CreateSecret),
             "rotation-set" => rotation(RotationStep::SetSecret),
@@ -113,7 +113,7 @@ fn options_may_be_combined_where_that_makes_sense() {
             json!({"action": "exchange", "auth_code": "code", "redirect_uri": "https://a.example/b", "secret_id": "one"}),
             Event::Exchange {
                 secret_id: Some("one".to_owned()),
-                brought: Brought::AuthCode {
+                input: ConsentInput::AuthCode {
                     auth_code: "hidden".into(),
                     redirect_uri: Some("https://a.example/b".to_owned()),
                 },

@@ -34,13 +34,13 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Opens one connection ahead for the client that it was made with. Dropping it ends the attempt.
 #[derive(Debug)]
-pub struct Ahead {
+pub struct Preconnect {
     http: Http,
     waiting: Waiting,
     attempt: OnceLock<AbortHandle>,
 }
 
-impl Ahead {
+impl Preconnect {
     pub(super) fn new(http: Http, waiting: Waiting) -> Self {
         Self { http, waiting, attempt: OnceLock::new() }
     }
@@ -70,7 +70,7 @@ impl Ahead {
     }
 }
 
-impl Drop for Ahead {
+impl Drop for Preconnect {
     fn drop(&mut self) {
         if let Some(attempt) = self.attempt.get() {
             attempt.abort();
