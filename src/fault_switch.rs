@@ -1,14 +1,15 @@
-//! Switches that break one line each, so that a test shows which promise the line upholds.
+//! Fault switches: each one breaks one line of the protocol in a debug build.
 //!
 //! A process that starts with `FAULT_SWITCH=<name>` runs the broken line. `tests/model/switches.rs` names the scenario
-//! that fails then. Release builds have no switches: [`FaultSwitch::is_on`] is `false` at compile time.
+//! that must fail then, which proves that the scenario tests the line. In a release build [`FaultSwitch::is_on`] is
+//! `false` at compile time.
 
 use std::{env, sync::OnceLock};
 
-/// Declares the switches, each with its name in the environment.
+/// Declares the switches with their names in the environment.
 macro_rules! switches {
     ($($(#[$doc:meta])+ $switch:ident = $name:literal,)+) => {
-        /// A line that can be broken, named after what the function does then.
+        /// A fault, named after its effect.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum FaultSwitch {
             $($(#[$doc])+ $switch,)+
@@ -18,7 +19,7 @@ macro_rules! switches {
             /// Every switch.
             pub const ALL: &[Self] = &[$(Self::$switch,)+];
 
-            /// The value of `FAULT_SWITCH` that turns it on.
+            /// Returns the value of `FAULT_SWITCH` that enables the fault.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$switch => $name,)+
@@ -43,13 +44,13 @@ switches! {
     ForgetEarlierClaim = "forget-earlier-claim",
     /// Two deliveries of one event share a nonce.
     ClaimWithoutNonce = "claim-without-nonce",
-    /// An authorization replaces tokens without a claim on them.
+    /// An authorization replaces tokens without holding the claim on them.
     AuthorizeWithoutClaim = "authorize-without-claim",
     /// A run that finds the current pair fresh does not look for a claim on it.
     NoSecondLook = "no-second-look",
-    /// The last pair of a chain counts, whatever authorization it is of.
+    /// The last pair of a chain counts, even if a newer authorization exists.
     LastPairCounts = "last-pair-counts",
-    /// A run that finds the successor's place taken drops its own answer.
+    /// A run that finds the successor's version id taken drops its own answer.
     DropLateAnswer = "drop-late-answer",
     /// The last step of a rotation leaves AWSPENDING where it is.
     KeepPending = "keep-pending",
@@ -60,7 +61,7 @@ switches! {
 }
 
 impl FaultSwitch {
-    /// Whether this process runs the broken line.
+    /// Returns true if the process runs this fault.
     pub fn is_on(self) -> bool {
         static ON: OnceLock<Option<String>> = OnceLock::new();
         cfg!(debug_assertions) && ON.get_or_init(|| env::var("FAULT_SWITCH").ok()).as_deref() == Some(self.name())

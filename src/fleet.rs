@@ -1,10 +1,11 @@
-//! A fleet: every secret with a tag, looked through before the first of them is worked on.
+//! A fleet: all secrets with one tag.
 //!
-//! The list comes by pages and the values by batches, and both are dropped when they have been looked at: what stays of a
-//! secret is its ARN, if there is something to do for it.
+//! [`Fleet::agenda`] lists the secrets page by page, reads their values in batches and returns the secrets that need a
+//! run, in order. Of a secret without a need it keeps nothing but its expiry times. Errors: the list cannot be read, or
+//! no secret has the tag.
 //!
-//! AWS's list may be minutes old. So it decides nothing but the order and what is left alone: the cycle reads each secret
-//! that there is something to do for by itself, and one that a run left unfinished a moment ago has the next run.
+//! AWS's list can be minutes old, so it decides only about the order and about fresh secrets. A run reads each secret
+//! again. The next run continues a refresh that the list does not show yet.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,15 +26,16 @@ use crate::{
     transport::{Attempts, Clock, Directory, InvocationContext, Label, Labels, Listed, Request, Step, Stored, Tag},
 };
 
-/// How many values Secrets Manager gives in one answer.
+/// The number of values in one answer: the limit of `BatchGetSecretValue`.
 const BATCH: usize = 20;
-/// How many batches are asked for at a time: they answer in tens of milliseconds, and a hundred a second are allowed.
+/// The number of batches read in parallel. An answer takes tens of milliseconds, and the quota is 100 a second.
 const BATCHES_AT_A_TIME: usize = 4;
 
-/// The claims of a refresh that count as usual: two attempts failed before it, and each was released.
+/// The number of claims that a refresh normally makes at most: two failed and released attempts, and the one that
+/// succeeded.
 const CLAIMS_OF_A_REFRESH: u32 = 5;
 
-/// All secrets that have a tag.
+/// All secrets with one tag.
 #[derive(Debug)]
 pub struct Fleet<'a, S, C> {
     pub store: &'a S,
@@ -42,59 +44,59 @@ pub struct Fleet<'a, S, C> {
     pub tag: &'a Tag,
 }
 
-/// What there is to do in a fleet.
+/// The secrets of a fleet, by their need.
 #[derive(Debug, Default)]
 pub struct Agenda {
-    /// The secrets that an earlier run did not bring to an end, or whose access token is over.
+    /// The ARNs of secrets whose last run did not finish, or whose access token has expired.
     pub failing: Vec<String>,
-    /// The others that need something, the soonest first that ends.
+    /// The ARNs of the other secrets that need a run. Those that expire first come first.
     pub due: Vec<String>,
-    /// Those that need nothing.
+    /// The secrets that need nothing.
     pub fresh: Fresh,
 }
 
-/// What there is to know of secrets that need nothing.
+/// The number of fresh secrets and their first expiry times.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fresh {
     pub number: usize,
-    /// When the first of their access tokens ends.
+    /// The time at which the first of their access tokens expires.
     pub access_token_expires_at: Option<Timestamp>,
-    /// When the first of their refresh tokens ends.
+    /// The time at which the first of their refresh tokens expires.
     pub refresh_token_expires_at: Option<Timestamp>,
 }
 
-/// What a look at a secret tells.
+/// The need of one secret.
 enum Finding {
     Fresh { access_token_expires_at: Option<Timestamp>, refresh_token_expires_at: Option<Timestamp> },
     Failing,
     Due(Urgency),
 }
 
-/// The order in which secrets have their turn.
+/// The order of the secrets that are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
-    /// Nobody knows how long its access token lasts.
+    /// The lifetime of the access token is not known.
     Unknown,
     Ends(Timestamp),
-    /// Its token does not end, or is fresh, and only the reader secrets are to be looked after.
+    /// The access token does not expire, or is fresh, and the run only publishes.
     NotUrgent,
 }
 
 impl<S: Directory, C: Clock> Fleet<'_, S, C> {
-    /// The ARNs of all of them.
+    /// Returns the ARNs of all secrets with the tag.
     ///
     /// # Errors
-    /// When they cannot be listed, or there are none.
+    /// If the list cannot be read or is empty.
     pub async fn all(&self) -> Result<Vec<String>, Error> {
         let mut all = Vec::new();
         self.for_each_page(async |page| all.extend(page.into_iter().map(|listed| listed.arn))).await?;
         if all.is_empty() { Err(self.nothing_found()) } else { Ok(all) }
     }
 
-    /// Sees what there is to do.
+    /// Returns the secrets that need a run for this trigger.
     ///
     /// # Errors
-    /// When they cannot be listed, or there are none.
+    /// If the list cannot be read or is empty.
     pub async fn agenda(&self, trigger: Trigger) -> Result<Agenda, Error> {
         let (mut agenda, mut due) = (Agenda::default(), Vec::new());
         self.for_each_page(async |page| {
@@ -122,7 +124,7 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
         loop {
             let list = || self.store.list(self.tag, next.as_deref());
             let page = self.attempts().attempt(Request::read(Step::Read), list).await?;
-            // A secret that is created meanwhile moves others to the next page.
+            // A secret that is created during the listing can move others to the next page, so they appear twice.
             visit(page.secrets.into_iter().filter(|listed| seen.insert(listed.arn.clone())).collect()).await;
             let Some(token) = page.next else { return Ok(()) };
             next = Some(token);
@@ -138,7 +140,7 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
         let arns: Vec<&str> = batch.iter().map(|listed| listed.arn.as_str()).collect();
         let read = || self.store.read_many(&arns);
         let values = self.attempts().attempt(Request::read(Step::Read), read).await.unwrap_or_else(|error| {
-            // To know them saves requests. The cycle reads each by itself and says what is wrong with it.
+            // A batch only saves requests. A run reads each secret by itself and reports its error.
             tracing::warn!(error_type = error.kind().name(), secrets = arns.len(), "reading a batch: {error}");
             Vec::new()
         });
@@ -150,7 +152,7 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
         batch.iter().map(inspect).collect()
     }
 
-    /// What a secret needs, as far as its current value and the places of its labels tell.
+    /// Returns the need of a secret, from its current value and its labels.
     fn inspect(&self, stored: &Stored, labels: &Labels, trigger: Trigger) -> Finding {
         let Ok(current) = Version::of(stored) else { return Finding::Failing };
         let now = self.clock.now();
@@ -180,7 +182,7 @@ impl<S: Directory, C: Clock> Fleet<'_, S, C> {
     }
 }
 
-/// Whether a run has claimed the current pair, or staged another one, and did not get to the end.
+/// Returns true if a run claimed the current pair or staged a successor and did not finish.
 fn is_unfinished(current: &Version, labels: &Labels) -> bool {
     let is_elsewhere = |label| labels.version(label).filter(|id| *id != current.id);
     let redeemed = current.credentials.lineage().last();

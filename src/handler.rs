@@ -1,4 +1,7 @@
-//! One invocation, from its event to its report.
+//! One invocation.
+//!
+//! Input: an event. Output: the response; one line of metrics for each secret; log messages. Error: any secret that is
+//! not known to be usable afterwards fails the invocation, because alarms and retries only see failed invocations.
 
 use std::{borrow::Cow, cell::RefCell, collections::HashSet, future::Future, io::Write, pin::Pin, slice};
 
@@ -19,7 +22,7 @@ use crate::{
     transport::{Clock, Directory, InvocationContext, Store, TIME_FOR_A_REFRESH, Tag, TikTok, Trace},
 };
 
-/// The function, with everything that lives as long as an invocation.
+/// The function during one invocation.
 #[derive(Debug)]
 pub struct Handler<'a, S, T, C> {
     pub settings: &'a Settings,
@@ -29,15 +32,14 @@ pub struct Handler<'a, S, T, C> {
     pub run: &'a InvocationContext,
 }
 
-/// What is done with one of several secrets. On the heap: the future of a cycle is large, and stays there where it is.
+/// The work on one secret. The future is boxed, because it is large and would be copied otherwise.
 type Work<'w> = dyn Fn(&'w str) -> Pin<Box<dyn Future<Output = Result<SecretResult, Error>> + 'w>> + 'w;
 
 impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
-    /// Does what the event asks for.
+    /// Handles an event.
     ///
     /// # Errors
-    /// Whenever a secret is not known to be usable afterwards: a failed secret is a failed invocation, because alarms and
-    /// retries look at nothing else.
+    /// If the event is invalid, or if a secret is not known to be usable afterwards.
     pub async fn handle(&self, event: Value) -> Result<Response, Error> {
         match Event::parse(event).inspect_err(log_refusal)? {
             Event::Refresh(refresh) => self.refresh_all(&refresh).await,
@@ -74,7 +76,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
     }
 
-    /// The secrets that an event is about: those that it names, or all that the function keeps.
+    /// Returns the secrets that the event names, or all configured secrets.
     async fn secret_ids<'i>(&'i self, asked_for: &'i [String]) -> Result<Cow<'i, [String]>, Error> {
         match &self.settings.secrets {
             _ if !asked_for.is_empty() => Ok(asked_for.into()),
@@ -83,7 +85,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
     }
 
-    /// Each secret once. A name and an ARN may stand for the same one; only where they may is it looked up.
+    /// Removes duplicates. A name and an ARN can be the same secret; only then does it read the ARN.
     async fn distinct<'i>(&self, ids: Cow<'i, [String]>) -> Cow<'i, [String]> {
         let is_clear = |id: &String| !ids.iter().any(|other| other != id && may_name_one_secret(id, other));
         if ids.iter().all(is_clear) {
@@ -91,7 +93,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
         let (mut distinct, mut arns) = (Vec::new(), HashSet::new());
         for id in ids.iter() {
-            // One that cannot be read is kept: its own run says what is wrong with it.
+            // A secret that cannot be read is kept. Its own run reports the error.
             let arn = if is_clear(id) { None } else { self.refresher(id).arn().await.ok() };
             if arns.insert(arn.unwrap_or_else(|| id.clone())) {
                 distinct.push(id.clone());
@@ -104,7 +106,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         Fleet { store: self.store, clock: self.clock, run: self.run, tag }
     }
 
-    /// The one secret that an authorization is for.
+    /// Returns the secret of an authorization: the named one, or the only configured one.
     fn one_secret<'i>(&'i self, named: Option<&'i str>) -> Result<&'i str, Error> {
         let kept = match (named, &self.settings.secrets) {
             (Some(id), _) => return Ok(id),
@@ -139,14 +141,14 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         tally.respond()
     }
 
-    /// Refreshes what needs it of all secrets with a tag.
+    /// Refreshes the secrets with the tag that need it.
     async fn refresh_fleet(&self, tag: &Tag, refresh: &Refresh) -> Result<Response, Error> {
         let agenda = self.fleet(tag).agenda(refresh.trigger).await.inspect_err(log_refusal)?;
         let Agenda { mut failing, mut due, fresh } = agenda;
         tracing::info!(%tag, fresh = fresh.number, failing = failing.len(), due = due.len(), "looked through the fleet");
         let at_a_time = self.settings.max_concurrency;
         let others_wait = failing.len() + due.len() > at_a_time;
-        // Places of their own: those that cannot be helped take their time, and the others have to go on meanwhile.
+        // Failing secrets get a quarter of the permits, so that they do not slow down the others.
         let for_failing = failing.len().min(at_a_time.div_ceil(4));
         if for_failing == at_a_time {
             failing.append(&mut due);
@@ -164,14 +166,14 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         tally.respond()
     }
 
-    /// Works on several secrets at a time. One that fails does not stop the others.
+    /// Works on several secrets in parallel. The failure of one does not stop the others.
     async fn for_each<'i>(&self, ids: &'i [String], work: &Work<'i>) -> Tally {
         let (tally, at_a_time) = (RefCell::new(Tally::default()), self.settings.max_concurrency);
         self.work_through((ids, &Semaphore::new(at_a_time)), ids.len() > at_a_time, &tally, work).await;
         tally.into_inner()
     }
 
-    /// Where a person corrects the id of a secret.
+    /// Returns the place where a user corrects the id of the secret.
     fn setting_of(&self, id: &str) -> &'static str {
         match &self.settings.secrets {
             Secrets::Named(ids) if ids.iter().any(|named| named == id) => "SECRET_ID",
@@ -180,7 +182,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
     }
 
-    /// Works on as many secrets at a time as there are places.
+    /// Works on the secrets in parallel, one for each permit. Skips those for which no time is left.
     async fn work_through<'i>(
         &self,
         (ids, permits): (&'i [String], &Semaphore),
@@ -208,7 +210,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     async fn refresh(&self, id: &str, refresh: &Refresh, others_wait: bool) -> Result<SecretResult, Error> {
         let refresher = self.refresher(id);
         let refresher = if others_wait { refresher.with_retry_budget() } else { refresher };
-        // TikTok's connection opens while the secret is read. The hourly top-up mostly finds that there is nothing to do.
+        // TikTok's connection opens while the secret is read. The hourly run rarely needs it.
         if refresh.trigger != Trigger::IfNeeded {
             self.tiktok.prepare();
         }
@@ -219,20 +221,20 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         Ok(SecretResult::outcome(id, &self.finish(&refresher, id, result)?))
     }
 
-    /// Exchanges what a person brought back from TikTok's consent page.
+    /// Exchanges the auth code of a consent.
     async fn exchange(&self, id: &str, consent: &AuthorizationResponse) -> Result<Outcome, Error> {
         let refresher = self.refresher(id);
         match refresher.exchange(consent).await {
-            // Not counted: who sent the wrong code is looking at the answer, and nobody is to be woken for it.
+            // A wrong code is not a failed refresh, so the alarms do not count it. Its sender sees the answer.
             Err(error) => Err(self.with_authorize_command(id, error)),
             outcome => self.finish(&refresher, id, outcome),
         }
     }
 
-    /// Exchanges what a browser brought to the function's own page.
+    /// Exchanges the auth code that a browser brought to the function's page.
     ///
     /// # Errors
-    /// When the consent is for a secret that this function does not keep, and as an exchange.
+    /// If the link was for another function's secret, or if the exchange fails.
     pub async fn connect(&self, consent: AuthorizationResponse) -> Result<Connected, Error> {
         let named = consent.state().map(UnverifiedState::secret_id).unwrap_or_default();
         let Some(id) = self.configured(named).await else {
@@ -243,7 +245,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         Ok(Connected { secret_id: id.to_owned(), outcome, advertisers })
     }
 
-    /// The secret of this function that a name or an ARN stands for. The page does not say why it is none.
+    /// Returns the configured secret with that name or ARN. `None` hides the reason from the page.
     async fn configured<'i>(&'i self, id: &'i str) -> Option<&'i str> {
         match &self.settings.secrets {
             secrets @ Secrets::Named(_) => secrets.named(id),
@@ -252,7 +254,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         }
     }
 
-    /// Logs and counts how the work on the tokens of a secret ended.
+    /// Logs and counts the result of a refresh or an exchange.
     fn finish(
         &self,
         refresher: &Refresher<'_, S, T, C>,
@@ -267,7 +269,8 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         result
     }
 
-    /// A step that fails counts as a failed refresh, the last one as what the refresh came to, the others as nothing.
+    /// Runs a step of a rotation. A failed step counts as a failed refresh, and the last step counts with its own
+    /// outcome. Other steps are not counted.
     async fn rotate(&self, id: &str, rotation: &Rotation) -> Result<Rotated, Error> {
         let Rotation { step, token, .. } = rotation;
         let (rotated, trace) = Refresher::rotate(self.store, self.tiktok, self.clock, self.run, id, *step, token).await;
@@ -293,12 +296,12 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
         print(&report::fleet_metrics(self.source(), fresh, tally, self.clock.now()));
     }
 
-    /// Where the metrics of this function are found: a namespace, and the function's name.
+    /// Returns the namespace and the function name of the metrics.
     fn source(&self) -> (&str, &str) {
         (&self.settings.metrics_namespace, &self.settings.function_name)
     }
 
-    /// Names the very command that begins an authorization, where one is needed.
+    /// Adds the command that starts an authorization to an error that asks for one.
     fn with_authorize_command(&self, id: &str, error: Error) -> Error {
         if error.kind() != Kind::ReauthorizationRequired {
             return error;
@@ -316,7 +319,7 @@ impl<S: Store + Directory, T: TikTok, C: Clock> Handler<'_, S, T, C> {
     }
 }
 
-/// Whether two ids may name one secret: an ARN ends in the name, a hyphen and six random characters.
+/// Returns true if two ids can name one secret. An ARN ends in the name, a hyphen and six random characters.
 fn may_name_one_secret(one: &str, other: &str) -> bool {
     let name = |id: &str| id.split_once(":secret:").map_or(id, |(_, name)| name).to_owned();
     let is_named = |full: &str, short: &str| {
@@ -327,13 +330,13 @@ fn may_name_one_secret(one: &str, other: &str) -> bool {
     is_named(&one, &other) || is_named(&other, &one)
 }
 
-/// CloudWatch reads metrics from lines of the log.
+/// Writes metrics to the log, where CloudWatch reads them.
 fn print(metrics: &str) {
-    // There is nobody to tell when standard output is closed.
+    // If standard output is closed, the error cannot be reported either.
     let _ = writeln!(std::io::stdout(), "{metrics}");
 }
 
-/// An event that nothing is done for.
+/// Logs an event that was rejected.
 fn log_refusal(error: &Error) {
     tracing::error!(error_type = error.kind().name(), "{error}");
 }

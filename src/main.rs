@@ -1,4 +1,4 @@
-//! The Lambda function: settings, clients, runtime. No logic.
+//! The Lambda function: reads the settings, creates the clients and starts the runtime. All logic is in the library.
 
 use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
@@ -38,7 +38,7 @@ impl Function {
 
     async fn handle(&self, event: Value, context: &Context) -> Result<Response, Error> {
         let (run, tiktok) = self.begin(context)?;
-        // On the heap once, instead of moved about with all that it may come to.
+        // Boxed: the future is large and would be copied otherwise.
         Box::pin(self.handler(&run, &tiktok).handle(event)).await
     }
 
@@ -60,8 +60,8 @@ impl Function {
             rate_limits,
         )
         .map_err(|_| Error::new(Kind::InvalidConfiguration, "The operating system gave no random numbers."))?;
-        // Anew for each invocation: a connection that idled in a frozen sandbox may be half closed, and a request that carries
-        // a single-use token must not be the one to find out.
+        // Each invocation opens a new connection. One that was idle in a frozen sandbox may be half closed, and a
+        // single-use token would be lost on it.
         let tiktok = BusinessApi::connect(&self.http, &self.settings.tiktok_api_url)?;
         Ok((run, tiktok))
     }
@@ -75,7 +75,8 @@ impl Function {
     }
 }
 
-/// `function` is an error if the settings are wrong. That fails an event; what a browser asks for fails no invocation.
+/// If the settings are wrong, `function` is an error, which fails the invocation. A request from a browser gets an
+/// error page instead.
 async fn invoke(function: Result<&Function, Error>, event: Value, context: &Context) -> Result<Box<RawValue>, Error> {
     if page::is_request(&event) {
         let connect = async |consent| function?.connect(consent, context).await;
@@ -84,8 +85,7 @@ async fn invoke(function: Result<&Function, Error>, event: Value, context: &Cont
     function?.handle(event, context).await.map(|response| text(&response))
 }
 
-/// As JSON text, in which fields stay in their order: what a person wants to see first comes first. Neither answer can
-/// fail to be written.
+/// Serializes an answer with its fields in order, the most useful first. Serialization of these types cannot fail.
 fn text(answer: &impl Serialize) -> Box<RawValue> {
     to_raw_value(answer).unwrap_or_default()
 }
@@ -97,8 +97,8 @@ fn diagnostic(error: &Error) -> Diagnostic {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     logging::start();
-    // Wrong settings fail every invocation with their own name, which alarms see, and not the start of the process, which
-    // Lambda would repeat and report as something else.
+    // Wrong settings fail each invocation with their own error type, which the alarms see. If they failed the start,
+    // Lambda would repeat it and report another error.
     let function = Function::start().await.inspect_err(|error| tracing::error!("{error}"));
     let answer = async |LambdaEvent { payload, context }: LambdaEvent<Value>| {
         let span = tracing::info_span!("invocation", request_id = context.request_id);

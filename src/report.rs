@@ -1,4 +1,10 @@
-//! What goes out: the response or the error of the invocation, and the metrics.
+//! The response or the error of an invocation, and its metrics.
+//!
+//! [`Tally`] collects the result of each secret. [`Tally::respond`] returns the response, or the error if a secret
+//! failed. [`metrics`] and [`fleet_metrics`] return lines in CloudWatch's [embedded metric
+//! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+//!
+//! The names in them are a contract: they change by addition.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -13,38 +19,38 @@ use crate::{
     transport::{Seen, Step, Trace},
 };
 
-/// What there is to tell of a secret for which nothing failed.
+/// The result of a secret without a failure.
 #[derive(Debug)]
 pub struct SecretResult {
-    /// How it ended, where that is counted.
+    /// The outcome, if it is counted.
     outcome: Option<OutcomeKind>,
-    /// As text, so that what a person wants first comes first.
+    /// JSON with its fields in order, the most useful first.
     text: Box<RawValue>,
 }
 
 impl SecretResult {
-    /// How the work on its tokens ended.
+    /// The outcome of a refresh or an exchange. It is counted.
     #[must_use]
     pub fn outcome(secret_id: &str, outcome: &Outcome) -> Self {
         Self { outcome: Some(outcome.outcome), ..Self::of(secret_id, outcome) }
     }
 
-    /// Whatever else there is.
+    /// Any other result. It is not counted.
     #[must_use]
     pub fn of(secret_id: &str, body: &impl Serialize) -> Self {
-        // Numbers, texts and maps with text for keys, which always have a text.
+        // Serialization of numbers, strings and maps with string keys cannot fail.
         Self { outcome: None, text: to_raw_value(&Entry { secret_id, body }).unwrap_or_default() }
     }
 }
 
-/// The response of an invocation in which nothing failed.
+/// The response of an invocation without a failure.
 #[derive(Debug, Serialize)]
 pub struct Response {
-    /// How many ended how, where there is more than one.
+    /// The number of secrets by outcome. Absent for a single secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<BTreeMap<OutcomeKind, usize>>,
     pub results: Vec<Box<RawValue>>,
-    /// How many results are left out, because the response would be too large with them.
+    /// The number of results that are left out to limit the size of the response.
     #[serde(skip_serializing_if = "is_zero")]
     pub omitted: usize,
 }
@@ -68,13 +74,13 @@ struct FailedEntry<'a> {
     error_message: String,
 }
 
-/// How many bytes of results, and of what failed, a response has. Lambda takes six megabytes, but the event buses, the
-/// queues and the state machines that an answer is handed on to take 256 kilobytes, with an envelope around it.
+/// The limit for results and for errors, in bytes. Lambda accepts 6 MB, but event buses, queues and state machines
+/// accept 256 kB with an envelope.
 const MAX_RESULT_BYTES: usize = 100_000;
-/// How many bytes of names of secrets that were left over.
+/// The limit for the names of skipped secrets, in bytes.
 const MAX_SKIPPED_BYTES: usize = 20_000;
 
-/// What became of the secrets of an invocation. It stays small however many there are.
+/// The results of an invocation. Their size is limited for any number of secrets.
 #[derive(Debug, Default)]
 pub struct Tally {
     done: usize,
@@ -85,7 +91,7 @@ pub struct Tally {
     skipped: Bounded<String>,
 }
 
-/// The first of many, up to a number of bytes.
+/// The first items of a list, up to a number of bytes.
 #[derive(Debug)]
 struct Bounded<T> {
     items: Vec<T>,
@@ -102,7 +108,7 @@ impl<T> Default for Bounded<T> {
 impl<T> Bounded<T> {
     fn push(&mut self, item: T, bytes: usize, most: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
-        // The first is kept in any case: no single one can be too large.
+        // The first item is always kept, because no single item exceeds the limit of a response.
         if self.items.is_empty() || self.bytes <= most {
             self.items.push(item);
         } else {
@@ -116,7 +122,7 @@ impl<T> Bounded<T> {
 }
 
 impl Tally {
-    /// Adds how the work on the secret with that place in the list ended.
+    /// Adds the result of the secret at position `place` of the list.
     pub fn add(&mut self, place: usize, secret_id: &str, result: Result<SecretResult, Error>) {
         match result {
             Ok(SecretResult { outcome, text }) => {
@@ -135,14 +141,14 @@ impl Tally {
         }
     }
 
-    /// Adds secrets of which nothing is to be told but their number.
+    /// Adds fresh secrets. Only their number is reported.
     pub fn add_fresh(&mut self, number: usize) {
         self.done += number;
         self.count(OutcomeKind::Fresh, number);
         self.results.omitted += number;
     }
 
-    /// Adds a secret that was not begun, because the deadline was near.
+    /// Adds a secret that was not started before the deadline.
     pub fn skip(&mut self, secret_id: &str) {
         self.skipped.push(secret_id.to_owned(), secret_id.len(), MAX_SKIPPED_BYTES);
     }
@@ -157,10 +163,11 @@ impl Tally {
         self.done + self.failed.total() + self.skipped.total()
     }
 
-    /// The response, or the error that makes the invocation a failed one: one failed secret is enough.
+    /// Returns the response.
     ///
     /// # Errors
-    /// The secret's own error where there is only one, or where all failed in the same way; `PartialFailure` otherwise.
+    /// If any secret failed or was skipped: the error of the only secret, the common error type of all secrets, or
+    /// `PartialFailure`.
     pub fn respond(mut self) -> Result<Response, Error> {
         if self.all() == self.done {
             return Ok(self.response());
@@ -172,11 +179,11 @@ impl Tally {
         }
     }
 
-    /// The response with the picture of each secret. One of which there is none has its error in it instead: who looks at
-    /// several secrets because something is wrong with one of them wants to see them all.
+    /// Returns a response in which a failed secret has its error. A status of several secrets is most useful if one of
+    /// them fails.
     ///
     /// # Errors
-    /// As [`Tally::respond`], where there is no picture of any.
+    /// As [`Tally::respond`], if every secret failed.
     pub fn into_partial_response(mut self) -> Result<Response, Error> {
         if self.done == 0 {
             return self.respond();
@@ -231,10 +238,10 @@ impl Tally {
     }
 }
 
-/// The metrics of the work on one secret, as one line in CloudWatch's embedded metric format.
+/// Returns the metrics of one secret as one line.
 ///
-/// One line a secret, with the function's name as the only dimension: sums count outcomes, the minimum of a lifetime is
-/// the secret that needs attention first, and the line itself, which names the secret, is found in the logs.
+/// The function's name is the only dimension. A sum counts outcomes, and the minimum of a lifetime belongs to the
+/// secret that expires first. The line in the log names the secret.
 #[must_use]
 pub fn metrics(
     source: (&str, &str),
@@ -244,7 +251,7 @@ pub fn metrics(
     now: Timestamp,
 ) -> String {
     let mut metrics = Metrics::default();
-    // A dry run leaves no metrics, and so is not counted.
+    // A dry run has no metrics, so its outcome is not counted.
     for kind in OutcomeKind::ALL.into_iter().filter(|kind| *kind != OutcomeKind::DryRun) {
         let is_it = result.as_ref().is_ok_and(|outcome| outcome.outcome == kind);
         metrics.count(kind.name(), u64::from(is_it));
@@ -257,7 +264,7 @@ pub fn metrics(
         metrics.count(kind.name(), 1);
     }
     if error != Some(Kind::ReauthorizationRequired) {
-        // Always there, so that an alarm on it knows "no" from "nothing heard".
+        // Always present, so that an alarm can tell zero from missing data.
         metrics.count(Kind::ReauthorizationRequired.name(), 0);
     }
     if let Ok(outcome) = result {
@@ -275,7 +282,7 @@ pub fn metrics(
     metrics.line(source, Some(secret_id), error, now)
 }
 
-/// The metrics of a look at a fleet, in the same form: what nobody is told of each secret that needs nothing.
+/// Returns the metrics of a fleet as one line. They include the fresh secrets, which have no lines of their own.
 #[must_use]
 pub fn fleet_metrics(source: (&str, &str), fresh: &Fresh, tally: &Tally, now: Timestamp) -> String {
     let mut metrics = Metrics::default();
@@ -287,7 +294,7 @@ pub fn fleet_metrics(source: (&str, &str), fresh: &Fresh, tally: &Tally, now: Ti
     metrics.line(source, None, None, now)
 }
 
-/// What a metric says, in CloudWatch's units.
+/// A value in one of CloudWatch's units.
 #[derive(Clone, Copy, Serialize)]
 #[serde(untagged)]
 enum Measured {
@@ -306,7 +313,7 @@ impl Measured {
     }
 }
 
-/// Each name once. Written as a map, it is the values of the line.
+/// Names and values, each name once. They are serialized as a map.
 #[derive(Default)]
 struct Metrics(Vec<(Cow<'static, str>, Measured)>);
 
@@ -327,7 +334,7 @@ impl Metrics {
         self.count("AdvertisersReduced", u64::from(outcome.advertisers_reduced));
     }
 
-    /// A failed run still tells how long what it found will last: that is when it matters.
+    /// A failed run reports the lifetimes that it found, because an alarm needs them then.
     fn seen(&mut self, seen: &Seen, now: Timestamp) {
         self.remaining("AccessTokenSecondsRemaining", seen.access_token_expires_at, now);
         self.remaining("RefreshTokenSecondsRemaining", seen.refresh_token_expires_at, now);
@@ -352,7 +359,7 @@ impl Metrics {
         let directive = Directive { namespace, dimensions: [["FunctionName"]], metrics: self.definitions() };
         let metadata = Metadata { timestamp: now.as_millisecond(), directives: [directive] };
         let line = EmfLine { metadata, function, secret_id, error_type: error.map(Kind::name), values: self };
-        // Numbers and texts, which always have a text.
+        // Serialization of numbers and strings cannot fail.
         serde_json::to_string(&line).unwrap_or_default()
     }
 
@@ -367,8 +374,8 @@ impl Serialize for Metrics {
     }
 }
 
-/// A line in the embedded metric format. Serialised as it is, without a tree of values in between: of all that a run
-/// does for itself, this was the most expensive.
+/// A line in the embedded metric format. It is serialized directly, because a tree of `serde_json::Value` was the most
+/// expensive part of a run.
 #[derive(Serialize)]
 struct EmfLine<'a> {
     #[serde(rename = "_aws")]

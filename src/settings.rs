@@ -1,5 +1,7 @@
-//! The environment of the function, read once when it starts. Every problem is named in one message, so that one deployment
-//! corrects them all.
+//! The environment variables of the function, read once at its start.
+//!
+//! [`Settings::from_env`] returns the settings, or one `InvalidConfiguration` error that names every wrong variable.
+//! `docs/configuration.md` describes each variable.
 
 use std::{env, ops::RangeInclusive, time::Duration};
 
@@ -15,35 +17,36 @@ use crate::{
 
 /// TikTok's production API.
 pub const DEFAULT_TIKTOK_API_URL: &str = "https://business-api.tiktok.com/open_api/v1.3/";
-/// Half a day: a job that starts right before the next daily refresh of a 24-hour token still has the time it needs, and a
-/// failed refresh is repaired twelve hours before anybody notices.
+/// Half a day. A job that starts just before the daily run still has half of a 24-hour token. A failed refresh is
+/// repaired 12 hours before a job fails.
 const DEFAULT_MIN_TOKEN_LIFETIME: Duration = Duration::from_hours(12);
-/// Enough for the default rates: TikTok takes half a second for an answer, and a refresh asks it twice.
+/// Enough for the default rates: a refresh sends TikTok two requests of half a second each.
 const DEFAULT_MAX_CONCURRENCY: usize = 8;
-/// TikTok's default is ten for an app; one above this can follow at once, and one is left to the jobs of the same app.
+/// TikTok's limit at the default tier is 10 a second for an app. The burst can add one request, and one is left for the
+/// jobs of the app.
 const DEFAULT_TIKTOK_REQUESTS_PER_SECOND: f64 = 8.0;
-/// The quota is fifty for an account in a region; ten above this can follow at once.
+/// The quota is 50 a second for an account in a Region. The burst can add ten requests.
 const DEFAULT_SECRETS_MANAGER_WRITES_PER_SECOND: f64 = 40.0;
-/// From one in a quarter of an hour, which is an invocation, to as good as without a limit.
+/// From one request an invocation (15 minutes) to practically unlimited.
 const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
-/// A token that lives longer than this is not refreshed by the hourly run.
+/// The hourly run does not refresh a token that lives longer than this.
 const MAX_MIN_TOKEN_LIFETIME: Duration = Duration::from_hours(365 * 24);
-/// More secrets at a time need more memory than the function has, and the rate limits hold them back.
+/// More secrets in parallel need more memory than the function has, and the rate limits slow them down.
 const CONCURRENCY: RangeInclusive<usize> = 1..=1_000;
-/// Where the metrics are found in CloudWatch.
+/// The default CloudWatch namespace.
 const DEFAULT_METRICS_NAMESPACE: &str = "TikTokTokenRefresh";
 
-/// Which secrets the function keeps.
+/// The secrets that the function refreshes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Secrets {
-    /// Those with these names or ARNs, each once.
+    /// Secrets with these names or ARNs, without duplicates.
     Named(Vec<String>),
-    /// A fleet: all that have a tag when the function looks.
+    /// A fleet: all secrets with this tag at the time of the run.
     Tagged(Tag),
 }
 
 impl Secrets {
-    /// The configured secret that a name or an ARN stands for.
+    /// Returns the configured secret with that name or ARN.
     #[must_use]
     pub fn named(&self, id: &str) -> Option<&str> {
         let Self::Named(ids) = self else { return None };
@@ -52,48 +55,48 @@ impl Secrets {
     }
 }
 
-/// Whether an ARN, whole or without the six characters that Secrets Manager adds, is one of a secret with that name.
+/// Returns true if `arn` is the ARN of the secret `name`, with or without its six random characters.
 fn is_arn_of(arn: &str, name: &str) -> bool {
     let Some((_, resource)) = arn.split_once(":secret:").filter(|_| !name.contains(":secret:")) else { return false };
     let suffix = resource.strip_prefix(name);
     suffix.is_some_and(|suffix| suffix.is_empty() || suffix.len() == "-AbCdEf".len() && suffix.starts_with('-'))
 }
 
-/// What the environment says.
+/// The settings of the function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The credentials secrets.
     pub secrets: Secrets,
-    /// The base URL of TikTok's API, ending in a slash.
+    /// The base URL of TikTok's API. It ends with a slash.
     pub tiktok_api_url: Url,
-    /// The hourly top-up refreshes an access token that has less than this to live.
+    /// The hourly run refreshes an access token that expires within this time.
     pub min_token_lifetime: Duration,
-    /// How many secrets are worked on at a time.
+    /// The number of secrets in progress at once.
     pub max_concurrency: usize,
-    /// How many requests TikTok is sent for each app.
+    /// The rate limit for requests to TikTok, for each app.
     pub tiktok_requests_per_second: f64,
-    /// How many writes Secrets Manager is sent.
+    /// The rate limit for writes to Secrets Manager.
     pub secrets_manager_writes_per_second: f64,
-    /// Whether TikTok is asked for more about each advertiser than its id and its name.
+    /// True if the function asks TikTok for each advertiser's currency, time zone and status.
     pub advertiser_info: bool,
     /// The CloudWatch namespace of the metrics.
     pub metrics_namespace: String,
-    /// The name that the metrics carry as a dimension, so that two deployments stay apart.
+    /// The dimension of the metrics, which tells two deployments apart.
     pub function_name: String,
-    /// The proxy, and root certificates beside the public ones.
+    /// The proxy and the additional root certificates.
     pub egress: Egress,
 }
 
 impl Settings {
-    /// Reads the process's environment.
+    /// Reads the environment of the process.
     ///
     /// # Errors
-    /// `InvalidConfiguration`, naming every variable that is missing or wrong.
+    /// `InvalidConfiguration` with every variable that is missing or wrong.
     pub fn from_env() -> Result<Self, Error> {
         Self::read(|name| env::var(name).ok())
     }
 
-    /// Reads variables from anywhere.
+    /// Reads the variables that `variable` returns.
     ///
     /// # Errors
     /// As [`Settings::from_env`].
@@ -159,13 +162,13 @@ fn secrets(ids: Option<String>, tag: Option<String>) -> Result<Secrets, String> 
     }
 }
 
-/// A key alone, or with the value that the tag must have.
+/// Parses `KEY` or `KEY=VALUE`.
 fn tag(text: &str) -> Result<Tag, String> {
     let (key, value) = match text.split_once('=') {
         Some((key, value)) => (key.trim(), Some(value.trim().to_owned())),
         None => (text, None),
     };
-    // AWS's own limits.
+    // The limits of [AWS tags](https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Tag.html).
     if key.is_empty() || key.chars().count() > 128 || value.as_ref().is_some_and(|value| value.chars().count() > 256) {
         return Err("SECRET_TAG must be the key of a tag, or its key, an equals sign and its value".to_owned());
     }
@@ -182,7 +185,8 @@ fn secret_ids(text: &str) -> Vec<String> {
     ids
 }
 
-/// The app's secret travels in requests to this address, so it is https, or a stand-in on this very machine.
+/// Parses the base URL. It must use https, because requests carry the app's secret; http is accepted for loopback
+/// addresses.
 fn base_url(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("TIKTOK_API_URL is not a URL ({error})"))?;
     if !is_https_or_on_this_machine(&url) {
@@ -224,7 +228,8 @@ fn switch(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "ADVERTISER_INFO must be true or false".to_owned())
 }
 
-/// CloudWatch's own rules for a namespace.
+/// Checks the namespace by [CloudWatch's
+/// rules](https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html).
 fn namespace(text: Option<String>) -> Result<String, String> {
     let text = text.unwrap_or_else(|| DEFAULT_METRICS_NAMESPACE.to_owned());
     let allowed = |c: char| c.is_ascii_alphanumeric() || " .-_/#:".contains(c);

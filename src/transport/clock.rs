@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Clock;
 
-/// The machine's clock and tokio's timers.
+/// The system clock and tokio's timers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -22,16 +22,16 @@ impl Clock for SystemClock {
     }
 }
 
-/// When the invocation ends, whatever it is doing.
+/// The time at which Lambda ends the invocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Timestamp);
 
-/// What a run gives itself whose runtime names no deadline. A claim lasts as long, so it has to end.
+/// The deadline of a run whose runtime names none. A claim expires at the deadline, so every run has one.
 const UNNAMED: SignedDuration = SignedDuration::from_mins(10);
 
 impl Deadline {
-    /// The deadline that the runtime names, in milliseconds since 1970. One that was over before the run began is none:
-    /// `cargo lambda watch` always says ten minutes past midnight of the first of January 1970.
+    /// Returns the deadline that the runtime names, in milliseconds since 1970. A deadline before `now` is ignored:
+    /// `cargo lambda watch` always names 00:10 of January 1, 1970.
     #[must_use]
     pub fn named(milliseconds: u64, now: Timestamp) -> Self {
         let named = i64::try_from(milliseconds).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
@@ -43,13 +43,13 @@ impl Deadline {
         Self(time)
     }
 
-    /// The moment itself.
+    /// Returns the deadline as a timestamp.
     #[must_use]
     pub const fn time(self) -> Timestamp {
         self.0
     }
 
-    /// What is left of the invocation.
+    /// Returns the time until the deadline; zero after it.
     #[must_use]
     pub fn remaining(self, now: Timestamp) -> Duration {
         Duration::try_from(self.0.duration_since(now)).unwrap_or(Duration::ZERO)

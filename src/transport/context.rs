@@ -4,29 +4,29 @@ use super::{Deadline, RateLimits};
 use crate::document::hex;
 use crate::fault_switch::FaultSwitch;
 
-/// What one invocation is, for every secret that it works on.
+/// The values that all secrets of one invocation share.
 #[derive(Debug)]
 pub struct InvocationContext {
-    /// Lambda's request id; retries of an event share it.
+    /// Lambda's request id. Lambda's retries of an event share it.
     pub request_id: String,
-    /// 128 random bits that no other invocation has, in hexadecimal.
+    /// 128 random bits in hexadecimal, unique to the invocation.
     pub nonce: String,
-    /// How many cycles the invocation has begun. Its nonce and this number tell a cycle's claim from all others.
+    /// The number of nonces given out so far. A claim is identified by `nonce` and its number.
     pub nonces_issued: Cell<u32>,
     pub deadline: Deadline,
-    /// The top-up refreshes a token that has less than this to live.
+    /// The hourly run refreshes an access token that expires within this time.
     pub min_token_lifetime: Duration,
-    /// Whether TikTok is asked for more about each advertiser than its id and its name.
+    /// True if the function asks TikTok for each advertiser's currency, time zone and status.
     pub advertiser_info: bool,
-    /// The turns that the secrets take at TikTok and at Secrets Manager.
+    /// The rate limits of TikTok and Secrets Manager.
     pub rate_limits: RateLimits,
 }
 
 impl InvocationContext {
-    /// A run with a nonce of its own.
+    /// Creates a context with a random nonce.
     ///
     /// # Errors
-    /// When the operating system has no random numbers to give.
+    /// If the operating system has no random numbers.
     pub fn begin(
         request_id: String,
         deadline: Deadline,
@@ -40,7 +40,7 @@ impl InvocationContext {
         Ok(Self { request_id, nonce, nonces_issued, deadline, min_token_lifetime, advertiser_info, rate_limits })
     }
 
-    /// What tells the claims of one cycle from those of all others, also of the same secret in the same invocation.
+    /// Returns a nonce that no other claim has, not even one of the same secret in the same invocation.
     pub(crate) fn next_nonce(&self) -> String {
         let number = self.nonces_issued.replace(self.nonces_issued.get() + 1);
         if FaultSwitch::ClaimWithoutNonce.is_on() {

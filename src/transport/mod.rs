@@ -1,8 +1,10 @@
-//! The way from the protocol to Secrets Manager and TikTok: each request in its turn, again after a failure, and within the
-//! deadline.
+//! Requests to Secrets Manager and TikTok, with rate limits, retries and the deadline.
 //!
-//! The [ports](Store) are one attempt a method. `Attempts` waits, repeats and gives up, so the protocol chooses no time-out.
-//! It takes permits from [`RateLimits`], and [`Trace`] notes how long each [`Step`] took. Errors are those of the last attempt.
+//! The traits [`Store`], [`Directory`] and [`TikTok`] have one method for each request, and a method is one attempt.
+//! `Attempts` takes a permit from [`RateLimits`], limits the time of the attempt, and retries with backoff until the
+//! deadline. [`Trace`] records the duration of each [`Step`].
+//!
+//! Input: a request and the [`InvocationContext`]. Output: the answer. Error: the error of the last attempt.
 
 mod clock;
 mod context;

@@ -1,8 +1,10 @@
-//! What the cycle needs of the world: a store, TikTok, and a clock. The cycle knows neither the AWS SDK nor reqwest; tests
-//! and the model checker put their own worlds behind these traits.
+//! The traits through which a refresh reaches Secrets Manager, TikTok and the clock.
 //!
-//! A method is one attempt at one request. Waiting, repeating and giving up are the cycle's business, because only the
-//! cycle knows the deadline and what may be sent twice.
+//! A method is one attempt of one request. Timeouts and retries are in `Attempts`, which knows the deadline. The module
+//! knows neither the AWS SDK nor reqwest, so tests and the model implement the traits too.
+//!
+//! Secrets Manager's rules are those of its [API
+//! reference](https://docs.aws.amazon.com/secretsmanager/latest/apireference/Welcome.html).
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -14,25 +16,26 @@ use crate::{
     error::Error,
 };
 
-/// A staging label of Secrets Manager.
+/// A [staging label](https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html) of Secrets
+/// Manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Label {
-    /// What downstream jobs read.
+    /// The version that downstream jobs read.
     Current,
     /// The version of a rotation.
     Pending,
-    /// What was current before.
+    /// The version that was AWSCURRENT before. Secrets Manager moves this label.
     Previous,
-    /// The newest claim: Secrets Manager deletes versions without a label.
+    /// The newest claim. The label keeps it: Secrets Manager deletes old versions without a label.
     Claim,
-    /// The newest pair that was staged, for the same reason.
+    /// The newest staged token pair. The label keeps it, too.
     Staged,
 }
 
 impl Label {
     const ALL: [Self; 5] = [Self::Current, Self::Pending, Self::Previous, Self::Claim, Self::Staged];
 
-    /// The label as Secrets Manager knows it.
+    /// Returns the name of the label in Secrets Manager.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,43 +47,43 @@ impl Label {
         }
     }
 
-    /// The label of that name; none if the cycle does not use it.
+    /// Returns the label with that name, or `None` for a label that the function does not use.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|label| label.name() == name)
     }
 }
 
-/// Which version of a secret to read. Never "the default one": emulators disagree with AWS on what that is.
+/// The version to read. The label is always explicit, because emulators disagree with AWS about the default.
 #[derive(Clone, Copy, Debug)]
 pub enum VersionSelector<'a> {
     Label(Label),
     Id(&'a str),
 }
 
-/// A version as it was read.
+/// A version and its content.
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub arn: String,
     pub version_id: String,
-    /// Those that were on this version at that moment, as far as the cycle uses them.
+    /// The labels that this version had when it was read. Labels that the function does not use are left out.
     pub labels: Vec<Label>,
     pub body: SecretString,
 }
 
-/// Which version of a secret each label is on, all at one moment. Labels that the cycle does not use are left out.
+/// The version of each label of a secret at one moment. Labels that the function does not use are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels(Vec<(Label, String)>);
 
 impl Labels {
-    /// The version that a label is on.
+    /// Returns the id of the version with that label.
     #[must_use]
     pub fn version(&self, label: Label) -> Option<&str> {
         self.0.iter().find(|(of, _)| *of == label).map(|(_, id)| id.as_str())
     }
 }
 
-/// From version ids and the names of the labels on each, as Secrets Manager tells them of a secret.
+/// Collects version ids and the names of their labels, the form in which Secrets Manager returns them.
 impl<Id: AsRef<str>, Names: IntoIterator<Item: AsRef<str>>> FromIterator<(Id, Names)> for Labels {
     fn from_iter<Versions: IntoIterator<Item = (Id, Names)>>(versions: Versions) -> Self {
         let mut labels = Vec::new();
@@ -93,43 +96,44 @@ impl<Id: AsRef<str>, Names: IntoIterator<Item: AsRef<str>>> FromIterator<(Id, Na
     }
 }
 
-/// What Secrets Manager tells of a secret beside its values.
+/// The metadata of a secret: its labels and its tags.
 #[derive(Clone, Debug)]
 pub struct Description {
     pub labels: Labels,
-    /// Keys and values.
+    /// Pairs of key and value.
     pub tags: Vec<(String, String)>,
 }
 
-/// What became of a write under an id that the caller chose.
+/// The result of a write under a version id that the caller chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutResult {
-    /// The version holds our body, by this attempt or an earlier one.
+    /// The version holds the body of this call. This attempt or an earlier one wrote it.
     Written,
-    /// The id is taken by another body, which stays as it is.
+    /// A version with that id and another body exists. It is unchanged.
     Taken,
 }
 
-/// What became of a compare-and-swap of AWSCURRENT.
+/// The result of a compare-and-swap of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwapResult {
     Swapped,
-    /// AWSCURRENT was not where the caller thought it was.
+    /// The label was on another version. It has not moved.
     Conflict,
 }
 
-/// Secrets Manager.
+/// The requests about one secret.
 pub trait Store {
-    /// Reads a version; `None` if the secret or the version does not exist.
+    /// Reads a version. Returns `None` if the secret or the version does not exist.
     fn get(&self, secret: &str, which: VersionSelector<'_>) -> impl Future<Output = Result<Option<Stored>, Error>>;
 
-    /// Counts the versions of a secret that were created at or after that time, those without a label too.
+    /// Counts the versions created at or after `since`, including those without a label.
     fn count_versions(&self, secret: &str, since: Timestamp) -> impl Future<Output = Result<usize, Error>>;
 
-    /// Tells where the labels of a secret are, and its tags; `None` if it does not exist.
+    /// Reads the labels and the tags of a secret. Returns `None` if the secret does not exist.
     fn describe(&self, secret: &str) -> impl Future<Output = Result<Option<Description>, Error>>;
 
-    /// Writes a version under an id, and puts labels on it, but not AWSCURRENT. Repeating it with the same body is harmless.
+    /// Writes a version with the id `id` and attaches `labels` to it. AWSCURRENT must not be among them. A repeated
+    /// call with the same body has no effect.
     fn put(
         &self,
         secret: &str,
@@ -138,26 +142,26 @@ pub trait Store {
         body: &SecretString,
     ) -> impl Future<Output = Result<PutResult, Error>>;
 
-    /// Moves AWSCURRENT from one version to another, if it is on the first.
+    /// Moves AWSCURRENT from version `from` to version `to`, if it is on `from`.
     fn promote(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<SwapResult, Error>>;
 
-    /// Takes a label off a version, if it is on that.
+    /// Removes `label` from version `from`, if it is there.
     fn detach(&self, secret: &str, label: Label, from: &str) -> impl Future<Output = Result<SwapResult, Error>>;
 
-    /// Moves AWSPENDING from one version to another, if it is on the first.
+    /// Moves AWSPENDING from version `from` to version `to`, if it is on `from`.
     fn move_pending(&self, secret: &str, to: &str, from: &str) -> impl Future<Output = Result<SwapResult, Error>>;
 }
 
-/// A tag that secrets have.
+/// The tag that selects the secrets of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
     pub key: String,
-    /// The value that it must have; any, if there is none here.
+    /// The value that the tag must have. `None` accepts any value.
     pub value: Option<String>,
 }
 
 impl Tag {
-    /// Whether it is among the tags of a secret, which are keys and values.
+    /// Returns true if the tag is among `tags`, the pairs of key and value of a secret.
     pub fn is_among<'t>(&self, tags: impl IntoIterator<Item = (&'t str, &'t str)>) -> bool {
         let fits = |value: &str| self.value.as_ref().is_none_or(|expected| expected == value);
         tags.into_iter().any(|(key, value)| key == self.key && fits(value))
@@ -173,55 +177,56 @@ impl fmt::Display for Tag {
     }
 }
 
-/// A secret of a list.
+/// A secret in a list.
 #[derive(Clone, Debug)]
 pub struct Listed {
     pub arn: String,
     pub labels: Labels,
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Page {
     pub secrets: Vec<Listed>,
-    /// What to name to get the next part; none on the last one.
+    /// The token that requests the next page. `None` on the last page.
     pub next: Option<String>,
 }
 
-/// Secrets Manager, where it tells of many secrets at once.
+/// The requests about many secrets.
 pub trait Directory {
-    /// A page of the secrets that have a tag.
+    /// Lists the secrets with a tag. `page` is the token of the page before, or `None` for the first one.
     fn list(&self, tag: &Tag, page: Option<&str>) -> impl Future<Output = Result<Page, Error>>;
 
-    /// Reads AWSCURRENT of up to twenty secrets. Those that cannot be read are left out.
+    /// Reads AWSCURRENT of up to 20 secrets. Secrets that cannot be read are left out.
     fn read_many(&self, arns: &[&str]) -> impl Future<Output = Result<Vec<Stored>, Error>>;
 }
 
-/// What TikTok answered to a redeemed refresh token or an exchanged auth code.
+/// TikTok's answer to a redeemed refresh token or an exchanged auth code.
 #[derive(Clone, Debug)]
 pub struct TokenSet {
     pub access_token: SecretString,
-    /// Absent if TikTok did not give a new one: the old one goes on.
+    /// `None` if TikTok returned no refresh token. The old one is used again then.
     pub refresh_token: Option<SecretString>,
-    /// Lifetimes, counted from the moment of the answer.
+    /// The lifetimes, counted from the answer.
     pub expires_in: Option<Duration>,
     pub refresh_token_expires_in: Option<Duration>,
-    /// A text of comma-separated names or a list of numbers, some too large for a float: kept as the JSON that came.
+    /// The JSON of the answer, unchanged: names separated by commas, or a list of numbers that can exceed a float.
     pub scope: Option<String>,
     pub open_id: Option<String>,
-    /// What the grant covers, where the answer says so; empty otherwise.
+    /// The advertisers that the answer names. Empty if it names none.
     pub advertiser_ids: Vec<String>,
-    /// What was odd about the answer, in sentences for a person.
+    /// Sentences about unexpected parts of the answer.
     pub warnings: Vec<String>,
-    /// An error that TikTok reported beside the tokens. Unless a check proves that they work, it is what the request came to.
+    /// An error that TikTok reported beside the tokens. The run fails with it unless a check proves that the tokens
+    /// work.
     pub reported_error: Option<Error>,
 }
 
-/// What TikTok answered to a request for the advertisers of a token.
+/// TikTok's answer to a request for the advertisers of an access token.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
     pub advertisers: Vec<Advertiser>,
-    /// How many entries were left out because they have no id.
+    /// The number of entries without an id, which are left out.
     pub dropped: usize,
 }
 
@@ -231,12 +236,12 @@ impl From<Vec<Advertiser>> for Listing {
     }
 }
 
-/// TikTok's Business API.
+/// The requests to TikTok's Business API.
 pub trait TikTok {
-    /// Says that a request is likely to follow in a moment, so that a connection can be opened meanwhile.
+    /// Opens a connection in the background, because a request follows soon.
     fn prepare(&self) {}
 
-    /// Spends a refresh token at the endpoint of its flow.
+    /// Redeems a refresh token at the endpoint of its flow.
     fn redeem(
         &self,
         flow: Flow,
@@ -244,7 +249,8 @@ pub trait TikTok {
         refresh_token: &SecretString,
     ) -> impl Future<Output = Result<TokenSet, Error>>;
 
-    /// Exchanges an auth code at the endpoint of a family: [`Flow::TtUser`] or, for all others, [`Flow::Business`].
+    /// Exchanges an auth code. [`Flow::TtUser`] has an endpoint of its own; the other flows use the one of
+    /// [`Flow::Business`].
     fn exchange(
         &self,
         flow: Flow,
@@ -253,15 +259,15 @@ pub trait TikTok {
         redirect_uri: &str,
     ) -> impl Future<Output = Result<TokenSet, Error>>;
 
-    /// Lists the advertisers that an access token may read, which also proves that the token works.
+    /// Lists the advertisers that an access token may read. An answer proves that the token works.
     fn advertisers(&self, app: &App, access_token: &SecretString) -> impl Future<Output = Result<Listing, Error>>;
 
-    /// Asks what an account holder's access token is for, which proves that the token works: such a token has no advertisers
-    /// to list.
+    /// Reads the scope of an account holder's access token, which has no advertisers. An answer proves that the token
+    /// works.
     fn token_info(&self, app: &App, access_token: &SecretString) -> impl Future<Output = Result<(), Error>>;
 
-    /// Looks up what TikTok knows of some advertisers; those that it does not tell about are left out. TikTok takes at most
-    /// a hundred ids in one request.
+    /// Reads currency, time zone and status of up to 100 advertisers, TikTok's limit for one request. Advertisers that
+    /// TikTok does not return are left out.
     fn advertiser_info(
         &self,
         access_token: &SecretString,
@@ -269,12 +275,12 @@ pub trait TikTok {
     ) -> impl Future<Output = Result<Vec<Advertiser>, Error>>;
 }
 
-/// Time, as a value that goes in.
+/// The current time and timers.
 pub trait Clock {
     fn now(&self) -> Timestamp;
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 
-    /// The output of `future`, or `None` if it takes longer than that.
+    /// Returns the output of `future`, or `None` if it takes longer than `limit`.
     fn timeout<F: Future>(&self, limit: Duration, future: F) -> impl Future<Output = Option<F::Output>>;
 }

@@ -1,33 +1,42 @@
-//! How fast requests follow each other: TikTok counts the requests of an app, and Secrets Manager the writes of an account,
-//! so all secrets that an invocation works on share their turns.
+//! Rate limits on the function's side. TikTok limits the requests of an app, and Secrets Manager the writes of an
+//! account.
+//!
+//! All secrets of an invocation share the [`RateLimits`]. A request acquires a permit from a [`Bucket`], which says
+//! when the request may be sent. If TikTok throttles an app, its bucket is paused.
+//!
+//! Sources: the [quotas of Secrets
+//! Manager](https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html), and TikTok's rate
+//! limits of an app at the default tier: 10 requests a second, 600 a minute.
 
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use jiff::{SignedDuration, Timestamp};
 
-/// How many requests of an app may follow each other at once: the two of one refresh. The rate and this together are what
-/// TikTok can see within a second.
+/// The number of requests of an app that may follow each other at once: the two of one refresh. TikTok sees at most the
+/// rate plus this number within a second.
 const TIKTOK_BURST: u32 = 2;
-/// How many writes may follow each other at once. One refresh has three, and more where it publishes: alone it never waits.
+/// The number of writes that may follow each other at once. A refresh has three, plus one for each reader secret. So a
+/// single refresh never waits.
 const WRITE_BURST: u32 = 8;
-/// The first pause after TikTok throttled. It counts by the second and by the minute, so shorter ones only feed the limit.
+/// The first pause after TikTok throttled an app. TikTok counts by the second and by the minute, so a shorter pause
+/// would not help.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
-/// The pause that TikTok asks for once an app has used up what it has for a minute.
+/// The pause that TikTok asks for after an app exceeded its limit by the minute.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// Which requests are counted together.
+/// The requests that are counted together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bucket<'a> {
-    /// What takes no turn, or has taken it before.
+    /// Not limited, or the permit was acquired before.
     Free,
-    /// So many writes to Secrets Manager.
+    /// Writes to Secrets Manager; this many permits are acquired at once.
     Writes(u32),
-    /// TikTok, in the name of the app with that id.
+    /// Requests to TikTok for the app with that id.
     App(&'a str),
 }
 
-/// The turns of an invocation.
+/// The permits of one invocation.
 #[derive(Debug)]
 pub struct RateLimits {
     tiktok: f64,
@@ -36,14 +45,16 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// A pace with that many requests to TikTok for each app, and that many writes to Secrets Manager, in a second. Both
-    /// are more than zero.
+    /// Creates limits: requests to TikTok for each app and writes to Secrets Manager, both a second and above zero.
     #[must_use]
     pub fn new(tiktok: f64, writes: f64) -> Self {
         Self { tiktok, writes: RefCell::new(Permits::new(writes, WRITE_BURST)), apps: RefCell::default() }
     }
 
-    /// Takes the next turn in a line, and says when it comes, or why none comes before it is too late.
+    /// Acquires a permit and returns the time from which it is valid.
+    ///
+    /// # Errors
+    /// If no permit becomes valid before `latest`.
     pub(crate) fn acquire(
         &self,
         bucket: Bucket<'_>,
@@ -57,7 +68,8 @@ impl RateLimits {
         }
     }
 
-    /// Whether a turn is over: on a machine that stood still, all that waited would go at once.
+    /// Returns true if a permit is no longer valid. Without this, all waiting requests would be sent at once after a
+    /// machine was frozen.
     pub(crate) fn has_lapsed(&self, bucket: Bucket<'_>, permit: Timestamp, now: Timestamp) -> bool {
         let interval = match bucket {
             Bucket::Free => return false,
@@ -67,19 +79,19 @@ impl RateLimits {
         now.duration_since(permit) > interval
     }
 
-    /// When the app's pause ends, if TikTok asked for one that is not over.
+    /// Returns the end of the app's pause, or `None` if the app is not paused.
     pub(crate) fn pause(&self, bucket: Bucket<'_>, now: Timestamp) -> Option<Timestamp> {
         let Bucket::App(id) = bucket else { return None };
         self.app(id, |app| app.pause.filter(|until| *until > now))
     }
 
-    /// Notes that TikTok throttled a request, and says until when nobody is to ask in the name of that app.
+    /// Records that TikTok throttled a request. Returns the time until which the app is paused.
     pub(crate) fn throttled(&self, bucket: Bucket<'_>, asked_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let Bucket::App(id) = bucket else { return None };
         Some(self.app(id, |app| app.throttled(asked_at, now)))
     }
 
-    /// Notes that TikTok did not throttle a request.
+    /// Records that TikTok did not throttle a request.
     pub(crate) fn answered(&self, bucket: Bucket<'_>, asked_at: Timestamp) {
         let Bucket::App(id) = bucket else { return };
         self.app(id, |app| {
@@ -99,19 +111,19 @@ impl RateLimits {
     }
 }
 
-/// Why there is no turn before the latest moment at which one is of use.
+/// The reason why no permit is valid in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AcquireError {
-    /// Too many wait before.
+    /// Too many requests wait for one.
     Queue,
-    /// TikTok asked for a pause that lasts until then.
+    /// TikTok asked for a pause, which lasts until that time.
     Pause(Timestamp),
 }
 
 #[derive(Debug)]
 struct App {
     permits: Permits,
-    /// When the latest pause ends, or ended.
+    /// The end of the latest pause.
     pause: Option<Timestamp>,
     pauses: ExponentialBackoff,
 }
@@ -127,7 +139,7 @@ impl App {
 
     fn throttled(&mut self, asked_at: Timestamp, now: Timestamp) -> Timestamp {
         match self.pause {
-            // It was on its way when another one was throttled: the same limit, which one pause answers.
+            // The request was sent before the pause began, so the pause answers it too.
             Some(until) if asked_at < until => until,
             _ => {
                 let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
@@ -137,13 +149,13 @@ impl App {
     }
 }
 
-/// The pauses of an app, each twice as long as the one before it. They never end: the deadline does.
+/// Returns the pauses of an app, each twice as long as the one before. They never end: the deadline does.
 fn pauses() -> ExponentialBackoff {
     let pauses = ExponentialBuilder::default().with_min_delay(SHORTEST_PAUSE).with_max_delay(LONGEST_PAUSE);
     pauses.with_factor(2.0).with_jitter().without_max_times().build()
 }
 
-/// Permits at even intervals, some of which may be taken ahead after a time without any.
+/// Permits at even intervals. After a time without requests, some are valid at once.
 #[derive(Debug)]
 struct Permits {
     interval: SignedDuration,
@@ -151,17 +163,17 @@ struct Permits {
     next: Option<Timestamp>,
 }
 
-/// There is no turn early enough.
+/// No permit is valid before the latest time.
 struct NoPermit;
 
 impl Permits {
     fn new(per_second: f64, burst: u32) -> Self {
-        // A rate below one in many years is none, and a rate beyond counting has no intervals.
+        // A rate of one request in many years gets the longest interval. An infinite rate gets an interval of zero.
         let interval = SignedDuration::try_from_secs_f64(1.0 / per_second).unwrap_or(SignedDuration::MAX);
         Self { interval, ahead: times(interval, burst - 1), next: None }
     }
 
-    /// Takes some turns, and says when the first of them comes: at `now` or later.
+    /// Acquires `n` permits and returns the time from which the first one is valid: `now` or later.
     fn acquire(&mut self, n: u32, now: Timestamp, latest: Timestamp) -> Result<Timestamp, NoPermit> {
         let next = self.next.map_or(now, |next| next.max(now));
         let permit = next.checked_sub(self.ahead).map_or(now, |permit| permit.max(now));

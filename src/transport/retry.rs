@@ -1,4 +1,8 @@
-//! One way to make a request: in its turn, and again after a failure, with backoff and jitter, within the deadline.
+//! Sends a request: waits for a permit, limits the time of an attempt, and retries with backoff and jitter until the
+//! deadline.
+//!
+//! A [`Request`] holds the limits of one kind of request. [`Attempts::attempt`] returns the answer, or the error of the
+//! last attempt. Permanent errors are not retried, except those of a stage.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -15,56 +19,56 @@ use crate::{
     error::{Class, Error, Kind},
 };
 
-/// Whom a request goes to, and how long one attempt may take.
+/// The service of a request and the limits of its attempts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
     pub step: Step,
     service: Kind,
-    /// Which other requests it takes turns with.
+    /// The rate limit that the request counts against.
     bucket: Bucket<'a>,
-    /// The longest that an attempt is waited for.
+    /// The longest time of an attempt.
     timeout: Duration,
-    /// The same while other secrets wait.
+    /// The longest time of an attempt with a retry budget.
     timeout_within_budget: Duration,
-    /// The shortest time in which an attempt is worth beginning.
+    /// An attempt does not start with less time than this.
     min_time: Duration,
-    /// What has to be left of the invocation after an attempt.
+    /// The time before the deadline that an attempt must leave.
     reserve: Duration,
-    /// Whether even errors that look permanent are repeated.
+    /// True if permanent errors are retried too.
     retries_every_error: bool,
 }
 
-/// TikTok answers within a second or two. A request is begun only while there is this much time for its answer.
+/// An attempt of a redeem starts only if TikTok has this long to answer. TikTok usually answers within two seconds.
 const TIKTOK_ANSWER: Duration = Duration::from_secs(10);
-/// An answer that is on its way is waited for as long as there is time: giving up on a single-use token burns it.
+/// The run waits for the answer until the deadline: an answer that is not received loses a single-use token.
 const UNTIL_THE_DEADLINE: Duration = Duration::MAX;
-/// A list that takes longer than this keeps the other secrets of a fleet waiting.
+/// A list that takes longer would block the other secrets of a fleet.
 const LIST_TIMEOUT_WITHIN_BUDGET: Duration = Duration::from_secs(30);
-/// Secrets Manager answers within tens of milliseconds; a first call may have to wait for KMS.
+/// Secrets Manager answers within tens of milliseconds. A first call may wait for KMS.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for a write to Secrets Manager and its repetition, kept back before a refresh token is spent.
+/// Reserved before a redeem: time for the stage and one retry.
 const STAGE_RESERVE: Duration = Duration::from_secs(5);
-/// Facts about advertisers are not worth a longer wait: all calls for them together have this long.
+/// The limit for all requests for advertiser info together. A refresh does not depend on them.
 const INFO_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time to promote and to publish, each with a slow answer, kept back before facts about advertisers are asked for.
+/// Reserved before advertiser info is read: time to promote and to publish with slow answers.
 const INFO_RESERVE: Duration = Duration::from_secs(10);
-/// Time to report: the response is a few kilobytes to a loopback address.
+/// Reserved for the response, a few kilobytes to a loopback address.
 const RESPONSE_RESERVE: Duration = Duration::from_millis(300);
-/// Less than this is not enough for a TLS handshake and an answer.
+/// A TLS handshake and an answer take longer than this.
 const MIN_TIME: Duration = Duration::from_millis(200);
-/// How often a request is tried while other secrets wait for their turn: where TikTok never answers, that takes a minute.
+/// The number of attempts of a request with a retry budget. If TikTok never answers, they take a minute.
 const RETRY_BUDGET: u32 = 5;
 
 /// The wait before a read is repeated that does not show what was just written. Reads of Secrets Manager are eventually
 /// consistent: they lag by milliseconds, seldom by a second.
 pub(crate) const READ_LAG: Duration = Duration::from_millis(200);
 
-/// What a refresh needs before its deadline to be worth beginning: time to read, to redeem, and to stage the answer.
+/// A refresh does not start with less time than this: time to read, to redeem and to stage.
 pub const TIME_FOR_A_REFRESH: Duration =
     Duration::from_secs(STORE_TIMEOUT.as_secs() + TIKTOK_ANSWER.as_secs() + STAGE_RESERVE.as_secs());
 
 impl<'a> Request<'a> {
-    /// Reading in Secrets Manager.
+    /// A read from Secrets Manager.
     pub const fn read(step: Step) -> Self {
         Self {
             step,
@@ -78,22 +82,22 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Writing to Secrets Manager.
+    /// A write to Secrets Manager.
     pub const fn write(step: Step) -> Self {
         Self { bucket: Bucket::Writes(1), ..Self::read(step) }
     }
 
-    /// The write that announces a redeem. It takes the turn of the stage as well, which must not wait for one.
+    /// The write of a claim. It acquires the permit of the stage as well, because a stage must not wait.
     pub const fn claim(step: Step) -> Self {
         Self { bucket: Bucket::Writes(2), ..Self::read(step) }
     }
 
-    /// The write that nothing may stop: TikTok has taken the old token, and the new one exists nowhere else.
+    /// The write of TikTok's answer, which exists nowhere else. Every error is retried.
     pub const fn stage(step: Step) -> Self {
         Self { retries_every_error: true, ..Self::read(step) }
     }
 
-    /// Listing the advertisers leaves time to promote.
+    /// A list of the advertisers. It leaves time to promote.
     pub const fn check(step: Step, app: &'a App) -> Self {
         Self {
             service: Kind::TikTokUnavailable,
@@ -105,13 +109,13 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// What TikTok takes once is only sent while there is time for an answer and for its write.
+    /// A single-use token is sent only if there is time for the answer and for its stage.
     pub const fn redeem(step: Step, app: &'a App) -> Self {
         let timeout_within_budget = UNTIL_THE_DEADLINE;
         Self { min_time: TIKTOK_ANSWER, reserve: STAGE_RESERVE, timeout_within_budget, ..Self::check(step, app) }
     }
 
-    /// Looking up facts about advertisers must not cost anything that matters more.
+    /// A request for advertiser info, which leaves time for everything else.
     pub const fn info(step: Step, app: &'a App) -> Self {
         Self {
             timeout: INFO_TIMEOUT,
@@ -128,18 +132,18 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What failed attempts leave to the next one.
+/// The failed attempts of a request.
 #[derive(Debug, Default)]
 struct Failures {
-    /// Whether one of them may have been carried out.
+    /// True if TikTok or Secrets Manager may have carried out one of them.
     lost_answer: bool,
-    /// How many there were, without those that TikTok throttled.
+    /// The number of failed attempts, without throttled ones.
     transient: u32,
     waits: Option<ExponentialBackoff>,
 }
 
 impl Failures {
-    /// How long to wait now. The waits never end: the deadline does.
+    /// Returns the wait before the next attempt. The waits never end: the deadline does.
     fn next_wait(&mut self) -> Duration {
         let (min, max) = (Duration::from_millis(200), Duration::from_secs(5));
         let builder = ExponentialBuilder::default().with_min_delay(min).with_max_delay(max).with_factor(2.0);
@@ -148,17 +152,18 @@ impl Failures {
     }
 }
 
-/// What every request of a run goes through.
+/// Sends the requests of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempts<'a, C> {
     pub clock: &'a C,
     pub run: &'a InvocationContext,
-    /// Whether other secrets wait for this one to come to an end.
+    /// True if other secrets wait: the number of attempts is limited then.
     pub has_retry_budget: bool,
 }
 
 impl<C: Clock> Attempts<'_, C> {
-    /// Makes a request until it is answered, is refused for good, or the deadline leaves no room for another attempt.
+    /// Sends a request until an attempt succeeds, an error is permanent, or the deadline leaves no time for another
+    /// attempt.
     pub(crate) async fn attempt<R, F: Future<Output = Result<R, Error>>>(
         self,
         request: Request<'_>,
@@ -179,9 +184,12 @@ impl<C: Clock> Attempts<'_, C> {
         }
     }
 
-    /// Waits for a request's turn, and says how long an attempt may take then; an error if it is not worth beginning.
+    /// Waits for a permit and returns the longest time of the attempt.
     ///
-    /// Apart, and on the heap, because all requests share it: what calls it is compiled for each kind of answer.
+    /// The future is boxed, because `attempt` is compiled once for each type of answer.
+    ///
+    /// # Errors
+    /// If the deadline leaves no time for an attempt.
     pub(crate) fn acquire<'f>(
         &'f self,
         request: Request<'f>,
@@ -204,7 +212,7 @@ impl<C: Clock> Attempts<'_, C> {
         })
     }
 
-    /// Waits out a pause that TikTok asked for, so that nothing is announced that cannot be done in time.
+    /// Waits until TikTok's pause is over, so that a run does not claim what it cannot redeem in time.
     pub(crate) async fn wait_out_pause(&self, request: Request<'_>) -> Result<(), Error> {
         while let Some(until) = self.run.rate_limits.pause(request.bucket, self.clock.now()) {
             if until > self.latest_start(request) {
@@ -215,9 +223,10 @@ impl<C: Clock> Attempts<'_, C> {
         self.time_for(request).map(drop)
     }
 
-    /// Waits for another attempt, and says how long it may take; the error if there is to be none.
+    /// Waits before the next attempt and returns its longest time. Boxed as in [`Attempts::acquire`].
     ///
-    /// Apart, and on the heap, as a turn is.
+    /// # Errors
+    /// The error of the last attempt, if there is no other one.
     fn wait_after<'f>(
         &'f self,
         request: Request<'f>,
@@ -243,7 +252,7 @@ impl<C: Clock> Attempts<'_, C> {
         })
     }
 
-    /// Tells the other secrets what a failed request says of the app's rate, and until when TikTok is not to be asked.
+    /// Updates the app's rate limit after a failed request. Returns the time until which the app is paused.
     pub(crate) fn note(&self, request: Request<'_>, error: &Error, asked_at: Timestamp) -> Option<Timestamp> {
         match error.kind().class() {
             Class::Throttled => self.run.rate_limits.throttled(request.bucket, asked_at, self.clock.now()),
@@ -261,7 +270,7 @@ impl<C: Clock> Attempts<'_, C> {
         request.retries_every_error || within_budget && error.kind().class() != Class::Permanent
     }
 
-    /// Makes a request once, and gives up when it takes longer than an attempt may.
+    /// Sends a request once, within the time of an attempt.
     pub(crate) async fn once<R>(
         &self,
         request: Request<'_>,
@@ -271,14 +280,17 @@ impl<C: Clock> Attempts<'_, C> {
         self.clock.timeout(limit, operation).await.unwrap_or_else(|| Err(request.took_too_long(limit)))
     }
 
-    /// How long an attempt may take now; an error if it is not worth beginning.
+    /// Returns the longest time of an attempt that starts now.
+    ///
+    /// # Errors
+    /// If the deadline leaves no time for an attempt.
     fn time_for(&self, request: Request<'_>) -> Result<Duration, Error> {
         let time = self.remaining().checked_sub(request.reserve).filter(|time| *time >= request.min_time);
         let timeout = if self.has_retry_budget { request.timeout_within_budget } else { request.timeout };
         time.map(|time| time.min(timeout)).ok_or_else(|| self.no_time_for(request.step))
     }
 
-    /// The last moment at which an attempt is worth beginning.
+    /// Returns the latest time at which an attempt may start.
     fn latest_start(&self, request: Request<'_>) -> Timestamp {
         let deadline = self.run.deadline.time();
         deadline.checked_sub(request.min_time + request.reserve).unwrap_or(Timestamp::MIN)
@@ -300,7 +312,7 @@ impl<C: Clock> Attempts<'_, C> {
         self.clock.sleep(wait).await;
     }
 
-    /// What is left of the invocation.
+    /// Returns the time until the deadline.
     pub(crate) fn remaining(&self) -> Duration {
         self.run.deadline.remaining(self.clock.now())
     }

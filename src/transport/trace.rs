@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::document::Credentials;
 
-/// The steps of the cycle, as logs and metrics name them.
+/// The steps of a refresh, by their names in logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
@@ -20,11 +20,11 @@ pub enum Step {
 }
 
 impl Step {
-    /// Every step, in the order of the cycle.
+    /// Every step, in the order of a refresh.
     pub const ALL: [Self; 8] =
         [Self::Read, Self::Claim, Self::Redeem, Self::Stage, Self::Check, Self::Info, Self::Promote, Self::Publish];
 
-    /// Its name in logs.
+    /// Returns the name of the step in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// What a run notes of itself for the metrics.
+/// The durations and the findings of a run, for the metrics.
 #[derive(Debug, Default)]
 pub struct Trace {
     steps: RefCell<Vec<(Step, Duration)>>,
@@ -54,7 +54,7 @@ pub struct Trace {
     seen: RefCell<Option<Seen>>,
 }
 
-/// What a run found in the secret, for the metrics of one that fails.
+/// The state of the secret at the start of the run. A run that fails reports it.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     pub access_token_expires_at: Option<Timestamp>,
@@ -65,7 +65,7 @@ pub struct Seen {
 
 impl Trace {
     pub(crate) fn took(&self, step: Step, duration: SignedDuration) {
-        // A clock that was set back meanwhile makes a step look as if it took no time.
+        // If the clock was set back during the step, its duration is zero.
         let duration = Duration::try_from(duration).unwrap_or_default();
         self.steps.borrow_mut().push((step, duration));
     }
@@ -83,13 +83,13 @@ impl Trace {
         });
     }
 
-    /// What the run found in the secret; `None` if it could not read it.
+    /// Returns the state of the secret at the start of the run. `None` if the secret could not be read.
     #[must_use]
     pub fn seen(&self) -> Option<Seen> {
         *self.seen.borrow()
     }
 
-    /// How long a step took, all its requests together; `None` if the run did not come to it.
+    /// Returns the total duration of a step's requests. `None` if the run did not reach the step.
     #[must_use]
     pub fn duration(&self, step: Step) -> Option<Duration> {
         let steps = self.steps.borrow();
@@ -98,7 +98,7 @@ impl Trace {
         Some(of_step.sum())
     }
 
-    /// How often a claim was another run's.
+    /// Returns the number of claims that another run held.
     #[must_use]
     pub fn claim_conflicts(&self) -> u32 {
         *self.claim_conflicts.borrow()
