@@ -1,7 +1,7 @@
-//! The browser's way to authorize, on this machine: `cargo run --example authorize_page`.
+//! The authorization in a browser, on this machine: `cargo run --example authorize_page`.
 //!
-//! Prints a link. It leads to a page for consent that plays TikTok's, and from there to the function's own page, as its
-//! Function URL serves it. Enter makes another link, the end of the input ends it.
+//! Prints a link to a stand-in of TikTok's consent page. After the consent the browser opens the function's own page.
+//! Enter prints another link, and the end of the input stops the program.
 
 #![allow(clippy::print_stdout, reason = "the links are for whoever reads them")]
 
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What else a person may consent to.
+/// Returns the choices on the consent page.
 fn choices() -> Vec<(String, GrantSpec)> {
     let with = |advertisers| GrantSpec { advertisers, ..GrantSpec::default() };
     let id = |n: u64| format!("{}", 7_000_000_000_000_000_001 + n);

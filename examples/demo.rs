@@ -1,8 +1,8 @@
-//! The main job on real input, in one command: `cargo run --example demo`.
+//! Four runs of the function against stand-ins: `cargo run --example demo`.
 //!
-//! Starts stand-ins for Secrets Manager and TikTok on loopback, and the function's own binary under a small Lambda, and
-//! shows what it does. Needs neither AWS nor a TikTok account. Ends with a status other than 0 if anything was not as
-//! promised.
+//! Starts stand-ins for Secrets Manager, TikTok and Lambda on loopback, runs the function's binary, and prints each
+//! event, request and answer. Needs neither an AWS account nor a TikTok account. Exits with an error if a promise is
+//! broken.
 
 #![allow(clippy::print_stdout, reason = "showing is what a demonstration is for")]
 
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     show.verdict()
 }
 
-/// What EventBridge Scheduler sends for a slot that has just come.
+/// The event of EventBridge Scheduler for the current time.
 fn slot() -> Value {
     json!({"action": "refresh", "scheduled_time": jiff::Timestamp::now().to_string()})
 }
@@ -105,12 +105,12 @@ fn outcome(invocation: &Invocation) -> String {
     }
 }
 
-/// Writes to the terminal, in colour if it is one, and counts what was not as promised.
+/// Prints to the terminal, in color if it has colors, and counts broken promises.
 struct Show {
     colour: bool,
     kept: u32,
     broken: u32,
-    /// How many requests were shown so far.
+    /// The number of requests printed so far.
     shown: usize,
 }
 
@@ -128,7 +128,7 @@ impl Show {
         println!("\n{}", self.paint("1", text));
     }
 
-    /// Invokes the function and shows the event, each request that it made, and its answer.
+    /// Invokes the function and prints the event, its requests and its answer.
     fn invoke(&mut self, world: &World, function: &Function, event: &Value) -> Invocation {
         line(&format!("event    {event}"));
         let invocation = function.run_blocking(event.clone());
@@ -163,7 +163,7 @@ impl Show {
     }
 }
 
-/// Shows the fields of the secret, tokens masked.
+/// Prints the fields of the secret, with tokens masked.
 fn show_secret(when: &str, world: &World) {
     let document = world.document("AWSCURRENT").unwrap_or_default();
     for (index, (name, value)) in document.as_object().into_iter().flatten().enumerate() {
@@ -181,7 +181,7 @@ fn line(text: &str) {
     println!("   {text}");
 }
 
-/// The last four characters: enough to see that a token changed.
+/// Shows the last four characters, which is enough to see that a token changed.
 fn masked(secret: &str) -> String {
     let shown: String = secret.chars().skip(secret.chars().count().saturating_sub(4)).collect();
     format!("********{shown}")

@@ -1,7 +1,7 @@
-//! Reads the token as docs/consumers.md shows: `cargo run --example read_token`.
+//! Reads the token as in docs/consumers.md: `cargo run --example read_token`.
 //!
-//! The snippet between the two lines is that page's, which CI checks. What the example adds is a client that has what this
-//! project has anyway, so that nothing more is compiled for it.
+//! CI compares the snippet between the two lines with that page. The client uses this project's own dependencies, so
+//! that the example compiles nothing more.
 
 #![allow(clippy::print_stdout, reason = "the secret of a stand-in, for the check that reads it")]
 
@@ -9,7 +9,7 @@
 use aws_sdk_secretsmanager::Client;
 use serde_json::Value;
 
-/// What the reader secret holds now. `client` is `Client::new(&aws_config::load_from_env().await)`.
+/// Reads the reader secret. `client` is `Client::new(&aws_config::load_from_env().await)`.
 async fn tiktok_secret(client: &Client) -> Result<Value, Box<dyn std::error::Error>> {
     let value = client.get_secret_value().secret_id("tiktok/ads/reader").version_stage("AWSCURRENT").send().await?;
     Ok(serde_json::from_str(value.secret_string().unwrap_or_default())?)

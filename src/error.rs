@@ -1,54 +1,54 @@
-//! The one error type of the function: its stable name, its class and its advice.
+//! The error type of the function.
 //!
-//! An error reaches a person in an alarm's e-mail or in a terminal, hours after it happened. So it says what happened,
-//! names the TikTok or AWS code where there is one, and ends with the sentence that says what to do now. The name never
-//! changes: alarms and retries are built on it.
+//! An error has a [`Kind`] with a stable name, a sentence about what happened, a sentence about what to do, and
+//! TikTok's code if there is one. Users read errors in alarm mails and terminals, often hours later. Alarms and retries
+//! depend on the names, so the names never change.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The stable names: `errorType` of the failed invocation, and what alarms match on.
+/// The stable names: the `errorType` of a failed invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
-    /// The event is not one that the function understands.
+    /// The function does not understand the event.
     InvalidEvent,
     /// An environment variable is missing or wrong.
     InvalidConfiguration,
-    /// The credentials secret does not hold what it should.
+    /// The content of the credentials secret is not valid.
     InvalidSecret,
     /// The secret does not exist, has no value, or is being deleted.
     SecretNotFound,
-    /// IAM or KMS refused a call.
+    /// IAM or KMS denied a request.
     AccessDenied,
-    /// Neither token works any more: a person has to authorize the app again.
+    /// Neither token works. A person must authorize the app again.
     ReauthorizationRequired,
-    /// TikTok refused the request for a reason that another attempt does not change.
+    /// TikTok rejected the request, and another attempt would be rejected too.
     TikTokMisconfigured,
-    /// TikTok's rate limit held until the deadline.
+    /// TikTok throttled the app until the deadline.
     TikTokThrottled,
-    /// TikTok could not be reached, or did not answer sensibly, until the deadline.
+    /// TikTok was unreachable or failed until the deadline.
     TikTokUnavailable,
-    /// Secrets Manager could not be reached, or failed, until the deadline.
+    /// Secrets Manager was unreachable or failed until the deadline.
     SecretsManagerUnavailable,
-    /// TikTok rejects the access token that it has just issued.
+    /// TikTok rejected an access token that it had just issued.
     NewTokenRejected,
-    /// The secret takes no more versions for now.
+    /// The secret has too many versions of the last 24 hours.
     SecretLimitExceeded,
-    /// The time that the invocation has is not enough for the next step.
+    /// The deadline leaves no time for the next step.
     DeadlineExceeded,
-    /// Some of several secrets failed.
+    /// Some secrets failed, and others did not.
     PartialFailure,
 }
 
-/// What a retry can do about an error.
+/// The effect of a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Another attempt may succeed within the second.
+    /// A retry within seconds may succeed.
     Transient,
-    /// Another attempt may succeed, after a long wait.
+    /// A retry may succeed after a long wait.
     Throttled,
-    /// Another attempt ends the same way; somebody has to act.
+    /// A retry fails in the same way. A person must act.
     Permanent,
 }
 
@@ -71,7 +71,7 @@ impl Kind {
         Self::PartialFailure,
     ];
 
-    /// The name that alarms and callers match on.
+    /// Returns the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl Kind {
         }
     }
 
-    /// Whether trying again within the same run can help.
+    /// Returns the effect of a retry within the same run.
     #[must_use]
     pub const fn class(self) -> Class {
         match self {
@@ -102,7 +102,7 @@ impl Kind {
         }
     }
 
-    /// What the reader of the error should do now, where the error itself knows nothing better.
+    /// Returns the general advice for this kind of error.
     const fn advice(self) -> &'static str {
         match self {
             Self::InvalidEvent => {
@@ -145,9 +145,9 @@ impl Kind {
     }
 }
 
-/// What went wrong, and what to do about it.
+/// What happened and what to do.
 ///
-/// Neither `Display` nor `Debug` ever holds a token, an app secret, a URL or a body: every constructor is given sentences.
+/// `Display` and `Debug` contain no token, app secret, URL or body, because constructors only get sentences.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: Kind,
@@ -158,34 +158,34 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of a kind; `what` is a sentence.
+    /// Creates an error. `what` is a full sentence about what happened.
     #[must_use]
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self { kind, what: what.into(), advice: None, code: None, lost_answer: false }
     }
 
-    /// Replaces the kind's general advice with one that knows more.
+    /// Replaces the general advice.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
     }
 
-    /// The code that TikTok answered with.
+    /// Adds TikTok's code.
     #[must_use]
     pub const fn with_code(mut self, code: i64) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// The request left and its answer did not arrive: it may have been carried out.
+    /// Marks the request as possibly carried out: it was sent, and no answer arrived.
     #[must_use]
     pub const fn with_lost_answer(mut self) -> Self {
         self.lost_answer = true;
         self
     }
 
-    /// Names the place where the id of the secret in question stands, if that is not `SECRET_ID`.
+    /// Names the place of the secret's id, unless that is `SECRET_ID`.
     #[must_use]
     pub fn named_in(mut self, place: &str) -> Self {
         let advice = self.advice();
@@ -195,45 +195,45 @@ impl Error {
         self
     }
 
-    /// Says, before what happened, what it happened to.
+    /// Adds the context before the sentence.
     #[must_use]
     pub fn context(mut self, to: impl fmt::Display) -> Self {
         self.what = format!("{to}: {}", self.what);
         self
     }
 
-    /// The kind, whose name is stable.
+    /// Returns the kind, which has the stable name.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// TikTok's code, where TikTok answered with one.
+    /// Returns TikTok's code, if there is one.
     #[must_use]
     pub const fn code(&self) -> Option<i64> {
         self.code
     }
 
-    /// Whether the request may have been carried out although it failed.
+    /// Returns true if the failed request may have been carried out.
     #[must_use]
     pub const fn lost_answer(&self) -> bool {
         self.lost_answer
     }
 
-    /// What happened, without the advice.
+    /// Returns what happened, without the advice.
     #[must_use]
     pub fn what(&self) -> &str {
         &self.what
     }
 
-    /// What the other side said, as far as the sentence quotes it.
+    /// Returns the message of TikTok or AWS that the sentence quotes.
     #[must_use]
     pub fn quoted(&self) -> &str {
         let after = self.what.split_once('"').map_or("", |(_, after)| after);
         after.rsplit_once('"').map_or("", |(quoted, _)| quoted)
     }
 
-    /// What to do now.
+    /// Returns the advice.
     #[must_use]
     pub fn advice(&self) -> &str {
         self.advice.as_deref().unwrap_or_else(|| self.kind.advice())

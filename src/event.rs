@@ -1,5 +1,8 @@
-//! The events that the function takes. A field or an action that it does not know is an error that names it: a misspelt
-//! option must not silently be a refresh.
+//! The events of the function.
+//!
+//! [`Event::parse`] reads a JSON value and returns the event. An unknown action or field is an `InvalidEvent` error
+//! with its name, because a misspelled option must not start a refresh. `docs/events.md` and `event.schema.json`
+//! describe every event.
 
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ use crate::{
     rotation::RotationStep,
 };
 
-/// The actions, each with its fields.
+/// The actions and their fields.
 const ACTIONS: [(&str, &[&str]); 4] = [
     ("refresh", &["scheduled_time", "if_needed", "secret_ids", "dry_run"]),
     ("status", &["secret_ids"]),
@@ -24,46 +27,46 @@ const ACTIONS: [(&str, &[&str]); 4] = [
     ("exchange", &["secret_id", "redirect_url", "auth_code", "redirect_uri"]),
 ];
 
-/// How often a code can be percent-encoded: once by TikTok, and once more by a tool on the way.
+/// The number of times that a code can be percent-encoded: by TikTok and by one tool after it.
 const MAX_ENCODINGS: usize = 2;
 
-/// What an invocation is asked to do.
+/// The task of an invocation.
 #[derive(Clone, Debug)]
 pub enum Event {
     Refresh(Refresh),
     Status {
-        /// Other secrets than the configured ones.
+        /// Secrets to use instead of the configured ones.
         secret_ids: Vec<String>,
     },
-    /// A link to TikTok's consent page.
+    /// Create a link to TikTok's consent page.
     AuthorizeUrl {
-        /// Which secret it is for; needed where several are configured.
+        /// The secret. Required if several are configured.
         secret_id: Option<String>,
         request: LinkRequest,
     },
-    /// What the consent page brought back.
+    /// Exchange an auth code.
     Exchange {
-        /// Which secret it is for; without it the one that the link was made for.
+        /// The secret. Without it, the secret of the link.
         secret_id: Option<String>,
         input: ConsentInput,
     },
     Rotation(Rotation),
 }
 
-/// What a person brings back from the consent page, as it was sent.
+/// The result of a consent, as a person sent it.
 #[derive(Clone, Debug)]
 pub enum ConsentInput {
-    /// The whole address that the browser ended on, which holds an auth code.
+    /// The whole address of the browser. It contains the auth code.
     RedirectUrl(SecretString),
-    /// An auth code alone, and where its consent page was told to come back to.
+    /// An auth code, and the redirect URI of its link.
     AuthCode { auth_code: SecretString, redirect_uri: Option<String> },
 }
 
 impl ConsentInput {
-    /// Understands it.
+    /// Parses the address or the code.
     ///
     /// # Errors
-    /// `InvalidEvent` if it is not what it should be.
+    /// `InvalidEvent` if it is not valid.
     pub fn consent(self) -> Result<AuthorizationResponse, Error> {
         match self {
             Self::RedirectUrl(address) => AuthorizationResponse::redirected(&address),
@@ -74,8 +77,7 @@ impl ConsentInput {
     }
 }
 
-/// The auth code as TikTok takes it. The browser's address bar has it percent-encoded, so it is decoded: no code has a
-/// percent sign in it.
+/// Decodes an auth code. A browser shows it percent-encoded, and TikTok's codes have no percent sign.
 fn decoded(auth_code: &SecretString) -> Result<SecretString, Error> {
     let wrong = |what: &str| {
         invalid(format!("The 'auth_code' {what}."))
@@ -92,7 +94,7 @@ fn decoded(auth_code: &SecretString) -> Result<SecretString, Error> {
         if !is_percent_encoded(&code) {
             return Err(wrong("has a percent sign that two hexadecimal digits do not follow: a part of it is missing"));
         }
-        // Without `+` and `=`, which mean something else in a query, the percent signs alone are decoded.
+        // Only percent signs are decoded: `+` and `=` have another meaning in a query.
         let escaped = code.replace('+', "%2B").replace('=', "%3D");
         code = form_urlencoded::parse(escaped.as_bytes()).map(|(name, _)| name.into_owned()).collect();
     }
@@ -104,7 +106,7 @@ fn decoded(auth_code: &SecretString) -> Result<SecretString, Error> {
     }
 }
 
-/// Whether a text that should be an auth code alone has more of the address with it.
+/// Returns the problem of a code that still has other parts of the address.
 fn piece_of_an_address(code: &str) -> Option<&'static str> {
     if code.contains("&amp;") {
         return Some("was copied from HTML: it has '&amp;' in it");
@@ -121,31 +123,31 @@ fn is_percent_encoded(text: &str) -> bool {
     pieces.all(|piece| piece.len() >= 2 && piece.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// A step of a rotation, as Secrets Manager asks for it.
+/// A step of a rotation, in Secrets Manager's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
     pub step: RotationStep,
-    /// The secret that is rotated, whether it is a configured one or not.
+    /// The secret to rotate. It need not be a configured one.
     pub secret_id: String,
-    /// The id of the version that Secrets Manager has created for this rotation.
+    /// The id of the version that Secrets Manager created for the rotation.
     pub token: String,
 }
 
-/// A refresh, as it was asked for.
+/// A refresh and its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refresh {
     pub trigger: Trigger,
-    /// Other secrets than the configured ones.
+    /// Secrets to use instead of the configured ones.
     pub secret_ids: Vec<String>,
-    /// Read, plan and check; spend and write nothing.
+    /// Reads, plans and checks, but redeems and writes nothing.
     pub dry_run: bool,
 }
 
 impl Event {
-    /// Reads an event.
+    /// Parses an event.
     ///
     /// # Errors
-    /// `InvalidEvent`, naming the field or the action that is not understood.
+    /// `InvalidEvent` with the unknown field or action.
     pub fn parse(event: Value) -> Result<Self, Error> {
         let Value::Object(fields) = event else {
             return Err(invalid("The event is not a JSON object."));
@@ -163,7 +165,7 @@ impl Event {
             let actions = pasted::listed(ACTIONS.map(|(name, _)| name));
             return Err(invalid(format!("The event has an unknown action {action:?}; the actions are {actions}.")));
         };
-        // First: a misspelt field is the reason why another one is missing.
+        // Checked first, because a misspelled field explains why another field is missing.
         fields.are_known(action, known)?;
         match action {
             "status" => Ok(Self::Status { secret_ids: fields.secret_ids()? }),
@@ -211,7 +213,7 @@ fn exchange(fields: &mut Fields) -> Result<Event, Error> {
     Ok(Event::Exchange { secret_id: fields.secret_id()?, input })
 }
 
-/// The event of a classic EventBridge rule with a schedule. Its fields are AWS's, so unknown ones are not an error.
+/// Parses the event of a classic EventBridge rule with a schedule. AWS may add fields.
 fn scheduled_event(fields: &Map<String, Value>) -> Result<Event, Error> {
     if fields.get("detail-type").and_then(Value::as_str) != Some("Scheduled Event") {
         return Err(invalid("The event comes from EventBridge, but its 'detail-type' is not \"Scheduled Event\"."));
@@ -225,7 +227,7 @@ fn scheduled_event(fields: &Map<String, Value>) -> Result<Event, Error> {
     }))
 }
 
-/// The event of a rotation. Its other fields are AWS's, such as `RotationToken`, so unknown ones are not an error.
+/// Parses the event of a rotation. AWS adds fields, such as `RotationToken`.
 fn rotation(fields: Map<String, Value>) -> Result<Rotation, Error> {
     let mut fields = Fields(fields);
     let mut required = |name: &str| {
@@ -240,7 +242,7 @@ fn rotation(fields: Map<String, Value>) -> Result<Rotation, Error> {
             pasted::listed(RotationStep::ALL.map(RotationStep::name))
         ))
     })?;
-    // What Secrets Manager takes as the id of a version.
+    // The limits of a `ClientRequestToken`.
     if !(32..=64).contains(&token.chars().count()) {
         return Err(invalid("The rotation event's 'ClientRequestToken' does not have 32 to 64 characters."));
     }
@@ -258,7 +260,7 @@ fn scheduled_time(name: &str, time: &str) -> Result<Timestamp, Error> {
     })
 }
 
-/// Of the forms that jiff reads, the one that the event's schema allows: in others a typing error may mean another time.
+/// Accepts only the form of the event's schema. jiff reads more forms, in which a typing error can be another time.
 fn is_rfc3339(time: &str) -> bool {
     let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c.to_ascii_uppercase() }).collect();
     let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else { return false };
@@ -269,7 +271,7 @@ fn is_rfc3339(time: &str) -> bool {
     }
 }
 
-/// The fields that have not been asked for yet.
+/// The fields that were not read yet.
 struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -293,7 +295,7 @@ impl Fields {
         }
     }
 
-    /// How long a link is good for.
+    /// Returns the validity of a link.
     fn validity(&mut self) -> Result<Duration, Error> {
         let Some(hours) = self.0.remove("valid_for_hours") else { return Ok(VALIDITY) };
         let duration =
@@ -310,7 +312,7 @@ impl Fields {
         }
     }
 
-    /// Each once.
+    /// Returns the ids without duplicates.
     fn secret_ids(&mut self) -> Result<Vec<String>, Error> {
         let wrong = || invalid("The event's 'secret_ids' must be a list of one or more names or ARNs of secrets.");
         let ids = match self.0.remove("secret_ids") {

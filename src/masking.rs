@@ -1,7 +1,7 @@
-//! Hides secrets in what a server says.
+//! Masking of secrets in the messages of servers.
 //!
-//! A server may repeat in a message what a request carried: whole, cut short, or spelled as JSON, a URL, HTML, Base64 or
-//! hexadecimal digits spell it. Every part of a secret with eight or more recognizable characters becomes `***`.
+//! A server can repeat parts of a request: as a whole, cut, or encoded as JSON, a URL, HTML, Base64 or hexadecimal
+//! digits. [`masked`] replaces every part of a secret of eight or more characters with `***`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::zeroize::Zeroizing;
@@ -9,16 +9,15 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::document::hex;
 
-/// So many characters of a secret, one after the other, are recognizable.
+/// A part of a secret with this many characters is masked.
 const RECOGNIZABLE: usize = 8;
 
 const MASK: &str = "***";
 
-/// The text as one line of at most `limit` characters, without control characters and without what is recognizable of the
-/// secrets.
+/// Returns the text as one line of at most `limit` characters, without control characters and with secrets masked.
 #[must_use]
 pub fn masked(text: &str, secrets: &[&str], limit: usize) -> String {
-    // What cannot be seen goes first: it must not stand between the halves of a secret.
+    // Invisible characters are removed first, because they could separate two parts of a secret.
     let text: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().filter(|c| is_visible(*c)).take(2 * limit).collect());
     let line = Line::of(&text);
     let mut hidden = vec![false; text.len()];
@@ -38,20 +37,20 @@ pub fn masked(text: &str, secrets: &[&str], limit: usize) -> String {
     shown.chars().take(limit).collect()
 }
 
-/// Whether a character takes any room in a line. Zero-width characters, soft hyphens and marks of direction do not.
+/// Returns true unless the character is invisible: a zero-width character, a soft hyphen or a direction mark.
 fn is_visible(c: char) -> bool {
     !(c.is_control()
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'))
 }
 
-/// A text, as it is, and as its letters and digits alone.
+/// A text, and its letters and digits.
 struct Line<'t> {
     text: &'t [char],
-    /// In lower case.
+    /// The letters and digits in lower case.
     letters: Zeroizing<Vec<char>>,
-    /// Where each of the letters is in the text.
+    /// The position of each letter in the text.
     places: Vec<usize>,
-    /// The windows of the text and of its letters; none if the text is not ASCII.
+    /// The windows of the text and of its letters; `None` if the text is not ASCII.
     windows: Option<[Windows; 2]>,
 }
 
@@ -64,8 +63,7 @@ impl<'t> Line<'t> {
         Self { text, places, windows: is_ascii.then(|| [of(text), of(&letters)]), letters }
     }
 
-    /// False if the text certainly has nothing in common with a spelling. Nearly every text has not, and every answer is
-    /// asked about it.
+    /// False if the text shares nothing with one spelling of a secret. A quick test, because most texts share nothing.
     fn may_share_with(&self, spelling: &str) -> bool {
         let visible = || spelling.bytes().filter(|byte| !byte.is_ascii_control());
         match &self.windows {
@@ -78,14 +76,14 @@ impl<'t> Line<'t> {
         }
     }
 
-    /// Marks what a spelling of a secret and this line have in common.
+    /// Marks the characters that the line shares with one spelling of a secret.
     fn hide(&self, spelling: &str, hidden: &mut [bool]) {
         if !self.may_share_with(spelling) {
             return;
         }
         let spelling = Zeroizing::new(spelling.chars().filter(|c| is_visible(*c)).collect::<Vec<_>>());
         let letters = Zeroizing::new(spelling.iter().filter_map(|c| letter(*c)).collect::<Vec<_>>());
-        // A whole secret goes however short it is, with the punctuation at its ends.
+        // A complete secret is masked even if it is short, with the punctuation at its ends.
         common(self.text, &spelling, spelling.len(), |from, to| hidden[from..=to].fill(true));
         common(self.text, &spelling, RECOGNIZABLE, |from, to| hidden[from..=to].fill(true));
         common(&self.letters, &letters, RECOGNIZABLE, |from, to| {
@@ -128,12 +126,13 @@ fn slot(window: u64) -> usize {
     usize::try_from(window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54).unwrap_or_default()
 }
 
-/// Letters and digits are what every spelling leaves as it is, but for their case.
+/// Returns a letter or digit in lower case. Every encoding preserves them.
 fn letter(c: char) -> Option<char> {
     c.is_alphanumeric().then(|| c.to_lowercase().next().unwrap_or(c))
 }
 
-/// Finds the parts of a text of that length that are in a secret, too: calls back with the first and last place of each.
+/// Calls `found` with the first and last position of each part of `text`, `length` characters long, that is in `secret`
+/// too.
 fn common(text: &[char], secret: &[char], length: usize, mut found: impl FnMut(usize, usize)) {
     if length == 0 || secret.len() < length || text.len() < length {
         return;
@@ -147,7 +146,7 @@ fn common(text: &[char], secret: &[char], length: usize, mut found: impl FnMut(u
     }
 }
 
-/// A secret as it may stand in a message.
+/// Returns the encodings of a secret in a message.
 fn spellings(secret: &str) -> Vec<Zeroizing<String>> {
     let digits = hex(secret.as_bytes());
     let in_base64 = (0..3).map(|offset| base64_at(secret, offset));
@@ -166,7 +165,7 @@ fn spellings(secret: &str) -> Vec<Zeroizing<String>> {
     whole.chain(others).map(Zeroizing::new).collect()
 }
 
-/// JSON as those write it who keep to ASCII, and escape the slash.
+/// Encodes as JSON with ASCII characters only and with escaped slashes.
 fn ascii_json(secret: &str) -> String {
     let mut json = String::new();
     for c in secret.chars() {
@@ -179,8 +178,8 @@ fn ascii_json(secret: &str) -> String {
     json
 }
 
-/// What a secret looks like inside of a text in Base64 that has so many bytes before it, modulo three. The characters at the
-/// ends that depend on what stands beside it are left out.
+/// Encodes as Base64 for a secret with `offset` bytes before it, modulo three. Characters that depend on neighboring
+/// bytes are left out.
 fn base64_at(secret: &str, offset: usize) -> String {
     let bytes = Zeroizing::new([&[0; 2][..offset], secret.as_bytes()].concat());
     let encoded = Zeroizing::new(STANDARD.encode(&*bytes));
@@ -223,7 +222,7 @@ mod tests {
             for encoded in [STANDARD.encode(&text), URL_SAFE_NO_PAD.encode(&text)] {
                 let shown = masked(&format!("Basic {encoded}"), &[SECRET], 300);
                 let left = shown.replace("***", "").len();
-                // What stands before it is no secret; of itself less than eight characters are left.
+                // The bytes before the secret are not secret. Fewer than eight characters of the secret remain.
                 assert!(left < "Basic ".len() + before.len().div_ceil(3) * 4 + 8, "{shown}");
             }
         }

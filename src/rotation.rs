@@ -1,22 +1,16 @@
-//! Secrets Manager's rotation: the same cycle, cut at the four steps that Secrets Manager asks for.
+//! The four steps of a [Secrets Manager
+//! rotation](https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html).
 //!
-//! | step | of the cycle |
-//! |---|---|
-//! | `createSecret` | claim, redeem, stage, check; then the version of this rotation is filled with what came of it |
-//! | `setSecret` | nothing: TikTok made the tokens and knows them |
+//! | step | part of a refresh |
+//! | --- | --- |
+//! | `createSecret` | claim, redeem, stage, check; then the rotation's version gets a copy |
+//! | `setSecret` | nothing: TikTok issued the tokens and knows them |
 //! | `testSecret` | check |
 //! | `finishSecret` | promote, publish |
 //!
-//! Secrets Manager creates an empty version, whose id is the token of the event, puts AWSPENDING on it, and repeats the
-//! steps until each has ended well. The rotation is over when AWSPENDING is on the version that has AWSCURRENT, or on none;
-//! before that no other rotation begins.
-//!
-//! A rotation claims and stages as every run does: its answer is the successor of the pair that was spent. Only then is the
-//! rotation's own version filled, with a copy. So a rotation that crashes is finished by the next run, and a run that
-//! crashes by the next rotation. `docs/design.md` has the rules.
-//!
-//! Reading cannot tell an empty version from one that does not exist. An event with a made-up token fills a version of its
-//! own, which is a refresh like any other, to everybody who may invoke the function.
+//! Input: the step, the secret and the rotation's version id, which AWS calls the token. Output: the outcome of the
+//! step. After an error Secrets Manager repeats the step. The rotation ends when AWSPENDING is on the version with
+//! AWSCURRENT or on none. `docs/design.md` has the rules, `docs/rotation.md` the use.
 
 use std::time::Duration;
 
@@ -45,11 +39,10 @@ use crate::{
     },
 };
 
-/// The waits before a version is taken as empty: the step before this one has just written it, and a read may lag by up to a
-/// second.
+/// The waits before a version counts as empty. Reads lag writes, and the step before has just written the version.
 const WAITS_FOR_THE_VERSION: [Duration; 2] = [READ_LAG, Duration::from_millis(800)];
 
-/// A step of a rotation, by AWS's names.
+/// A step of a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RotationStep {
@@ -60,10 +53,10 @@ pub enum RotationStep {
 }
 
 impl RotationStep {
-    /// Every step, in the order in which Secrets Manager asks for them.
+    /// Every step, in AWS's order.
     pub const ALL: [Self; 4] = [Self::CreateSecret, Self::SetSecret, Self::TestSecret, Self::FinishSecret];
 
-    /// Its name in events and logs.
+    /// Returns the name of the step in events and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -75,23 +68,23 @@ impl RotationStep {
     }
 }
 
-/// How a step ended well.
+/// The outcome of a step that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepOutcome {
-    /// The version of this rotation holds what is to be current.
+    /// The rotation's version holds the tokens to promote.
     Staged,
-    /// There is nothing to set.
+    /// `setSecret` has nothing to do.
     NothingToSet,
-    /// TikTok accepts the access token in the version of this rotation.
+    /// TikTok accepts the access token of the rotation's version.
     Works,
-    /// There was nothing to test, or TikTok could not be asked.
+    /// The rotation's version is empty, or TikTok could not be reached.
     NotTested,
-    /// What the version of this rotation held is current.
+    /// The content of the rotation's version is current.
     Promoted,
-    /// It was current before this step, or later tokens are.
+    /// The version was current before this step, or a successor of it is.
     Fresh,
-    /// Somebody's newer tokens are current.
+    /// Newer tokens of a person or of another program are current.
     Superseded,
 }
 
@@ -101,15 +94,15 @@ impl StepOutcome {
         [Self::Staged, Self::NothingToSet, Self::Works, Self::NotTested, Self::Promoted, Self::Fresh, Self::Superseded];
 }
 
-/// What a step of a rotation has to report. Never holds a token of TikTok's.
+/// The report of a step. It holds no token.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rotated {
     pub step: RotationStep,
     pub outcome: StepOutcome,
-    /// The version that the step was about: this rotation's, or the one that is AWSCURRENT instead.
+    /// The rotation's version, or the version with AWSCURRENT if the step was about that.
     pub version_id: String,
     pub warnings: Vec<String>,
-    /// Of the last step alone: how the refresh ended that the whole rotation is.
+    /// The outcome of the whole refresh, after the last step.
     #[serde(skip)]
     pub refresh: Option<Outcome>,
 }
@@ -125,15 +118,15 @@ impl Rotated {
     }
 }
 
-/// The version of a rotation, seen from AWSCURRENT.
+/// The rotation's version compared with AWSCURRENT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum VersionState {
     Current,
-    /// It holds the current tokens, or tokens that descend from them.
+    /// The version holds the current tokens or a successor of them.
     Staged,
-    /// The current tokens descend from it: it was promoted, and a later run has refreshed.
+    /// The version was promoted, and a later run refreshed its tokens.
     Replaced,
-    /// Somebody put other tokens into the secret.
+    /// A person put other tokens into the secret.
     Superseded,
 }
 
@@ -151,7 +144,7 @@ impl VersionState {
 }
 
 impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
-    /// One step of a rotation. `token` is the id of the version that Secrets Manager has created for it.
+    /// Runs one step. `token` is the id of the version that Secrets Manager created for the rotation.
     pub async fn rotate(
         store: &'a S,
         tiktok: &'a T,
@@ -193,7 +186,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 return Err(not_this_rotations());
             }
             let pair = current.credentials.fingerprint.clone();
-            // Every other pair is another run's work, so there are few of them before the deadline.
+            // Every other pair is the work of another run, so the loop ends soon.
             if let Some((fingerprint, error)) = rejected.take()
                 && fingerprint == pair
             {
@@ -229,7 +222,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         }
     }
 
-    /// A long-term token stays as it is: the rotation brings the list of advertisers up to date.
+    /// Updates the advertiser list. A long-term token does not change.
     async fn write_list(&self, current: &Version, token: &str) -> Result<Rotated, Error> {
         let app = self.app(current).await?;
         let update = match self.check_and_look_up(&app, &current.credentials).await {
@@ -247,19 +240,19 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let ended = |outcome, id: &str| Rotated::new(RotationStep::TestSecret, outcome, id);
         let (current, written) = self.read_with(token).await?;
         let current = &current;
-        // The app of today: a person may have changed its secret since the version was filled.
+        // The current app is used, because a person may have changed its secret since createSecret.
         let app = self.app(current).await?;
         let tested = written.filter(|version| {
             matches!(VersionState::of(version, current), VersionState::Current | VersionState::Staged)
         });
-        // An empty version is how Secrets Manager tries the function out when rotation is switched on.
+        // Secrets Manager tests the function with an empty version when rotation is enabled.
         let Some(version) = tested else {
             self.ensure_tokens(current).await?;
             return Ok(ended(StepOutcome::NotTested, &current.id));
         };
         match self.check(&app, &version.credentials).await {
             Checked::Works(_) | Checked::Proven => Ok(ended(StepOutcome::Works, token)),
-            // The old tokens may be dead by now, so doubt does not keep the new ones from being promoted.
+            // The old tokens may no longer work, so an unknown result does not prevent the promotion.
             Checked::Unknown(error) => {
                 let warning = format!("Whether the new access token works could not be update: {}", error.what());
                 Ok(ended(StepOutcome::NotTested, token).warn([warning]))
@@ -299,7 +292,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Ok(Rotated { refresh: Some(refresh.clone()), ..rotated.warn(refresh.warnings) })
     }
 
-    /// Whether a person went back to an earlier authorization than the one that the rotation's version is of.
+    /// Returns true if a person rolled back to an authorization before the version's.
     async fn was_rolled_back_from(&self, version: &Version, current: &Version) -> Result<bool, Error> {
         if version.credentials.authorization() <= current.credentials.authorization() {
             return Ok(false);
@@ -333,16 +326,17 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         })
     }
 
-    /// Sees to it that AWSPENDING does not keep the next rotation from beginning: from this rotation's version, or from
-    /// another one of this function's that will not be current, it is moved to the version that is.
+    /// Moves AWSPENDING to the current version, because it would block the next rotation. It is moved from this
+    /// rotation's version and from older versions of the function, and stays on versions of other programs.
     ///
-    /// `before` was current when this step began, and `after` when it had promoted: the same version if it did not.
+    /// `before` was current at the start of the step. `after` is current at its end; both are the same version if
+    /// nothing was promoted.
     async fn clear_stale_pending(&self, token: &str, before: &str, after: &Version) -> Result<(), Error> {
         loop {
             let (current, pending) =
                 tokio::join!(self.read_current(), self.get(VersionSelector::Label(Label::Pending)));
             let (current, pending) = (current?, pending?);
-            // Reads lag writes: what this step has replaced may still seem to be current.
+            // Reads lag writes: the version that this step replaced can still appear to be current.
             let current = if current.id == before { after } else { &current };
             let Some(stored) = pending.filter(|stored| stored.version_id != current.id) else { return Ok(()) };
             let is_behind = |version: &Version| {
@@ -359,7 +353,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         }
     }
 
-    /// The secret, and the version of this rotation, if there is anything in it.
+    /// Reads AWSCURRENT and the rotation's version. `None` stands for an empty version, which cannot be told from a
+    /// missing one.
     async fn read_with(&self, token: &str) -> Result<(Version, Option<Version>), Error> {
         let (current, stored) = tokio::join!(self.read_current(), self.get(VersionSelector::Id(token)));
         let version = stored?.map(|stored| Version::of(&stored)).transpose();
@@ -378,7 +373,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         self.read_with(token).await
     }
 
-    /// Takes tokens to where the run promotes them: to AWSCURRENT or, while a rotation is created, to its version.
+    /// Writes tokens to the target of the run: AWSCURRENT, or the rotation's version during createSecret.
     pub(crate) async fn commit(
         &self,
         current: &Version,
@@ -404,18 +399,18 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let body = next.to_body();
         let labels = [Label::Pending, Label::Staged];
         let put = self.put(Request::write(Step::Stage), token, &labels, &body);
-        // Where another invocation of this step was faster, what that one wrote counts, and the steps after this one read it.
+        // If another invocation of this step was first, its version counts. The next steps read it.
         let (PutResult::Written | PutResult::Taken) = put.await?;
         Ok((Version::new(current.arn.clone(), token.to_owned(), next)?, reduction))
     }
 }
 
-/// Whether a run has refreshed the secret since this step's first look at it.
+/// Returns true if a run has refreshed the secret since this step first read it.
 fn was_refreshed_since(current: &Version, first: Option<&Credentials>) -> bool {
     first.is_some_and(|first| first.relation(&current.credentials) == Relation::Later)
 }
 
-/// What the version of a rotation has to say that the current one does not know.
+/// Returns the tokens and the list that the rotation's version has and the current one does not.
 fn change_of(version: &Version, current: &Version) -> Change {
     let (ours, theirs) = (&version.credentials, &current.credentials);
     let has_other_tokens = ours.fingerprint != theirs.fingerprint;
@@ -429,7 +424,8 @@ fn superseded(rotated: Rotated, current: &Version) -> Rotated {
     rotated.warn(Outcome::superseded(current).warnings)
 }
 
-/// What a failed run of the cycle means to a rotation, which may have been held up by another run until that time.
+/// Adapts an error of the refresh to a rotation. `held_up` is the expiry of another run's claim, if the step waited for
+/// it.
 fn in_rotation(error: Error, held_up: Option<Timestamp>) -> Error {
     match (error.kind(), held_up) {
         (Kind::DeadlineExceeded, Some(until)) => {

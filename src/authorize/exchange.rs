@@ -1,3 +1,6 @@
+//! The exchange of an auth code. Input: an [`AuthorizationResponse`]. Output: the outcome. Errors: an invalid state, a
+//! rejected code, or tokens that are not known to be current.
+
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{UnverifiedState, link::last_redirect_uri, redirect::Redirect};
@@ -11,25 +14,25 @@ use crate::{
     transport::{Clock, Request, Step, Store, TikTok},
 };
 
-/// What a person brings back from TikTok's consent page.
+/// The result of a consent: an auth code, and its state.
 #[derive(Clone, Debug)]
 pub struct AuthorizationResponse {
     auth_code: SecretString,
-    /// Absent if the auth code came alone: whoever sends it says that they know where it is from.
+    /// `None` for an auth code without its address. Its sender vouches for it.
     state: Option<UnverifiedState>,
     redirect_uri: Option<String>,
 }
 
 impl AuthorizationResponse {
-    /// The whole address that the browser ended on.
+    /// Parses the address of the browser.
     ///
     /// # Errors
-    /// `InvalidEvent` if it does not bring an auth code and a state of this function's.
+    /// `InvalidEvent` if it has no auth code, or no state of this function.
     pub fn redirected(address: &SecretString) -> Result<Self, Error> {
         Redirect::parse(address.expose_secret()).map(Self::from)
     }
 
-    /// The query of the address that the browser ended on.
+    /// Parses the query of the browser's address.
     ///
     /// # Errors
     /// As [`AuthorizationResponse::redirected`].
@@ -37,10 +40,11 @@ impl AuthorizationResponse {
         Redirect::from_query(query).map(Self::from)
     }
 
-    /// An auth code alone, and where its consent page was told to come back to, if not where the last one was.
+    /// Accepts an auth code without its address. The redirect URI is the one of the last authorization, if it is
+    /// `None`.
     ///
     /// # Errors
-    /// `InvalidEvent` if it is an address or empty.
+    /// `InvalidEvent` if the code is empty or an address.
     pub fn bare(auth_code: &SecretString, redirect_uri: Option<String>) -> Result<Self, Error> {
         let code = auth_code.expose_secret().trim();
         if code.is_empty() || code.contains("://") {
@@ -50,7 +54,7 @@ impl AuthorizationResponse {
         Ok(Self { auth_code: SecretString::from(code), state: None, redirect_uri })
     }
 
-    /// What the browser handed back, if it did.
+    /// Returns the state, if there is one.
     #[must_use]
     pub const fn state(&self) -> Option<&UnverifiedState> {
         self.state.as_ref()
@@ -64,13 +68,13 @@ impl From<Redirect> for AuthorizationResponse {
     }
 }
 
-/// An auth code, and what it is exchanged with.
+/// An auth code and the values of its exchange.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthCode {
     code: SecretString,
     pub fingerprint: Fingerprint,
     pub redirect_uri: String,
-    /// Whose endpoint takes it.
+    /// The flow whose endpoint accepts the code.
     pub flow: Flow,
 }
 
@@ -90,14 +94,13 @@ impl AuthCode {
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// Exchanges an auth code for tokens, which take the place of whatever tokens the secret holds.
+    /// Exchanges an auth code for tokens, which replace the tokens of the secret.
     ///
-    /// An exchange replaces the current pair as a refresh does: under the claim on it, and as its successor. The code's
-    /// fingerprint goes with the tokens, so the same event finds them again after a crash, and spends nothing.
+    /// It claims the current pair and stages the new one as its successor, as a refresh does. The document stores the
+    /// fingerprint of the code, so a repeated event returns the same result.
     ///
     /// # Errors
-    /// When the consent does not belong to this secret, TikTok does not take the code, or the tokens are not known to be
-    /// current afterwards.
+    /// If the state is not for this secret, TikTok rejects the code, or the tokens are not known to be current.
     pub async fn exchange(&self, consent: &AuthorizationResponse) -> Result<Outcome, Error> {
         let mut current = self.timed(Step::Read, self.read_current()).await?;
         if let Some(state) = &consent.state {
@@ -133,7 +136,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// Whose endpoint takes the code. Which kind of grant comes of it, only the answer tells.
+/// Returns the flow whose endpoint accepts the code. The answer shows the kind of grant.
 const fn exchange_flow(flow: Flow) -> Flow {
     match flow {
         Flow::TtUser => Flow::TtUser,
@@ -141,7 +144,7 @@ const fn exchange_flow(flow: Flow) -> Flow {
     }
 }
 
-/// What TikTok's refusal of an auth code means to the person who brought it.
+/// Adds the advice for a rejected auth code.
 fn with_exchange_advice(error: Error, flow: Flow, sent_before: bool) -> Error {
     let kind = error.kind();
     match (kind, error.code()) {
@@ -152,7 +155,7 @@ fn with_exchange_advice(error: Error, flow: Flow, sent_before: bool) -> Error {
             let time = if flow == Flow::TtUser { "10 minutes" } else { "an hour" };
             error.context(format_args!("TikTok does not take the auth code, which works once and for {time} at most"))
         }
-        // TikTok answers with the one or the other to a wrong app.
+        // TikTok answers with either code if the app is wrong.
         (Kind::TikTokMisconfigured, Some(40000 | 40113)) => error.advise(
             "Check 'app_id' and 'secret' in the secret against the app's page in TikTok's portal; the link has to be that app's.",
         ),

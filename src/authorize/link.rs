@@ -1,3 +1,6 @@
+//! The link to TikTok's consent page. Input: a [`LinkRequest`] and the secret. Output: a [`Link`]. Errors: an address
+//! that is not valid.
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,21 +16,21 @@ use crate::{
     transport::{Clock, Step, Store, TikTok},
 };
 
-/// How long a link is good for, unless the event asks for more: TikTok's auth code lives as long.
+/// The default validity of a link. TikTok's auth code is valid for an hour, too.
 pub const VALIDITY: Duration = Duration::from_hours(1);
-/// A link that is sent to a customer has to survive a weekend, not more.
+/// A link for a customer has to survive a weekend.
 pub const MAX_VALIDITY_HOURS: u64 = 7 * 24;
-/// Where TikTok sends the browser by default. Nothing answers there; the address is what counts.
+/// The default redirect URI. Nothing answers there, because only the address is needed.
 pub const DEFAULT_REDIRECT_URI: &str = "https://localhost:8080";
-/// A second, rounded down.
+/// The longest wait before a link is created.
 const MAX_WAIT: Duration = Duration::from_secs(1);
-/// Where TikTok's consent page is, on the host of its API.
+/// The path of TikTok's consent page.
 const CONSENT_PAGE: &str = "/portal/auth";
 
-/// What a link is asked for with.
+/// The options of a link.
 #[derive(Clone, Debug)]
 pub struct LinkRequest {
-    /// One of the redirect URLs that are registered for the app; without it the one of the last authorization.
+    /// A redirect URI that is registered for the app. `None` uses the one of the last authorization.
     pub redirect_uri: Option<String>,
     pub valid_for: Duration,
 }
@@ -38,17 +41,15 @@ pub struct Link {
     pub authorize_url: String,
     pub redirect_uri: String,
     pub expires_at: Timestamp,
-    /// What to do with it.
+    /// The next step for the user.
     pub next: String,
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// Makes a link to the consent page, for a person to open. Nothing is stored.
-    ///
-    /// `api` is the base URL of TikTok's API.
+    /// Creates a link. It stores nothing. `api` is the base URL of TikTok's API.
     ///
     /// # Errors
-    /// When the secret cannot be read, or an address in it or in the request cannot be used.
+    /// If the secret cannot be read, or an address in it or in the request is not valid.
     pub async fn authorize_url(&self, request: &LinkRequest, api: &Url) -> Result<Link, Error> {
         let current = self.timed(Step::Read, self.read_current()).await?;
         let app = self.app(&current).await?;
@@ -68,7 +69,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Ok(Link { authorize_url: with_query(page, &redirect_uri, &state), redirect_uri, expires_at, next })
     }
 
-    /// Waits until the second is over in which the app was authorized: a link of that second would count as used.
+    /// Waits for the second after the authorization. A link of the same second would count as used.
     async fn wait_for_next_second(&self, authorized_at: Option<Timestamp>) {
         let Some(next) = authorized_at.map(|at| whole_seconds(at) + SignedDuration::from_secs(1)) else { return };
         let wait = Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
@@ -78,7 +79,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// Where the last authorization came back to, or the default.
+/// Returns the redirect URI of the last authorization, or the default.
 pub(crate) fn last_redirect_uri(document: &Document) -> Result<String, Error> {
     text(document, field::REDIRECT_URI)?
         .map_or_else(|| Ok(DEFAULT_REDIRECT_URI.to_owned()), |uri| checked_redirect_uri(&uri, Kind::InvalidSecret))
@@ -114,7 +115,7 @@ fn consent_page(document: &Document, credentials: &Credentials, app: &App, api: 
     if names_another_app { Err(wrong("belongs to another app")) } else { Ok(page) }
 }
 
-/// The page's address with where to come back to and what to bring, in place of what it may have had of these.
+/// Sets `redirect_uri` and `state` in the query of the consent page.
 fn with_query(mut page: Url, redirect_uri: &str, state: &str) -> String {
     let mine = ["redirect_uri", "state"];
     let kept: Vec<(String, String)> =
@@ -127,7 +128,7 @@ fn with_query(mut page: Url, redirect_uri: &str, state: &str) -> String {
     page.into()
 }
 
-/// TikTok compares the text with what is registered, so it is kept as it is.
+/// Checks a redirect URI and returns it unchanged. TikTok compares it as text.
 fn checked_redirect_uri(uri: &str, kind: Kind) -> Result<String, Error> {
     let wrong = |what: &str| {
         Error::new(kind, format!("The 'redirect_uri' {what}.")).advise(
@@ -145,7 +146,7 @@ fn checked_redirect_uri(uri: &str, kind: Kind) -> Result<String, Error> {
     Ok(uri.to_owned())
 }
 
-/// Whether what is sent to an address cannot be read on the way: it is https, or never leaves the machine.
+/// Returns true if the URL uses https or stays on this machine.
 #[must_use]
 pub fn is_https_or_on_this_machine(url: &Url) -> bool {
     let on_this_machine = match url.host() {
@@ -157,7 +158,7 @@ pub fn is_https_or_on_this_machine(url: &Url) -> bool {
     url.scheme() == "https" || url.scheme() == "http" && on_this_machine
 }
 
-/// An address that a person or the last exchange put into the secret.
+/// Returns a field that has an address.
 fn text(document: &Document, name: &str) -> Result<Option<String>, Error> {
     let Some(json) = document.get(name) else { return Ok(None) };
     let value: Option<String> = serde_json::from_str(json.expose_secret())

@@ -1,8 +1,8 @@
-//! A person authorizes the app: the link to TikTok's consent page, and the exchange of what the browser brings back.
+//! Authorization: the link to TikTok's consent page, the exchange of the auth code, and the page of the function.
 //!
-//! Between the two nothing is stored. The link carries a [`State`], which TikTok hands back untouched: signed with the
-//! app's secret, bound to one credentials secret, and over after a while. What the exchange yields goes the way of all
-//! tokens: staged before anything else can fail, checked, promoted by compare-and-swap.
+//! [`Link`] and [`AuthorizationResponse`] are the output and the input. Nothing is stored between them: the link has a
+//! [`UnverifiedState`], which TikTok returns unchanged. It is signed with the app's secret, limited to one credentials
+//! secret and valid for a limited time. Errors: an invalid link or address, or a rejected code.
 
 mod exchange;
 mod link;

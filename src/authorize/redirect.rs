@@ -1,3 +1,6 @@
+//! TikTok's redirect. Input: the address of the browser. Output: an auth code and a state. Error: `InvalidEvent` with
+//! the missing or wrong part.
+
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -7,17 +10,17 @@ use crate::{
     error::{Error, Kind},
 };
 
-/// What the browser brought back in the address of TikTok's redirect.
+/// The auth code and the state in TikTok's redirect.
 pub(crate) struct Redirect {
     pub auth_code: SecretString,
     pub state: UnverifiedState,
 }
 
-/// The parameters that count.
+/// The parameters of the redirect.
 const KNOWN: [&str; 3] = ["auth_code", "code", "state"];
 
 impl Redirect {
-    /// Reads the whole address that the browser ended on. Nothing of it is ever shown: it holds the auth code.
+    /// Parses the whole address of the browser. Errors never show it, because it has the auth code.
     pub fn parse(address: &str) -> Result<Self, Error> {
         let url = Url::parse(pasted::trimmed(address)).map_err(|_| {
             invalid("The 'redirect_url' is not the whole address that the browser ended on.")
@@ -43,7 +46,7 @@ impl Redirect {
             }
         }
         let [auth_code, code, state] = found.map(|value| value.filter(|value| !is_blank(value)));
-        // TikTok often sends both, and then `code` is another thing.
+        // TikTok often sends both. `code` has another meaning then.
         let auth_code = auth_code.or(code).ok_or_else(|| if is_link { is_the_link() } else { has_no_code() })?;
         let state = state.ok_or_else(|| {
             invalid("The redirect has no 'state': the address was cut, or another link than this function's led to it.")
@@ -53,7 +56,7 @@ impl Redirect {
     }
 }
 
-/// Whether a parameter begins with what is left of an `&amp;`.
+/// Returns true if a parameter starts with the rest of `&amp;`.
 fn is_from_html(parameter: &str) -> bool {
     let Some(parameter) = parameter.strip_prefix("amp;") else { return false };
     KNOWN.iter().any(|known| parameter.strip_prefix(known).is_some_and(|rest| rest.starts_with('=')))

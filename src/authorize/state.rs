@@ -1,3 +1,6 @@
+//! The `state` of a link: created, parsed and verified. Errors: a state that is cut, expired, used, or signed with
+//! another key.
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
@@ -9,16 +12,16 @@ use crate::{
     error::{Error, Kind},
 };
 
-/// What is signed begins with this, so that the signature can never stand for something else that the app's secret signs.
+/// The prefix of every signed text. A signature for another purpose never matches.
 const PURPOSE: &str = "tiktok-token-refresh authorize_url 1";
-/// Of a state that is wrong, whatever the reason.
+/// The error of every invalid state.
 const NOT_ISSUED: &str = "This link is incomplete or was not issued here.";
-/// The longest state that is looked at: names and addresses of some hundred characters, three times over.
+/// The size limit of a state in bytes. Names and addresses have some hundred characters each.
 const MAX_LENGTH: usize = 2_048;
 
-/// OAuth's `state`: proves that a redirect answers a link of this function's, made a short while ago for this very secret.
+/// OAuth's `state`. It proves that a redirect belongs to a recent link of this function for this secret.
 ///
-/// What it says can be read by anybody and is not to be believed before it is verified.
+/// Anyone can read its content. Only `verify` proves it.
 #[derive(Clone, Debug)]
 pub struct UnverifiedState {
     secret_id: String,
@@ -29,11 +32,11 @@ pub struct UnverifiedState {
     signature: Vec<u8>,
 }
 
-/// What a state says, in this order.
+/// The content of a state, in this order.
 type StatePayload = (String, String, i64, i64, String);
 
 impl UnverifiedState {
-    /// Makes a state. The nonce is there so that no two links are the same.
+    /// Creates a state. The nonce makes each link unique.
     pub(crate) fn mint(
         (secret_id, arn): (&str, &str),
         redirect_uri: &str,
@@ -47,10 +50,10 @@ impl UnverifiedState {
         format!("{signed}.{}", BASE64.encode(signature))
     }
 
-    /// Reads a state.
+    /// Parses a state.
     ///
     /// # Errors
-    /// `InvalidEvent` if it was never one, or was cut.
+    /// `InvalidEvent` if it is not a complete state.
     pub fn parse(text: &str) -> Result<Self, Error> {
         Self::read(text).ok_or_else(|| {
             Error::new(Kind::InvalidEvent, NOT_ISSUED)
@@ -66,22 +69,22 @@ impl UnverifiedState {
         Some(Self { secret_id, redirect_uri, issued_at, expires_at, signed: signed.to_owned(), signature })
     }
 
-    /// The secret that it claims to be for, as the link's event or the settings name it.
+    /// Returns the secret of the link. It is not verified.
     #[must_use]
     pub fn secret_id(&self) -> &str {
         &self.secret_id
     }
 
-    /// Where it claims that the consent page was told to come back to.
+    /// Returns the redirect URI of the link. It is not verified.
     #[must_use]
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 
-    /// Whether its time is still running: what can be told without reading a secret.
+    /// Checks the validity, which needs no secret.
     ///
     /// # Errors
-    /// `InvalidEvent` if it is over.
+    /// `InvalidEvent` if the link has expired.
     pub fn check_expiry(&self, now: Timestamp) -> Result<(), Error> {
         if now.as_second() < self.expires_at {
             return Ok(());
@@ -90,10 +93,10 @@ impl UnverifiedState {
         Err(refused(format!("The link expired{when}.")))
     }
 
-    /// Whether this function made it, for this secret, and the app was not authorized since.
+    /// Checks the signature, the secret and that the app was not authorized after the link was created.
     ///
     /// # Errors
-    /// `InvalidEvent`, saying which of these it is not.
+    /// `InvalidEvent` with the check that failed.
     pub(crate) fn verify(
         &self,
         (secret_id, arn): (&str, &str),
@@ -101,7 +104,7 @@ impl UnverifiedState {
         (now, authorized_at): (Timestamp, Option<Timestamp>),
     ) -> Result<(), Error> {
         self.check_expiry(now)?;
-        // In constant time: how much of a guess is right must not show.
+        // The comparison takes constant time, so that it does not show how much of a guess is right.
         if signature(arn, &self.signed, app).verify_slice(&self.signature).is_err() {
             return Err(if self.secret_id == secret_id || self.secret_id == arn {
                 refused(NOT_ISSUED).advise("The signature of its 'state' is wrong, or the app's secret has changed since. Send the event authorize_url, and open the new link.")
@@ -110,7 +113,7 @@ impl UnverifiedState {
             });
         }
         match authorized_at {
-            // A link is good for one authorization: it cannot be used for another one after it.
+            // A link is valid for one authorization.
             Some(at) if self.issued_at <= at.as_second() => {
                 Err(refused(format!("The link was used, or is older than the authorization at {at}.")))
             }
@@ -122,7 +125,7 @@ impl UnverifiedState {
 fn signature(arn: &str, signed: &str, app: &App) -> Hmac<Sha256> {
     let key = app.secret.expose_secret().as_bytes();
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    // The ARN has no line break, and neither has what is signed: the parts cannot be moved.
+    // Neither the ARN nor the signed text has a line break, so the parts are unambiguous.
     for part in [PURPOSE, "\n", arn, "\n", signed] {
         mac.update(part.as_bytes());
     }

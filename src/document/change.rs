@@ -1,3 +1,6 @@
+//! The change that a run makes in a document. Input: a document and a [`Change`]. Output: the new document with its
+//! [`Provenance`]. Error: a base document that is not valid.
+
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -8,22 +11,22 @@ use super::{
 };
 use crate::error::Error;
 
-/// How many pairs before its own a document remembers. With them a pair that a person brings back without `_refresh` is
-/// recognized for two weeks of daily refreshes; they take about a kilobyte. The root is recognized for ever.
+/// The number of earlier pairs that a document lists, about one kilobyte. It covers a week of two refreshes a day, in
+/// which a pair that a person pastes again is recognized. The root is recognized at any age.
 const MAX_LINEAGE: usize = 16;
 
-/// The fields that travel together with a pair of tokens, each as JSON text or absent.
+/// The fields of a token pair, as JSON. Absent fields are `None`.
 #[derive(Clone, Debug)]
 pub struct TokenFields(Vec<(&'static str, Option<SecretString>)>);
 
 impl TokenFields {
-    /// The token fields of a document.
+    /// Returns the token fields of a document.
     #[must_use]
     pub fn of(document: &Document) -> Self {
         Self::named(&field::TOKENS, document)
     }
 
-    /// The token fields of a document, and what its authorization decided beside them.
+    /// Returns the token fields and the fields of the authorization.
     #[must_use]
     pub fn of_new_grant(document: &Document) -> Self {
         let mut fields = Self::of(document);
@@ -42,7 +45,7 @@ impl TokenFields {
     }
 }
 
-/// The place of a token pair in its chain, and the run that obtained it.
+/// The position of a token pair in its chain, and the run that obtained it.
 #[derive(Clone, Debug)]
 pub struct Provenance {
     root: String,
@@ -57,7 +60,7 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Of a pair that follows `end` in the chain and belongs to the same grant as `grant`.
+    /// Creates the provenance of a pair after `end`, the end of the chain. It belongs to the grant of `grant`.
     #[must_use]
     pub fn renewed(end: &Credentials, grant: &Credentials, authorization: u64, run: &str, at: Timestamp) -> Self {
         let code = grant.origin.as_ref().and_then(|origin| origin.code.clone());
@@ -65,13 +68,13 @@ impl Provenance {
         Self { redeemed, code, ..Self::after(end, authorization, run, at) }
     }
 
-    /// Of a pair that follows `end` in the chain and was exchanged for an auth code.
+    /// Creates the provenance of a pair after `end` that was exchanged for the auth code with the fingerprint `code`.
     #[must_use]
     pub fn authorized(end: &Credentials, authorization: u64, code: &Fingerprint, run: &str, at: Timestamp) -> Self {
         Self { code: Some(code.as_str().to_owned()), ..Self::after(end, authorization, run, at) }
     }
 
-    /// Of a pair that stays where it is, whatever TikTok or a person has decided about it since.
+    /// Creates the provenance of a pair that keeps its position.
     #[must_use]
     pub fn unmoved(pair: &Credentials, authorization: u64, run: &str, at: Timestamp) -> Self {
         Self {
@@ -87,20 +90,20 @@ impl Provenance {
         }
     }
 
-    /// Of the pair that a document holds; none of a pair that a person put there.
+    /// Returns the provenance of the pair in a document. `None` if a person wrote the pair.
     #[must_use]
     pub fn of(pair: &Credentials) -> Option<Self> {
         let origin = pair.origin.as_ref()?;
         Some(Self::unmoved(pair, origin.authorization, &origin.run, origin.at))
     }
 
-    /// The same of a pair beside which TikTok reported an error, if it did.
+    /// Sets whether TikTok reported an error beside the pair.
     #[must_use]
     pub fn doubtful(self, doubtful: bool) -> Self {
         Self { doubtful, ..self }
     }
 
-    /// The same pair, exchanged for that auth code.
+    /// Sets the auth code that the pair was exchanged for.
     #[must_use]
     pub fn with_code(self, code: &Fingerprint) -> Self {
         Self { code: Some(code.as_str().to_owned()), ..self }
@@ -126,28 +129,28 @@ impl Provenance {
     }
 }
 
-/// What a run has to say about a document: its own fields, and nothing else.
+/// The fields that a run changes in a document.
 ///
-/// Applying it to whatever is AWSCURRENT by then is both the ordinary way to make the next document and the rebase: a
-/// person's fields come from the base, the function's from the change.
+/// The run applies the change to the version with AWSCURRENT. After a conflict it applies the same change to the newer
+/// version, which is the rebase. A person's fields come from the base, the function's from the change.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
-    /// A new pair of tokens, with what came beside it.
+    /// The new token pair.
     pub tokens: Option<(TokenFields, Provenance)>,
-    /// The list of advertisers, and when it was fetched.
+    /// The advertiser list and its time.
     pub list: Option<(Vec<Advertiser>, Timestamp)>,
 }
 
 impl Change {
-    /// The document that this change makes of `base`, which is version `parent`.
+    /// Applies the change to `base`, whose version id is `parent`.
     ///
     /// # Errors
-    /// `InvalidSecret` if a person has broken the base meanwhile.
+    /// `InvalidSecret` if a person made the base invalid.
     pub fn apply(&self, base: &Document, parent: &str) -> Result<Document, Error> {
         let mut document = base.clone();
         tidy_tokens(&mut document)?;
         if let Some((advertisers, fetched_at)) = &self.list {
-            // A list that is there already stays as it is, with its names or reduced to ids.
+            // If the list is unchanged, its fields stay as they are, with or without names.
             if !holds_list(base, advertisers) {
                 let ids: Vec<_> = advertisers.iter().map(|advertiser| &advertiser.id).collect();
                 document.set_value(field::ADVERTISER_IDS, &ids);
@@ -177,8 +180,8 @@ impl Change {
     }
 }
 
-/// Times in documents are for people and for comparisons by the hour: whole seconds, rounded down, so that a token never
-/// seems to live longer than it does.
+/// Rounds a time down to whole seconds, as documents store it. Rounded down, a token never seems to live longer than it
+/// does.
 #[must_use]
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)

@@ -1,3 +1,6 @@
+//! The typed view of a document. Input: a [`Document`]. Output: [`Credentials`]. Error: `InvalidSecret` with the field
+//! that a person must correct.
+
 use std::fmt;
 
 use jiff::Timestamp;
@@ -7,20 +10,20 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::{Document, Fingerprint, field, json_text, pasted};
 use crate::error::{Error, Kind};
 
-/// How an access token is renewed. TikTok has two families of refreshable tokens and one kind that is not refreshed.
+/// The kind of grant, which determines how an access token is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flow {
-    /// `oauth2/refresh_token/`: advertisers' tokens of app registrations that give a refresh token.
+    /// An advertiser's token with a refresh token: `oauth2/refresh_token/`.
     Business,
-    /// `tt_user/oauth2/refresh_token/`: tokens of TikTok account holders.
+    /// An account holder's token: `tt_user/oauth2/refresh_token/`.
     TtUser,
-    /// A token without expiry: there is nothing to redeem, so it is checked.
+    /// A token that does not expire. It is checked and not refreshed.
     LongTerm,
 }
 
 impl Flow {
-    /// The value of the field `flow`.
+    /// Returns the value of the field `flow`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,104 +40,105 @@ impl fmt::Display for Flow {
     }
 }
 
-/// The TikTok app's own credentials.
+/// The credentials of the TikTok app.
 #[derive(Clone, Debug)]
 pub struct App {
     pub id: String,
     pub secret: SecretString,
 }
 
-/// Where the app's credentials are.
+/// The place of the app's credentials.
 #[derive(Clone, Debug)]
 pub enum AppSource {
-    /// In the document itself.
+    /// The document itself.
     Inline(App),
-    /// In a secret of their own, which many credentials secrets share.
+    /// Another secret, which several credentials secrets share.
     Secret(String),
 }
 
-/// An advertiser account that the access token may read.
+/// An advertiser account that the access token can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advertiser {
-    /// Up to 19 digits, always as text: a JavaScript number cannot hold it.
+    /// Up to 19 digits. Always a string, because a JavaScript number is not exact enough.
     #[serde(rename = "advertiser_id", deserialize_with = "id_text")]
     pub id: String,
-    /// Absent where the document had to be reduced to ids.
+    /// `None` if the document was reduced to ids.
     #[serde(rename = "advertiser_name", default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     #[serde(flatten)]
     pub info: AdvertiserInfo,
 }
 
-/// What TikTok tells of an advertiser beside its name, in TikTok's own words; all absent unless the deployment asks for it.
+/// Advertiser info, with TikTok's names and values. All `None` unless `ADVERTISER_INFO` is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdvertiserInfo {
-    /// Three letters of ISO 4217.
+    /// The ISO 4217 code, such as `EUR`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
-    /// The IANA name, such as `Europe/Berlin`.
+    /// The IANA time zone, such as `Europe/Berlin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_timezone: Option<String>,
-    /// The fixed offset that reports are cut by, such as `Etc/GMT-1`.
+    /// The fixed offset of TikTok's reports, such as `Etc/GMT-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// Such as `STATUS_ENABLE`.
+    /// TikTok's status, such as `STATUS_ENABLE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
 }
 
 impl Advertiser {
-    /// An advertiser of which no more than that is known.
+    /// Creates an advertiser without info.
     #[must_use]
     pub fn new(id: String, name: Option<String>) -> Self {
         Self { id, name, info: AdvertiserInfo::default() }
     }
 }
 
-/// Where the token pair in a document stands: the private field `_refresh`.
+/// The field `_refresh`: the position of the document's token pair in its chain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Origin {
-    /// The version that was AWSCURRENT when this document was made.
+    /// The version that was AWSCURRENT before this document.
     pub parent: String,
-    /// Of the token pair in this document. If it is not, a person put other tokens in, and all of this is void.
+    /// The fingerprint of the pair in this document. If it differs, a person wrote other tokens, and this field does
+    /// not count.
     pub fingerprint: String,
-    /// The first pair of the chain.
+    /// The fingerprint of the first pair of the chain.
     pub root: String,
-    /// How many pairs stand before this one in the chain.
+    /// The number of pairs before this one in the chain.
     pub place: u32,
-    /// The pairs directly before this one, oldest first.
+    /// The fingerprints of the pairs directly before this one, oldest first.
     pub lineage: Vec<String>,
-    /// The pair whose refresh token was redeemed for this one; none if an auth code was exchanged for it.
+    /// The fingerprint of the pair whose refresh token was redeemed. `None` after an exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redeemed: Option<String>,
-    /// Whether TikTok reported an error beside the pair.
+    /// True if TikTok reported an error beside the pair.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubtful: bool,
-    /// Grows with every authorization, and with every roll-back to an earlier one. Tokens of a higher one count.
+    /// Increases with each authorization and with each roll-back to an earlier one. The highest number counts.
     pub authorization: u64,
-    /// The fingerprint of the auth code that the grant was exchanged for, if this function did that.
+    /// The fingerprint of the auth code, if this function exchanged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The request id of the run that obtained the pair.
     pub run: String,
-    /// When it asked TikTok for the pair.
+    /// The time of the request to TikTok.
     pub at: Timestamp,
 }
 
-/// How a token pair that is current relates to another one.
+/// The position of the current pair compared with another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// They are the same pair.
+    /// The same pair.
     Same,
-    /// The current pair stands before the other one in its chain.
+    /// The current pair is before the other one in its chain.
     Ancestor,
-    /// The current pair stands behind the other one in its chain.
+    /// The current pair is after the other one in its chain.
     Later,
-    /// The pairs are of different chains.
+    /// The pairs are in different chains.
     Unrelated,
 }
 
-/// The typed view of a document: what the cycle needs to know of it.
+/// The typed view of a document.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     pub app: AppSource,
@@ -142,23 +146,23 @@ pub struct Credentials {
     pub refresh_token: Option<SecretString>,
     pub access_token: Option<SecretString>,
     pub fingerprint: Fingerprint,
-    /// Only if it speaks of the tokens that are in the document; so with the four times below.
+    /// `None` if the tokens are not the function's. The four times below are absent then, too.
     pub origin: Option<Origin>,
     pub access_token_expires_at: Option<Timestamp>,
     pub refresh_token_expires_at: Option<Timestamp>,
     pub refreshed_at: Option<Timestamp>,
-    /// When a person authorized the app and got the grant that these tokens belong to; absent if that was done elsewhere.
+    /// The time of the authorization. `None` if it was not made with this function.
     pub authorized_at: Option<Timestamp>,
     pub advertisers: Vec<Advertiser>,
     pub advertisers_fetched_at: Option<Timestamp>,
 }
 
 impl Credentials {
-    /// Reads a document.
+    /// Parses a document.
     ///
     /// # Errors
-    /// `InvalidSecret`, naming the field that a person has to correct. A field that the function itself writes is taken as
-    /// absent when it cannot be read: the next run writes it anew.
+    /// `InvalidSecret` with the field that a person must correct. A field of the function that cannot be parsed counts
+    /// as absent, because the next run writes it.
     pub fn of(document: &Document) -> Result<Self, Error> {
         let (refresh_token, access_token) = token_pair(document)?;
         let flow = flow(document, refresh_token.is_some())?;
@@ -166,7 +170,7 @@ impl Credentials {
         let origin: Option<Origin> =
             own(document, field::ORIGIN).filter(|origin: &Origin| origin.fingerprint == fingerprint.as_str());
         if origin.is_none() {
-            // What TikTok gave is what it gave; what a person pasted may be damaged.
+            // Only pasted tokens are checked for damage. TikTok's are used as they are.
             for name in [field::REFRESH_TOKEN, field::ACCESS_TOKEN] {
                 token(document, name)?;
             }
@@ -188,16 +192,17 @@ impl Credentials {
         })
     }
 
-    /// The pairs directly before this one in its chain, oldest first.
+    /// Returns the fingerprints of the pairs directly before this one, oldest first.
     pub fn lineage(&self) -> impl Iterator<Item = Fingerprint> {
         let lineage = self.origin.as_ref().map_or(&[][..], |origin| &origin.lineage[..]);
         lineage.iter().filter_map(|text| Fingerprint::parse(text))
     }
 
-    /// Whether there are the tokens that the flow works with. A secret is read without them too: authorizing fills them in.
+    /// Checks that the tokens of the flow are there. A secret without tokens is valid, because an authorization adds
+    /// them.
     ///
     /// # Errors
-    /// `ReauthorizationRequired` if there are none at all, `InvalidSecret` if they do not go with the flow.
+    /// `ReauthorizationRequired` without any token, `InvalidSecret` if the tokens do not fit the flow.
     pub fn has_tokens(&self) -> Result<(), Error> {
         let flow = self.flow;
         match (flow, &self.refresh_token, &self.access_token) {
@@ -224,49 +229,49 @@ impl Credentials {
         }
     }
 
-    /// Whether there is a token at all.
+    /// Returns true if the document has a token.
     #[must_use]
     pub const fn has_any_token(&self) -> bool {
         self.refresh_token.is_some() || self.access_token.is_some()
     }
 
-    /// Whether there is a refresh token to redeem.
+    /// Returns true if the document has a refresh token to redeem.
     #[must_use]
     pub fn can_be_renewed(&self) -> bool {
         self.flow != Flow::LongTerm && self.refresh_token.is_some()
     }
 
-    /// How many pairs stand before this one in its chain; none before a pair that a person put into the secret.
+    /// Returns the number of pairs before this one. Zero for a pair that a person wrote.
     #[must_use]
     pub fn place(&self) -> u32 {
         self.origin.as_ref().map_or(0, |origin| origin.place)
     }
 
-    /// The authorization that the pair belongs to; zero for a pair that a person put into the secret.
+    /// Returns the number of the authorization. Zero for a pair that a person wrote.
     #[must_use]
     pub fn authorization(&self) -> u64 {
         self.origin.as_ref().map_or(0, |origin| origin.authorization)
     }
 
-    /// The first pair of the chain.
+    /// Returns the fingerprint of the first pair of the chain.
     #[must_use]
     pub fn root(&self) -> &str {
         self.origin.as_ref().map_or(self.fingerprint.as_str(), |origin| &origin.root)
     }
 
-    /// Whether TikTok reported an error beside the pair.
+    /// Returns true if TikTok reported an error beside the pair.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         self.origin.as_ref().is_some_and(|origin| origin.doubtful)
     }
 
-    /// Whether the grant was exchanged for the auth code with that fingerprint.
+    /// Returns true if the grant was exchanged for the auth code with that fingerprint.
     #[must_use]
     pub fn is_of_code(&self, code: &Fingerprint) -> bool {
         self.origin.as_ref().and_then(|origin| origin.code.as_deref()) == Some(code.as_str())
     }
 
-    /// How `current` relates to this pair.
+    /// Returns the position of `current` compared with this pair.
     #[must_use]
     pub fn relation(&self, current: &Self) -> Relation {
         let remembers = |one: &Self, other: &Self| one.lineage().any(|ancestor| ancestor == other.fingerprint);
@@ -281,8 +286,8 @@ impl Credentials {
         }
     }
 
-    /// Whether the list of advertisers is older than the tokens: it could not be fetched when they were renewed. An account
-    /// holder's token has no list that could be fetched.
+    /// Returns true if the list is older than the tokens, because TikTok could not list the advertisers. An account
+    /// holder's token has no list.
     #[must_use]
     pub fn list_is_stale(&self) -> bool {
         self.flow != Flow::TtUser
@@ -291,17 +296,17 @@ impl Credentials {
                 .is_some_and(|refreshed| self.advertisers_fetched_at.is_none_or(|fetched| fetched < refreshed))
     }
 
-    /// Whether the access token's lifetime is known to have ended.
+    /// Returns true if the access token is known to have expired.
     #[must_use]
     pub fn access_token_has_expired(&self, now: Timestamp) -> bool {
         self.access_token_expires_at.is_some_and(|expires| expires <= now)
     }
 }
 
-/// Reads the app's credentials from the secret that `app_secret_id` names.
+/// Parses the secret that `app_secret_id` names.
 ///
 /// # Errors
-/// `InvalidSecret`, naming the field that is missing there.
+/// `InvalidSecret` with the missing field.
 pub fn app_of(document: &Document) -> Result<App, Error> {
     match (app_id(document)?, app_secret(document)?) {
         (Some(id), Some(secret)) => Ok(App { id, secret }),
@@ -322,7 +327,7 @@ fn app_source(document: &Document) -> Result<AppSource, Error> {
     }
 }
 
-/// People paste the app id as a number as often as they paste it as text.
+/// Returns the app id, which people write as a number or as a string.
 fn app_id(document: &Document) -> Result<Option<String>, Error> {
     let Some(json) = document.get(field::APP_ID) else { return Ok(None) };
     let json = json.expose_secret();
@@ -347,7 +352,7 @@ fn flow(document: &Document, has_refresh_token: bool) -> Result<Flow, Error> {
         None | Some("long_term") => Ok(Flow::LongTerm),
         Some("business") => Ok(Flow::Business),
         Some("tt_user") => Ok(Flow::TtUser),
-        // The value is not shown: it may be a token that was pasted into the wrong field.
+        // The value is not shown, because it can be a token in the wrong field.
         Some(_) => {
             let what = "The field 'flow' has an unknown value.";
             Err(Error::new(Kind::InvalidSecret, what)
@@ -356,21 +361,22 @@ fn flow(document: &Document, has_refresh_token: bool) -> Result<Flow, Error> {
     }
 }
 
-/// The tokens as the document has them.
+/// Returns the tokens of a document.
 fn token_pair(document: &Document) -> Result<(Option<SecretString>, Option<SecretString>), Error> {
     Ok((named(document, field::REFRESH_TOKEN, text)?, named(document, field::ACCESS_TOKEN, text)?))
 }
 
-/// The fingerprint of the tokens that a document holds.
+/// Returns the fingerprint of a document's tokens.
 pub(super) fn fingerprint(document: &Document) -> Result<Fingerprint, Error> {
     let (refresh_token, access_token) = token_pair(document)?;
     Ok(Fingerprint::of(refresh_token.as_ref(), access_token.as_ref()))
 }
 
-/// A token, or another text of one piece. What pasting leaves around it is taken off; an empty text is none.
+/// Returns a token or another value without spaces. Quotation marks and spaces around it are removed. Empty values
+/// count as absent.
 fn token(document: &Document, name: &str) -> Result<Option<SecretString>, Error> {
     let token = text(document, name)?;
-    // The secret of an app may have blanks as far as TikTok documents it; no token and no id has any.
+    // TikTok does not exclude spaces in an app's secret. Tokens and ids have none.
     let may_have_blanks = [field::SECRET, field::APP_SECRET].contains(&name);
     let is_damage = |c: char| pasted::is_blank(c) && !(may_have_blanks && c == ' ');
     if token.as_ref().is_some_and(|token| token.expose_secret().contains(is_damage)) {
@@ -380,7 +386,7 @@ fn token(document: &Document, name: &str) -> Result<Option<SecretString>, Error>
     Ok(token)
 }
 
-/// A field, unless it is absent because it has another spelling.
+/// Returns a required field, or an error that names a misspelling of it.
 fn named(
     document: &Document,
     name: &str,
@@ -392,7 +398,7 @@ fn named(
     }
 }
 
-/// A field that has something in it, and another spelling of this name or what other programs call it.
+/// Returns a field with content whose name is a misspelling of `name` or another program's name for it.
 fn misspelt<'d>(document: &'d Document, name: &str) -> Option<&'d str> {
     let others: &[&str] = match name {
         field::APP_ID => &["clientid", "clientkey"],
@@ -412,7 +418,7 @@ fn rename(found: &str, name: &str) -> Error {
     Error::new(Kind::InvalidSecret, what).advise(format!("Rename '{found}' to '{name}'."))
 }
 
-/// Writes the tokens as they are sent: what pasting left around them would be in the way of the jobs that read them.
+/// Removes pasted spaces and quotation marks from the tokens, because jobs read them.
 pub(super) fn tidy_tokens(document: &mut Document) -> Result<(), Error> {
     for name in [field::REFRESH_TOKEN, field::ACCESS_TOKEN] {
         let Some(token) = text(document, name)? else { continue };
@@ -443,7 +449,7 @@ fn missing(document: &Document, name: &str) -> Error {
     )
 }
 
-/// An id as TikTok gives it today, or as a number, as older versions of its API did.
+/// Parses an id: a string, or a number as in older versions of TikTok's API.
 pub(super) fn id_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     struct IdVisitor;
 
@@ -471,7 +477,7 @@ pub(super) fn id_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stri
 #[serde(transparent)]
 pub(super) struct Id(#[serde(deserialize_with = "id_text")] pub String);
 
-/// A field that the function writes itself; absent when it cannot be read.
+/// Returns a field of the function, or `None` if it cannot be parsed.
 fn own<T: for<'de> Deserialize<'de>>(document: &Document, name: &str) -> Option<T> {
     serde_json::from_str(document.get(name)?.expose_secret()).ok()
 }
@@ -484,7 +490,7 @@ fn advertisers(document: &Document) -> Vec<Advertiser> {
     own(document, field::ADVERTISERS).filter(|list: &Vec<Advertiser>| !list.is_empty()).unwrap_or_else(ids)
 }
 
-/// Whether a document says of itself that these are its advertisers.
+/// Returns true if the document already has this list.
 pub(super) fn holds_list(document: &Document, list: &[Advertiser]) -> bool {
     let ids: Option<Vec<String>> = own(document, field::ADVERTISER_IDS);
     let same_ids = ids.is_some_and(|ids| ids.iter().eq(list.iter().map(|advertiser| &advertiser.id)));

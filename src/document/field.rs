@@ -1,8 +1,8 @@
-//! The names of the fields: TikTok's own where TikTok has one.
+//! The names of the fields in a credentials document. Where TikTok has a name, it is TikTok's.
 
 pub const APP_ID: &str = "app_id";
 pub const SECRET: &str = "secret";
-/// What TikTok's portal and some connectors call `secret`.
+/// Another name for `secret`, which TikTok's portal and some connectors use.
 pub const APP_SECRET: &str = "app_secret";
 pub const APP_SECRET_ID: &str = "app_secret_id";
 pub const FLOW: &str = "flow";
@@ -16,18 +16,18 @@ pub const OPEN_ID: &str = "open_id";
 pub const ADVERTISER_IDS: &str = "advertiser_ids";
 pub const ADVERTISERS: &str = "advertisers";
 pub const ADVERTISERS_FETCHED_AT: &str = "advertisers_fetched_at";
-/// When a person last authorized the app: which of two pairs of tokens belongs to the newer grant.
+/// The time of the last authorization, which tells a newer grant from an older one.
 pub const AUTHORIZED_AT: &str = "authorized_at";
-/// Where the last authorization came back to: the next one goes the same way.
+/// The redirect URI of the last authorization. The next one uses it too.
 pub const REDIRECT_URI: &str = "redirect_uri";
-/// The address of TikTok's consent page, where it is not the usual one.
+/// The address of TikTok's consent page, if it is not the default one.
 pub const AUTHORIZATION_URL: &str = "authorization_url";
-/// The reader secrets to fill.
+/// The reader secrets to write.
 pub const PUBLISH: &str = "publish";
-/// Private to this project: where the tokens in the document came from.
+/// The position of the token pair in its chain. Private to this project.
 pub const ORIGIN: &str = "_refresh";
 
-/// What an answer of TikTok's token endpoints fills. These travel together: half of one answer is no use to anybody.
+/// The fields of an answer with tokens. They always change together.
 pub const TOKENS: [&str; 8] = [
     REFRESH_TOKEN,
     ACCESS_TOKEN,
@@ -39,8 +39,8 @@ pub const TOKENS: [&str; 8] = [
     OPEN_ID,
 ];
 
-/// What an authorization decides beside its tokens, and a refresh leaves alone: a person may change it at any time.
+/// The other fields that an authorization writes. A refresh does not change them, and a person may.
 pub const GRANT: [&str; 2] = [FLOW, REDIRECT_URI];
 
-/// What the list of advertisers fills.
+/// The fields of the advertiser list.
 pub const LIST: [&str; 3] = [ADVERTISER_IDS, ADVERTISERS, ADVERTISERS_FETCHED_AT];

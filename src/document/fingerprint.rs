@@ -1,47 +1,48 @@
+//! The fingerprint by which a token pair is known. It shows nothing of the tokens.
+
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-/// Identifies a pair of tokens without showing it: SHA-256 over refresh token and access token, each behind its length.
+/// A SHA-256 hash of a token pair: refresh token and access token, each after its length.
 ///
-/// "The same tokens" always means the same fingerprint, never the same refresh token alone: TikTok may or may not give a
-/// new refresh token with each new access token.
+/// Both tokens count, because TikTok may return the same refresh token with each new access token.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// The fingerprint of a pair; an absent token counts as the empty one.
+    /// Returns the fingerprint of a pair. An absent token counts as an empty one.
     #[must_use]
     pub fn of(refresh_token: Option<&SecretString>, access_token: Option<&SecretString>) -> Self {
         let mut hash = Sha256::new();
         for token in [refresh_token, access_token] {
             let token = token.map_or("", ExposeSecret::expose_secret);
-            // The length in front keeps ("ab", "c") and ("a", "bc") apart.
+            // The length distinguishes ("ab", "c") from ("a", "bc").
             hash.update((token.len() as u64).to_be_bytes());
             hash.update(token);
         }
         Self(hex(&hash.finalize()))
     }
 
-    /// Stands for the tokens that an auth code is going to be exchanged for: who claims them claims the code.
+    /// Returns a fingerprint for an auth code. A claim on it is a claim on the code.
     #[must_use]
     pub fn of_auth_code(code: &SecretString) -> Self {
         let mut hash = Sha256::new();
-        // No pair of tokens begins like this: it would have a token of that many bytes.
+        // No pair has this prefix: its first token would have that many bytes.
         hash.update([0xff; 8]);
         hash.update(code.expose_secret());
         Self(hex(&hash.finalize()))
     }
 
-    /// Reads what [`Fingerprint::as_str`] wrote; anything else is none.
+    /// Parses the result of [`Fingerprint::as_str`]. Returns `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex_digits = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
         hex_digits.then(|| Self(text.to_owned()))
     }
 
-    /// 64 hexadecimal digits.
+    /// Returns 64 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -54,7 +55,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Lower-case hexadecimal digits of some bytes.
+/// Returns lowercase hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

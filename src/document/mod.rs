@@ -1,9 +1,10 @@
-//! The credentials document: the JSON object that the credentials secret holds.
+//! The credentials document: the JSON object in the credentials secret.
 //!
-//! A person owns some of its fields, the function others ([`field::TOKENS`], [`field::LIST`]), and all other fields are
-//! unknown to this project. So a document keeps every field as the text it arrived as: a field that is not changed is
-//! preserved byte for byte. [`Credentials`] is the typed view that the cycle works with, [`Change`] the only way to
-//! make a new document from an old one.
+//! A [`Document`] keeps each field as the text that was read, so a field that is not changed is preserved byte for
+//! byte. [`Credentials`] is the typed view of it, and [`Change`] creates a new document from an old one. [`fit`] limits
+//! its size, [`project`] creates the reader secrets. Errors: `InvalidSecret` with the field to correct.
+//!
+//! The function owns [`field::TOKENS`] and [`field::LIST`]. All other fields belong to a person or another program.
 
 mod change;
 mod credentials;

@@ -1,11 +1,11 @@
-//! What copying and pasting adds to a text.
+//! Repairs of pasted text: spaces, invisible characters and quotation marks around a value.
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// The quotation marks that a text is pasted with, each with the one that closes it.
+/// The quotation marks around a pasted text, opening and closing.
 const QUOTES: [(char, char); 5] = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')];
 
-/// A text without the white space, the invisible characters and the pairs of quotation marks around it.
+/// Returns the text without surrounding spaces, invisible characters and pairs of quotation marks.
 #[must_use]
 pub fn trimmed(text: &str) -> &str {
     let mut text = text;
@@ -19,7 +19,7 @@ pub fn trimmed(text: &str) -> &str {
     }
 }
 
-/// The JSON in a text that was pasted with quotation marks around it: as a JSON string, or as it was typed for a shell.
+/// Returns the JSON inside a quoted text: a JSON string, or text in shell quotes.
 #[must_use]
 pub fn quoted_json(text: &str) -> Option<SecretString> {
     let bare = trimmed(text);
@@ -34,19 +34,19 @@ pub fn quoted_json(text: &str) -> Option<SecretString> {
     ))
 }
 
-/// White space, or a character without a width.
+/// Returns true for white space and characters without a width.
 #[must_use]
 pub fn is_blank(character: char) -> bool {
     character.is_whitespace() || is_invisible(character)
 }
 
-/// A character without a width, such as a byte order mark.
+/// Returns true for characters without a width, such as a byte order mark.
 #[must_use]
 pub fn is_invisible(character: char) -> bool {
     matches!(character, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}')
 }
 
-/// Names, as a sentence lists them.
+/// Joins names for a sentence.
 #[must_use]
 pub fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();

@@ -1,6 +1,8 @@
-//! What reader secrets hold: the tokens and the advertisers of a document, in the words of the job that reads them.
+//! Reader secrets: the tokens and the advertisers of a document in the format of a job.
 //!
-//! A new format is a variant of [`Format`], its name in [`Format::ALL`], and its shape in [`project`].
+//! Input: the field `publish` and the document. Output: the body of each reader secret. Errors: an entry of `publish`
+//! that is not valid. To add a format, add a variant of [`Format`], its name in [`Format::ALL`] and its shape in
+//! [`project`].
 
 use std::fmt;
 
@@ -11,53 +13,52 @@ use serde_json::{Map, Value, json};
 use super::{Advertiser, App, Credentials, Document, credentials::id_text, field, json_text, pasted};
 use crate::error::{Error, Kind};
 
-/// A reader secret that the function writes: an entry of the field `publish`.
+/// A reader secret: one entry of the field `publish`.
 #[derive(Clone)]
 pub struct Publication {
-    /// Name or ARN of the reader secret.
+    /// The name or ARN of the reader secret.
     pub secret_id: String,
     pub format: Format,
-    /// What the job needs beside the format's own fields, such as a start date. Objects are merged; where both have the same
-    /// field, the format's value counts.
+    /// Further fields of the job, such as a start date. Objects are merged; in a conflict the format's value counts.
     pub fields: Map<String, Value>,
-    /// The advertisers that this reader secret is limited to; all, if there is no list.
+    /// The advertisers of this reader secret. `None` stands for all.
     pub advertiser_ids: Option<Vec<String>>,
 }
 
 impl fmt::Debug for Publication {
-    /// Without the fields, in which a person may have put anything.
+    /// Hides the fields, because a person may have put a secret there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { secret_id, format, .. } = self;
         f.debug_struct("Publication").field("secret_id", secret_id).field("format", format).finish_non_exhaustive()
     }
 }
 
-/// An entry of the field `publish` that cannot be used.
+/// An entry of `publish` that is not valid.
 #[derive(Clone, Debug)]
 pub struct Unpublishable {
-    /// The reader secret, or the entry if it names none, as a sentence has it.
+    /// The reader secret or the entry, as the subject of a sentence.
     pub reader: String,
     pub error: Error,
 }
 
-/// Whose configuration a reader secret is.
+/// The format of a reader secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// This project's own: the access token, its lifetime and the advertisers, without the app's secret.
+    /// This project's format: the access token, its expiry and the advertisers, without the app's secret.
     #[default]
     Reader,
-    /// OWOX Data Marts: its source's configuration keys.
+    /// The source configuration of OWOX Data Marts.
     Owox,
-    /// Airbyte's source-tiktok-marketing: its connection's configuration.
+    /// The connection configuration of Airbyte's source-tiktok-marketing.
     Airbyte,
-    /// The older form of the same, which its manifest still reads: the keys are under `environment`.
+    /// Airbyte's older configuration, which its manifest still accepts: the keys are under `environment`.
     AirbyteManifest,
-    /// Singer's tap-tiktok-ads: the token and one text of account ids.
+    /// The configuration of Singer's tap-tiktok-ads: the token and a string of account ids.
     Singer,
-    /// dlt, ingestr and Bruin: the token, one text of advertiser ids, and a time zone.
+    /// The configuration of dlt, ingestr and Bruin: the token, a string of advertiser ids and a time zone.
     Dlt,
-    /// Meltano's tap-tiktok: its environment variables. It reads one advertiser.
+    /// The environment variables of Meltano's tap-tiktok, for one advertiser.
     Meltano,
 }
 
@@ -66,7 +67,7 @@ impl Format {
     pub const ALL: [Self; 7] =
         [Self::Reader, Self::Owox, Self::Airbyte, Self::AirbyteManifest, Self::Singer, Self::Dlt, Self::Meltano];
 
-    /// Its name in the field `publish`.
+    /// Returns the name in the field `publish`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -80,7 +81,7 @@ impl Format {
         }
     }
 
-    /// Whether the job needs the app's own credentials as well.
+    /// Returns true if the job needs the app's credentials.
     #[must_use]
     pub const fn needs_app(self) -> bool {
         matches!(self, Self::Owox | Self::Airbyte | Self::AirbyteManifest)
@@ -88,7 +89,7 @@ impl Format {
 
     fn named(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
-            // A longer text, or one with other characters, may be a secret in the wrong place.
+            // A longer text may be a secret in the wrong field, so it is not shown.
             let is_a_word = name.len() <= 16 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             let shown = if is_a_word { format!(" \"{name}\"") } else { String::new() };
             let known = pasted::listed(Self::ALL.map(Self::name));
@@ -98,15 +99,14 @@ impl Format {
     }
 }
 
-/// The reader secrets that a document asks for, and the entries that cannot be used. A wrong entry stops its own reader
-/// alone.
+/// Parses the field `publish`. An entry that is not valid only stops its own reader secret.
 ///
 /// # Errors
-/// `InvalidSecret` if the field `publish` is not a list. Only publishing fails on it: the tokens are refreshed all the same.
+/// `InvalidSecret` if the field is not a list. Tokens are refreshed all the same.
 pub fn publications(document: &Document) -> Result<Vec<Result<Publication, Unpublishable>>, Error> {
     let Some(json) = document.get(field::PUBLISH) else { return Ok(Vec::new()) };
     let mut list: Option<Value> = serde_json::from_str(json.expose_secret()).ok();
-    // The console's form for keys and values stores every value as a text.
+    // The key/value form of the AWS console stores every value as a string.
     if let Some(Value::String(text)) = &list {
         let text = text.trim();
         list = if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(text).ok() };
@@ -136,7 +136,7 @@ pub fn publications(document: &Document) -> Result<Vec<Result<Publication, Unpub
     Ok(readers)
 }
 
-/// Two entries would write the same secret one after the other, in every run.
+/// Finds entries that write the same secret, because they would overwrite each other in every run.
 #[must_use]
 pub fn named_twice() -> Error {
     invalid("The field 'publish' names it twice.").advise("Remove one of the two entries from the field 'publish'.")
@@ -175,7 +175,7 @@ fn publication(place: usize, entry: Value) -> Result<Publication, Unpublishable>
     of_entry().map_err(|error| Unpublishable { reader, error })
 }
 
-/// A list of ids, or one text of them with commas.
+/// Parses a list of ids, or a string of ids with commas.
 fn ids(value: Value) -> Result<Vec<String>, Error> {
     let ids: Vec<String> = match value {
         Value::String(text) => text.split(',').map(|id| pasted::trimmed(id).to_owned()).collect(),
@@ -202,13 +202,13 @@ fn name_of(secret_id: &str) -> String {
 }
 
 impl Publication {
-    /// The reader secret, as a sentence has it.
+    /// Returns the reader secret as the subject of a sentence.
     #[must_use]
     pub fn name(&self) -> String {
         name_of(&self.secret_id)
     }
 
-    /// What a person should know of the advertisers that this reader secret is limited to.
+    /// Returns a warning about advertisers that the list does not have.
     #[must_use]
     pub fn warning(&self, list: &[Advertiser]) -> Option<String> {
         let unknown = self.unknown_advertisers(list);
@@ -222,7 +222,7 @@ impl Publication {
         })
     }
 
-    /// The ids that this reader secret is limited to and that the list does not have.
+    /// Returns the ids of this reader secret that the list does not have.
     fn unknown_advertisers<'p>(&'p self, list: &[Advertiser]) -> Vec<&'p str> {
         let asked_for = self.advertiser_ids.iter().flatten().map(String::as_str);
         asked_for.filter(|id| !list.iter().any(|advertiser| advertiser.id == *id)).collect()
@@ -233,7 +233,7 @@ impl Publication {
     }
 }
 
-/// The body of a reader secret. The refresh token is in none of them.
+/// Returns the body of a reader secret. It never contains the refresh token.
 #[must_use]
 pub fn project(
     publication: &Publication,
@@ -247,7 +247,7 @@ pub fn project(
     let of_this_reader = credentials.advertisers.iter().filter(|advertiser| publication.includes(&advertiser.id));
     let advertisers: Vec<&Advertiser> = of_this_reader.collect();
     let ids = |separator| advertisers.iter().map(|it| it.id.as_str()).collect::<Vec<_>>().join(separator);
-    // Some jobs read one advertiser. They are given one only if there is no other.
+    // These jobs read one advertiser. They get an id only if there is exactly one.
     let only = if let [only] = advertisers.as_slice() { Some(only.id.as_str()) } else { None };
     let own = match publication.format {
         Format::Reader => Value::Object(reader(document, publication, credentials, token)),
@@ -284,14 +284,14 @@ fn with(mut object: Value, name: &str, value: Option<&str>) -> Value {
     object
 }
 
-/// The time zone that all advertisers have, where it is known.
+/// Returns the time zone if all advertisers have the same one.
 fn common_timezone<'a>(advertisers: &[&'a Advertiser]) -> Option<&'a str> {
     let zone = advertisers.first()?.info.display_timezone.as_deref()?;
     let is_common = advertisers.iter().all(|it| it.info.display_timezone.as_deref() == Some(zone));
     is_common.then_some(zone)
 }
 
-/// Puts the format's own fields over those of a person, object by object.
+/// Merges the format's fields into a person's. The format's values count.
 fn merge(theirs: &mut Value, own: Value) {
     match (theirs, own) {
         (Value::Object(theirs), Value::Object(own)) => {
@@ -332,7 +332,7 @@ fn reader(
     body
 }
 
-/// Fields, in lower case and without separators, that hold what cannot be made anew from a credentials document.
+/// Normalized field names of values that a credentials document cannot restore.
 const CREDENTIALS: [&str; 12] = [
     "refreshtoken",
     "appsecret",
@@ -347,14 +347,14 @@ const CREDENTIALS: [&str; 12] = [
     "awssecretaccesskey",
     "signingkey",
 ];
-/// Of these, the app's secret, and the fields beside it that say whose it is.
+/// The names of an app's secret among them.
 const APP_SECRETS: [&str; 3] = ["appsecret", "secret", "clientsecret"];
 const APP_IDS: [&str; 3] = ["appid", "clientid", "clientkey"];
-/// A text of this many characters and more, without a blank, may be a token.
+/// A string with this many characters and without spaces may be a token.
 const LONG: usize = 20;
 
-/// What would be lost if the value of a reader secret were replaced: the path of a field with a credential that is not in the
-/// new value. The app's own secret does not count where a format puts it.
+/// Returns the path of a credential that the old value has and the new one does not. The app's own secret does not
+/// count where a format writes it.
 #[must_use]
 pub fn lost_credential(stored: &str, next: &SecretString, app_id: Option<&str>) -> Option<String> {
     let next: Value = serde_json::from_str(next.expose_secret()).unwrap_or_default();
@@ -367,7 +367,7 @@ pub fn lost_credential(stored: &str, next: &SecretString, app_id: Option<&str>) 
     }
 }
 
-/// Whether a text alone may be a token or a key.
+/// Returns true if a string may be a token or a key.
 fn opaque(text: &str) -> bool {
     let text = text.trim();
     text.starts_with("-----BEGIN") || text.len() >= LONG && !text.contains(char::is_whitespace)
@@ -380,7 +380,7 @@ fn find_lost(stored: &Value, next: &Value, app_id: Option<&str>, path: &str) -> 
             let next = next.get(name).unwrap_or(&Value::Null);
             let is_credential =
                 !is_empty(value) && (name == field::ORIGIN || CREDENTIALS.contains(&plain(name).as_str()));
-            // A format puts the app's secret into an object of its own, beside the app's id.
+            // A format writes the app's secret into one object with the app's id.
             let is_this_apps = || {
                 path.contains('.') && APP_SECRETS.contains(&plain(name).as_str()) && {
                     let mut ids = fields.iter().filter(|(name, _)| APP_IDS.contains(&plain(name).as_str()));

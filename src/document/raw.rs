@@ -1,3 +1,6 @@
+//! The document as text. Input: the body of a secret. Output: its fields, byte for byte. Error: a body that is not a
+//! JSON object.
+
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -10,21 +13,21 @@ use serde_json::value::RawValue;
 use super::pasted;
 use crate::error::{Error, Kind};
 
-/// A JSON object whose values stay the text that they arrived as.
+/// A JSON object that keeps the text of its values.
 ///
-/// `1.10`, a number of thirty digits or an escaped character come back exactly as they were, in the order they had. Every
-/// value is treated as a secret: it is wiped from memory with the document, and `Debug` shows names alone.
+/// Unchanged values and the order of fields are preserved byte for byte: `1.10`, 30 digits, escaped characters. Each
+/// value counts as secret: it is wiped when it is dropped, and `Debug` shows names only.
 #[derive(Clone)]
 pub struct Document {
     fields: Vec<(String, SecretString)>,
 }
 
 impl Document {
-    /// Reads the body of a secret.
+    /// Parses the body of a secret.
     ///
     /// # Errors
-    /// `InvalidSecret` if the body is not a JSON object or names a field twice. The message holds positions and names of
-    /// fields, never a value.
+    /// `InvalidSecret` if it is not a JSON object or has a field twice. The message has positions and names, and no
+    /// values.
     pub fn parse(body: &SecretString) -> Result<Self, Error> {
         let body = body.expose_secret().trim_end_matches(pasted::is_blank).trim_start_matches(pasted::is_invisible);
         if body.trim().is_empty() {
@@ -43,10 +46,10 @@ impl Document {
         Ok(Self { fields })
     }
 
-    /// The body to store: the fields in their order, each value as it arrived or as it was set.
+    /// Returns the body: the fields in their order.
     #[must_use]
     pub fn to_body(&self) -> SecretString {
-        // Sized once, so that no reallocation leaves a copy of a token behind.
+        // Allocated once, because a reallocation would leave a copy of a token in memory.
         let mut body = String::with_capacity(self.size());
         body.push('{');
         for (index, (name, value)) in self.fields.iter().enumerate() {
@@ -61,7 +64,7 @@ impl Document {
         SecretString::from(body)
     }
 
-    /// The number of bytes of [`Document::to_body`].
+    /// Returns the number of bytes of [`Document::to_body`].
     #[must_use]
     pub fn size(&self) -> usize {
         let fields: usize =
@@ -69,18 +72,18 @@ impl Document {
         2 + fields + self.fields.len().saturating_sub(1)
     }
 
-    /// The names of the fields, in their order.
+    /// Returns the names of the fields in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The JSON text of a field.
+    /// Returns the JSON of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&SecretString> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
-    /// Sets a field to a JSON text, in its place or at the end; `None` takes the field away.
+    /// Sets a field to JSON, in its place or at the end. `None` removes the field.
     pub fn set(&mut self, name: &str, json: Option<SecretString>) {
         let place = self.fields.iter().position(|(field, _)| field == name);
         match (place, json) {
@@ -103,7 +106,7 @@ impl fmt::Debug for Document {
     }
 }
 
-/// Only the position of the fault: the parser's own message may quote what it found.
+/// Returns an error with the position only, because the parser's message can quote a value.
 fn not_an_object(body: &str, error: &serde_json::Error) -> Error {
     let found = if error.is_data() { "is not a JSON object" } else { "is not valid JSON" };
     let what = format!("The secret {found} (line {}, column {}).", error.line(), error.column());
@@ -114,7 +117,7 @@ fn not_an_object(body: &str, error: &serde_json::Error) -> Error {
     error
 }
 
-/// The JSON text of a value made of strings, numbers, lists and maps with string keys, which always has one.
+/// Returns JSON for strings, numbers, lists and maps with string keys. It cannot fail for these.
 #[must_use]
 pub fn json_text(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()

@@ -1,9 +1,9 @@
-//! What of a body that goes into a secret must not be shown, should a server repeat it.
+//! The values of a body that must be masked if a server repeats them.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-/// Fields that hold nothing secret, in the credentials document, in reader secrets and in claims.
+/// The fields without secrets, of credentials documents, reader secrets and claims.
 const HARMLESS: [&str; 27] = [
     "app_id",
     "AppId",
@@ -34,10 +34,10 @@ const HARMLESS: [&str; 27] = [
     "claim",
 ];
 
-/// Shorter texts than this of fields that the project does not know are words rather than secrets.
+/// Shorter values of unknown fields are not secret.
 const SHORTEST: usize = 8;
 
-/// Every text of a body that may be secret: all but those of the fields that hold nothing secret.
+/// Returns every value of a body that may be secret.
 #[must_use]
 pub fn secrets_in(body: &SecretString) -> Vec<SecretString> {
     let mut secrets = Vec::new();

@@ -1,28 +1,32 @@
+//! The size limit of a secret. Input: a document. Output: the document with a shorter advertiser list if necessary.
+//! Error: a document that is too large without a list.
+
 use super::{AdvertiserInfo, Credentials, Document, field, json_text};
 use crate::error::{Error, Kind};
 
-/// What Secrets Manager takes as the value of a secret, in bytes.
+/// The [limit](https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html) of Secrets Manager
+/// for a value, in bytes.
 pub const MAX_BYTES: usize = 65_536;
 
-/// How much the function's own fields other than the list may grow in one refresh. Tokens have tens to hundreds of
-/// characters, the private field about 1.3 kB, a scope at most one; eight kilobytes hold all of it several times.
+/// The reserve for growth of the token fields in one refresh, in bytes. Tokens have hundreds of characters, `_refresh`
+/// about 1.3 kB and a scope at most 1 kB.
 pub const TOKEN_HEADROOM: usize = 8_192;
 
-/// How the list of advertisers was made to fit.
+/// The reduction of an advertiser list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
-    /// Every id and every name is there, what else TikTok tells of the advertisers is not.
+    /// Advertiser info is left out.
     WithoutInfo,
-    /// Every id is there, the names are not.
+    /// Names are left out too.
     ToIds,
-    /// So many ids are missing, those that sort last.
+    /// Names and the last `missing` ids are left out.
     Cut { missing: usize },
 }
 
-/// Makes a document fit into [`MAX_BYTES`] at the cost of the list of advertisers, never of anything else.
+/// Reduces the advertiser list until the document has at most [`MAX_BYTES`].
 ///
 /// # Errors
-/// `InvalidSecret` if it does not fit even without a list.
+/// `InvalidSecret` if the document is too large without a list.
 pub fn fit(document: Document) -> Result<(Document, Option<Reduction>), Error> {
     if document.size() <= MAX_BYTES {
         return Ok((document, None));
@@ -52,10 +56,10 @@ pub fn fit(document: Document) -> Result<(Document, Option<Reduction>), Error> {
     Ok((document, Some(Reduction::Cut { missing })))
 }
 
-/// Whether the document leaves room for new tokens whatever happens to the list: known before anything is spent.
+/// Checks that new tokens will fit, before anything is redeemed.
 ///
 /// # Errors
-/// `InvalidSecret` if it does not.
+/// `InvalidSecret` if they may not fit.
 pub fn leaves_room_for_tokens(document: &Document) -> Result<(), Error> {
     let lists: usize = [field::ADVERTISERS, field::ADVERTISER_IDS]
         .iter()
@@ -70,7 +74,7 @@ fn count_that_fits(ids: &[String], room: usize) -> usize {
     let mut used = 0;
     ids.iter()
         .take_while(|id| {
-            // There is one comma less than there are ids.
+            // The last id has no comma, so this counts one byte too many.
             used += json_text(id).len() + ",".len();
             used <= room + 1
         })

@@ -1,4 +1,7 @@
-//! A network that the function has to go through: a proxy, and a root certificate of its own.
+//! The way out of a restricted network: a proxy and additional root certificates.
+//!
+//! Input: environment variables. Output: the settings of the HTTP clients. Errors: an invalid proxy URL, or a
+//! certificate file that cannot be used.
 
 use std::{fmt, fs};
 
@@ -11,30 +14,30 @@ use url::Url;
 
 use crate::error::{Error, Kind};
 
-/// What the environment says of the network. Nothing of it is read from disk until a client is set up.
+/// The proxy and the certificate file. The file is read when a client is created.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Egress {
-    /// Where HTTPS requests are sent through, by a tunnel (`CONNECT`): TLS ends at their target.
+    /// The proxy for HTTPS requests. It opens a tunnel with `CONNECT`, so TLS ends at the service.
     proxy: Option<Url>,
-    /// The hosts that are reached without it.
+    /// The hosts that are reached without the proxy.
     no_proxy: Option<String>,
-    /// The variable that names a file of root certificates, and the file.
+    /// The variable that names the certificate file, and the file.
     roots: Option<(&'static str, String)>,
 }
 
 impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL of a proxy may have a password in it.
+        // The URL of a proxy can contain a password, so only its host is shown.
         let proxy = self.proxy.as_ref().and_then(Url::host_str);
         f.debug_struct("Egress").field("proxy", &proxy).field("roots", &self.roots).finish_non_exhaustive()
     }
 }
 
 impl Egress {
-    /// Reads the variables that curl and the AWS SDKs know. As with curl, the name in small letters counts first.
+    /// Reads the variables of curl and the AWS SDKs. As with curl, the lowercase name has priority.
     ///
     /// # Errors
-    /// What is wrong with the proxy's URL, without the URL.
+    /// The problem of the proxy URL, without the URL.
     pub fn read(value: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let proxy = value("https_proxy").or_else(|| value("HTTPS_PROXY")).map(|text| proxy_url(&text)).transpose()?;
         let no_proxy = value("no_proxy").or_else(|| value("NO_PROXY"));
@@ -42,7 +45,7 @@ impl Egress {
         Ok(Self { proxy, no_proxy, roots })
     }
 
-    /// The proxy for a client, if there is one.
+    /// Returns the proxy of a client.
     pub(super) fn proxy(&self) -> Result<Option<Proxy>, reqwest::Error> {
         let no_proxy = || self.no_proxy.as_deref().and_then(NoProxy::from_string);
         self.proxy.as_ref().map(|url| Ok(Proxy::https(url.as_str())?.no_proxy(no_proxy()))).transpose()
@@ -67,7 +70,7 @@ impl Egress {
 }
 
 fn proxy_url(text: &str) -> Result<Url, String> {
-    // curl takes a host and a port alone for an HTTP proxy.
+    // Like curl, a host and port without a scheme are an HTTP proxy.
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
     url.ok()
         .filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())

@@ -1,8 +1,8 @@
-//! The one HTTP client, under the AWS SDK and under the TikTok client.
+//! The HTTP client of the AWS SDK and of TikTok.
 //!
-//! One TLS stack, one set of root certificates and no operating-system trust store: loading that costs a cold start more
-//! than everything else together, and Lambda's image holds the same public roots. A file of further roots is read only
-//! where a variable names one.
+//! [`Http`] holds one TLS configuration and creates clients from it. The public root certificates are compiled in,
+//! because loading the system's costs a cold start more than all else. [`Egress`] can add a proxy and more
+//! certificates. Errors: an invalid proxy or certificate file.
 
 mod egress;
 mod preconnect;
@@ -35,13 +35,13 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::error::{Error, Kind};
 
-/// A connection that is not there after this long does not come: both peers are a few tens of milliseconds away.
+/// Both services are tens of milliseconds away. A connection that takes longer than this will not succeed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// More headers than any gateway adds. With hyper's own limit of a hundred, an answer with more of them would be lost.
+/// More headers than any gateway adds. hyper's default of 100 would reject an answer with more.
 const MAX_HEADERS: usize = 1_000;
 
-/// Builds clients that share one TLS configuration, and so its session cache.
+/// Creates clients that share a TLS configuration and its session cache.
 #[derive(Clone, Debug)]
 pub struct Http {
     tls: ClientConfig,
@@ -49,19 +49,19 @@ pub struct Http {
 }
 
 impl Http {
-    /// Sets TLS up with the public root certificates that are compiled in.
+    /// Creates a configuration with the public root certificates.
     ///
     /// # Panics
-    /// Never in practice: ring offers both of the protocol versions that rustls asks it for.
+    /// Never: ring supports the TLS versions that rustls requests.
     #[must_use]
     pub fn new() -> Self {
         Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
 
-    /// The same, for a network that asks for a proxy or has a root certificate of its own.
+    /// Creates a configuration with the proxy and the certificates of the environment.
     ///
     /// # Errors
-    /// `InvalidConfiguration`, naming the variable whose file cannot be read, or has no certificate that can be used.
+    /// `InvalidConfiguration` with the variable whose file cannot be used.
     pub fn through(egress: &Egress) -> Result<Self, Error> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         egress.add_roots(&mut roots)?;
@@ -80,17 +80,17 @@ impl Http {
         Self { tls, proxy: None }
     }
 
-    /// A client with connections of its own. It follows no redirect: a request that carries a secret goes where it was
-    /// addressed to, or nowhere. A proxy sees the name of the host, and a TLS connection to it.
+    /// Creates a client with connections of its own. It follows no redirects, so that a secret is only sent to the
+    /// configured host.
     ///
     /// # Errors
-    /// When the client cannot be built, which means a broken build of this program.
+    /// If reqwest cannot build the client.
     pub fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
         self.builder().build()
     }
 
-    /// The same, with a connection that can be opened ahead, and without trust in one that was idle for longer than
-    /// `MAX_AGE`.
+    /// Creates a client whose first connection can be opened in advance. It does not reuse connections that were idle
+    /// for longer than `MAX_AGE`.
     ///
     /// # Errors
     /// As [`Http::client`].
@@ -116,7 +116,7 @@ impl Http {
         }
     }
 
-    /// The client as the AWS SDK wants it.
+    /// Creates a client for the AWS SDK.
     ///
     /// # Errors
     /// As [`Http::client`].
@@ -126,11 +126,10 @@ impl Http {
     }
 }
 
-/// What TLS is done with: ring, and of it only what a client without certificates needs.
+/// Returns ring's algorithms, limited to those that a client without a certificate needs.
 ///
-/// AES alone, which every server has and processors have instructions for, and first the suite that browsers put first:
-/// its keys are derived with SHA-256, for which there are instructions too, and not with SHA-384. What the defaults have
-/// beside it is neither used nor dropped, so that it need not be linked.
+/// AES with SHA-256 comes first: Lambda's processors have instructions for both. The remaining defaults are not
+/// referenced, so the linker leaves them out.
 fn provider() -> CryptoProvider {
     let defaults = ManuallyDrop::new(ring::default_provider());
     CryptoProvider {
@@ -149,7 +148,7 @@ fn provider() -> CryptoProvider {
     }
 }
 
-/// Both peers are shown tokens, never a certificate of this function's.
+/// The client has no certificate, so it needs no private key.
 #[derive(Debug)]
 struct NoKeys;
 
@@ -165,12 +164,12 @@ impl Default for Http {
     }
 }
 
-/// The largest answer about one secret: 65,536 bytes, each of which JSON may write as six, and the envelope.
+/// The largest answer about one secret, in bytes: 65,536 bytes, each escaped to six by JSON, and the envelope.
 const MAX_SDK_ANSWER: usize = 512 * 1024;
-/// The largest answer about many: twenty such secrets.
+/// The largest answer about 20 secrets, in bytes.
 const MAX_BATCH_ANSWER: usize = 20 * 6 * 65_536 + MAX_SDK_ANSWER;
 
-/// How large the answer to a request of the SDK's may be.
+/// Returns the size limit for the answer to a request of the SDK.
 fn largest_answer(request: &HttpRequest) -> usize {
     let is_batch = request.headers().get("x-amz-target").is_some_and(|target| target.ends_with(".BatchGetSecretValue"));
     if is_batch { MAX_BATCH_ANSWER } else { MAX_SDK_ANSWER }
@@ -185,7 +184,7 @@ impl HttpConnector for SdkConnector {
         let limit = largest_answer(&request);
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            // The calls this project makes have their whole body in memory; a streaming one would come out empty.
+            // Request bodies are in memory. A streaming body would be sent empty.
             let request = request.map(|body| reqwest::Body::from(body.bytes().unwrap_or_default().to_vec()));
             let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
             let mut response = client.execute(request).await.map_err(connector_error)?;
@@ -194,7 +193,7 @@ impl HttpConnector for SdkConnector {
             end.map_err(|error| match error {
                 BodyError::Broken(error) => connector_error(error),
                 BodyError::Cut => ConnectorError::io("the answer is cut".into()),
-                // Whatever sent it, it is not what Secrets Manager answers.
+                // Secrets Manager does not send such an answer, so a retry may get a valid one.
                 BodyError::TooLarge => ConnectorError::io("the answer is too large".into()),
             })?;
             let mut response = hyper::Response::new(SdkBody::from(mem::take(&mut *body)));
@@ -210,22 +209,21 @@ fn connector_error(error: reqwest::Error) -> ConnectorError {
     if timed_out { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
 }
 
-/// Why a body could not be read to its end.
+/// The reason why a body is incomplete.
 #[derive(Debug)]
 pub(crate) enum BodyError {
-    /// The connection ended before the body did.
+    /// The connection ended before the body.
     Broken(reqwest::Error),
-    /// What came is half of something, or the end that its length promises does not come.
+    /// The body is not complete, or its length promises more bytes than arrive.
     Cut,
-    /// It is larger than anything that was asked for.
+    /// The body exceeds the limit.
     TooLarge,
 }
 
-/// Reads a body up to a limit, whatever its length is said to be. What came before it broke off is there, too. The buffer is
-/// wiped when it is dropped.
+/// Reads a body up to `limit` bytes and returns what arrived, even on an error. The buffer is wiped when it is dropped.
 ///
-/// A length that promises more than comes would keep the reader waiting, so `is_whole` tells of a body before its end
-/// whether anything is missing.
+/// If the body ends early according to its length, but `is_whole` says that it is complete, the function returns `Cut`
+/// at once. Otherwise it would wait for the missing bytes until the timeout.
 pub(crate) async fn read_bounded(
     mut response: reqwest::Response,
     limit: usize,

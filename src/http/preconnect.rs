@@ -1,8 +1,8 @@
-//! A connection that is opened before the first request for it is known.
+//! A connection that opens before the first request.
 //!
-//! reqwest connects when it has a request to send. A layer around its connector turns that round: a request that is never
-//! sent makes the connector open a connection, the layer keeps it and tells the request that there is none, and the first
-//! real request finds it there. The peer sees a handshake, and nothing of that request.
+//! reqwest connects when it sends a request. A layer around its connector opens the connection for a request that is
+//! never sent, keeps the connection and fails that request. The first real request then takes the connection. The
+//! server sees a handshake and no request.
 
 use std::{
     any::Any,
@@ -26,13 +26,13 @@ use tower_service::Service;
 
 use super::Http;
 
-/// A connection that was idle for longer than this is not trusted: a server that waits in vain for a request may have closed
-/// it, and what is sent then looks like a request whose answer was lost. Servers wait ten seconds and more.
+/// The longest idle time of a reused connection. Servers close idle connections after ten seconds or more, and a
+/// request on a closed connection looks like a lost answer.
 pub const MAX_AGE: Duration = Duration::from_secs(5);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Opens one connection ahead for the client that it was made with. Dropping it ends the attempt.
+/// Opens one connection for its client. Dropping it cancels the attempt.
 #[derive(Debug)]
 pub struct Preconnect {
     http: Http,
@@ -45,8 +45,8 @@ impl Preconnect {
         Self { http, waiting, attempt: OnceLock::new() }
     }
 
-    /// Begins to connect to the server of that URL, once, unless the client has connected by itself. If it fails, the first
-    /// request connects by itself.
+    /// Starts to connect to the server of `url`, once, unless the client has connected already. If it fails, the first
+    /// request connects.
     pub fn open(&self, url: &str) {
         if self.connections() > 0 {
             return;
@@ -56,7 +56,7 @@ impl Preconnect {
             let request = self.http.builder().connector_layer(keep).build().map(|client| client.get(url).send());
             tokio::spawn(async {
                 if let Ok(request) = request {
-                    // It always fails: that the connection was kept is an error to whoever asked for it.
+                    // The request always fails: the layer keeps its connection and returns an error.
                     let _ = request.await;
                 }
             })
@@ -64,7 +64,7 @@ impl Preconnect {
         });
     }
 
-    /// How many connections the client has asked for: those that failed, and one that was there already, are counted too.
+    /// Returns the number of connections that the client requested, including failed and preopened ones.
     pub fn connections(&self) -> usize {
         self.waiting.0.asked_for.load(Ordering::Relaxed)
     }
@@ -78,21 +78,21 @@ impl Drop for Preconnect {
     }
 }
 
-/// What the client and the attempt share.
+/// The state that the client and the attempt share.
 #[derive(Clone, Default)]
 pub(super) struct Waiting(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// The connection that waits for its first request. The lock is held while it is being opened.
+    /// The connection that no request uses yet. The lock is held while the connection opens.
     kept: Mutex<Option<Kept>>,
-    /// How often the client asked for a connection.
+    /// The number of connections that the client requested.
     asked_for: AtomicUsize,
 }
 
 struct Kept {
     opened: Instant,
-    /// Of a type that reqwest does not name.
+    /// A type that reqwest does not export.
     connection: Box<dyn Any + Send>,
 }
 
@@ -104,13 +104,13 @@ impl fmt::Debug for Waiting {
 
 #[derive(Clone, Copy)]
 pub(super) enum Role {
-    /// Keeps what is connected.
+    /// Keeps a new connection.
     Keep,
-    /// Takes what was kept, before it connects.
+    /// Takes the kept connection, or connects.
     Take,
 }
 
-/// The layer, and with `S` the service in it.
+/// The layer; with `S`, the connector service inside it.
 #[derive(Clone)]
 pub(super) struct Connecting<S = ()> {
     role: Role,
@@ -149,7 +149,7 @@ where
     }
 
     fn call(&mut self, target: Target) -> Self::Future {
-        // The one that was polled ready goes, its clone stays.
+        // The service that was polled ready is used, and its clone stays.
         let clone = self.connector.clone();
         let mut connector = mem::replace(&mut self.connector, clone);
         let (role, waiting) = (self.role, self.waiting.clone());
@@ -178,7 +178,7 @@ where
     }
 }
 
-/// Whether the peer has neither closed a connection nor said anything that nobody asked it for.
+/// Returns true if the server has neither closed the connection nor sent anything.
 async fn is_open(connection: &mut (impl Read + Unpin)) -> bool {
     let mut byte = [0];
     let mut buffer = ReadBuf::new(&mut byte);

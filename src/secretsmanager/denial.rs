@@ -1,11 +1,14 @@
-//! Who denies a request. AWS's message names the type of the policy:
-//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
+//! The policy that denied a request, from AWS's [access denied
+//! message](https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html).
+//!
+//! Input: the message. Output: the policy type and the advice that fits it. A message about a missing permission of the
+//! role is no `Denial`: the general advice fits that.
 
-/// A denial that a grant to the function's role does not lift.
+/// A denial that a permission of the function's role does not lift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Denial {
     policy: Policy,
-    /// By a statement that denies, and not for want of one that allows.
+    /// True for an explicit deny, false for a missing allow.
     is_explicit: bool,
 }
 
@@ -18,7 +21,7 @@ enum Policy {
     Endpoint,
     Session,
     Identity,
-    /// The message does not say which.
+    /// The message does not name the policy type.
     Unnamed,
 }
 
@@ -33,7 +36,7 @@ impl Policy {
         Self::Identity,
     ];
 
-    /// Its name in AWS's message, in lower case.
+    /// Returns the type's name in AWS's message, in lower case.
     const fn name(self) -> &'static str {
         match self {
             Self::Resource => "resource-based policy",
@@ -49,17 +52,17 @@ impl Policy {
 }
 
 impl Denial {
-    /// Reads a message; none where the role is just not allowed to do it.
+    /// Parses a message. Returns `None` if the role only lacks the permission.
     pub fn of(message: &str) -> Option<Self> {
         let message = message.to_ascii_lowercase();
         let is_explicit = message.contains("explicit deny");
         let policy = Policy::ALL.into_iter().find(|policy| message.contains(policy.name())).unwrap_or(Policy::Unnamed);
-        // What none of the first two allows, the other one may.
+        // If the identity or the resource policy does not allow a request, the other one may.
         let is_lifted_by_a_grant = matches!(policy, Policy::Identity | Policy::Resource | Policy::Unnamed);
         (is_explicit || !is_lifted_by_a_grant).then_some(Self { policy, is_explicit })
     }
 
-    /// The end of a sentence that says that something was denied.
+    /// Returns the end of a sentence about a denial.
     pub fn by_whom(self) -> String {
         let policy = match self.policy {
             Policy::Endpoint => "VPC endpoint policy",
@@ -73,7 +76,7 @@ impl Denial {
         }
     }
 
-    /// What to do now.
+    /// Returns the advice.
     pub fn advice(self, secret: &str, action: &str, about_kms: bool) -> String {
         let place = match self.policy {
             Policy::Resource if about_kms => "the policy of the secret's KMS key".to_owned(),

@@ -1,3 +1,5 @@
+//! Errors of the AWS SDK, converted to the function's [`Error`]: kind, missing permission and advice.
+
 use std::error::Error as StdError;
 
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -13,7 +15,7 @@ use crate::{
 /// AWS's longest messages name a role, an action, a resource and a policy.
 const MAX_SHOWN: usize = 600;
 
-/// Which call failed, and with it which permissions it needs.
+/// The request that failed, which determines the permissions that it needs.
 #[derive(Clone, Copy)]
 pub(super) enum Call {
     Get,
@@ -38,7 +40,7 @@ impl Call {
         }
     }
 
-    /// What a policy names as the resource of the call.
+    /// Returns the resource that a policy for the request names.
     const fn resource(self) -> &'static str {
         match self {
             Self::List | Self::ReadMany => "all resources (\"*\", since it takes no other)",
@@ -49,12 +51,12 @@ impl Call {
     const fn kms_action(self) -> &'static str {
         match self {
             Self::Get | Self::Describe | Self::List | Self::ReadMany | Self::ListVersions => "kms:Decrypt",
-            // Secrets Manager decrypts the data key that it has just been given before it encrypts.
+            // Secrets Manager decrypts a new data key before it encrypts with it.
             Self::Put | Self::Promote => "kms:GenerateDataKey and kms:Decrypt",
         }
     }
 
-    /// Turns the SDK's error into ours.
+    /// Converts an error of the SDK.
     pub fn failed<E, R>(self, secret: &str, error: &SdkError<E, R>) -> Error
     where
         E: ProvideErrorMetadata + StdError + 'static,
@@ -63,7 +65,7 @@ impl Call {
         self.failed_with(secret, error, &[])
     }
 
-    /// The same for a write. AWS masks a value where it quotes a request; an emulator or a proxy may not.
+    /// Converts an error of a write. AWS masks the value where it quotes a request; an emulator or a proxy may not.
     pub fn failed_to_write<E, R>(secret: &str, error: &SdkError<E, R>, body: &SecretString) -> Error
     where
         E: ProvideErrorMetadata + StdError + 'static,
@@ -88,7 +90,7 @@ impl Call {
             }
             SdkError::ConstructionFailure(_) => not_sent(error),
             SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => not_sent(error),
-            // Timeouts, broken connections and answers that are not Secrets Manager's.
+            // Timeouts, broken connections and answers of other servers.
             _ => Error::new(
                 Kind::SecretsManagerUnavailable,
                 format!("{} got no answer from Secrets Manager.", self.action()),
@@ -117,7 +119,7 @@ impl Call {
                 Error::new(Kind::AccessDenied, what)
                     .advise("Give the function valid AWS credentials; in Lambda, its role provides them.")
             }
-            // Reads lag writes by moments, so a version may be unknown that was written a moment ago.
+            // Reads lag writes, so a version that was just written may be unknown for a moment.
             "ResourceNotFoundException" if matches!(self, Self::Promote) && message.contains("version") => Error::new(
                 Kind::SecretsManagerUnavailable,
                 format!("{action} on '{secret}' failed ({code}: {message})."),
@@ -146,7 +148,7 @@ impl Call {
                 let what = format!("Secrets Manager refused {action} on '{secret}' ({code}: {message}).");
                 Error::new(Kind::InvalidConfiguration, what).advise(what_to_correct(secret, message))
             }
-            // Throttling, quotas and internal errors pass by themselves.
+            // Throttling, quotas and internal errors are temporary.
             _ => Error::new(Kind::SecretsManagerUnavailable, format!("{action} failed ({code}: {message})."))
                 .with_lost_answer(),
         }
@@ -177,7 +179,7 @@ impl Call {
     }
 }
 
-/// A message without the object that it quotes: a secret's value may be in it.
+/// Removes a quoted object from a message, because it can contain a secret's value.
 fn without_object(message: &str) -> String {
     match message.split_once('{') {
         Some((before, rest)) => format!("{before}***{}", rest.rsplit_once('}').map_or("", |(_, after)| after)),
@@ -185,7 +187,7 @@ fn without_object(message: &str) -> String {
     }
 }
 
-/// What to do where a request does not fit the secret.
+/// Returns the advice for a request that does not fit the secret.
 fn what_to_correct(secret: &str, message: &str) -> String {
     let message = message.to_ascii_lowercase();
     if message.contains("replica") {
@@ -199,7 +201,7 @@ fn what_to_correct(secret: &str, message: &str) -> String {
     "Correct SECRET_ID, or what the message names.".to_owned()
 }
 
-/// The request was not even made: there are no credentials, or there is no region.
+/// The request was not sent: credentials or the Region are missing.
 fn not_sent(error: &(dyn StdError + 'static)) -> Error {
     let mut reason: &(dyn StdError + 'static) = error;
     while let Some(source) = reason.source() {

@@ -1,8 +1,8 @@
-//! Secrets Manager: reading a version, seeing where the labels are, writing a version under an id of our own, and moving
-//! AWSCURRENT by compare-and-swap.
+//! Secrets Manager through the AWS SDK: reads, lists and writes versions, and moves labels by compare-and-swap.
 //!
-//! Each method is one attempt. The SDK's own retries are off, because only the cycle knows the deadline; every write
-//! carries a `ClientRequestToken` and is serialised once, so that repeating it after a lost answer changes nothing.
+//! A method is one attempt of one request. The SDK's own retries are off, because `Attempts` knows the deadline. A
+//! write has a `ClientRequestToken`, so it can be repeated after a lost answer. Errors have the class, the missing
+//! permission and the advice.
 
 mod denial;
 mod failure;
@@ -32,22 +32,20 @@ use crate::{
     },
 };
 
-/// Secrets Manager, through the AWS SDK.
+/// A client of Secrets Manager.
 ///
-/// A call's future goes on the heap: the SDK's are large, and the cycle's own futures, which hold one in every state that
-/// calls, are moved about.
+/// The futures of the SDK are boxed, because they are large and would be copied into the futures of a refresh.
 #[derive(Clone, Debug)]
 pub struct SecretsManager {
     client: Client,
 }
 
 impl SecretsManager {
-    /// A client with the credentials, the region and the endpoint of the environment, which is where Lambda puts them. The
-    /// SDK's own loader looks in files, in containers and at two more services as well; linking it alone makes the
-    /// function a tenth larger.
+    /// Creates a client from the environment, in which Lambda puts the credentials, the Region and the endpoint. The
+    /// SDK's loader also reads files and other services, and makes the function a tenth larger.
     ///
     /// # Errors
-    /// `InvalidConfiguration` when no HTTP client can be built.
+    /// `InvalidConfiguration` if the HTTP client cannot be built.
     pub async fn connect(http: &Http) -> Result<Self, Error> {
         let sdk_client = http.sdk_client();
         let sdk_client =
@@ -59,7 +57,7 @@ impl SecretsManager {
             .region(EnvironmentVariableRegionProvider::new().region().await)
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
-            // The HTTP client hands bodies over when they are whole, and the cycle gives up on one that does not come.
+            // The HTTP client reads whole bodies, and each attempt has a timeout.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .interceptor(plain::Plain);
         config.set_endpoint_url(endpoint_url());
@@ -69,7 +67,7 @@ impl SecretsManager {
     }
 }
 
-/// The endpoint that AWS's own variables name instead of the region's.
+/// Returns the endpoint of AWS's own variables, if one is set.
 fn endpoint_url() -> Option<String> {
     if switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some(true) {
         return None;
@@ -129,7 +127,7 @@ impl Store for SecretsManager {
             let request = self.client.list_secret_version_ids().secret_id(secret).include_deprecated(true);
             let request = request.max_results(100).set_next_token(next);
             let output = Box::pin(request.send()).await.map_err(|error| Call::ListVersions.failed(secret, &error))?;
-            // A version whose age is not told may be young.
+            // A version without a creation date counts as young.
             let is_young =
                 |it: &SecretVersionsListEntry| it.created_date.is_none_or(|at| at.secs() >= since.as_second());
             number += output.versions.into_iter().flatten().filter(is_young).count();
@@ -168,7 +166,7 @@ impl Store for SecretsManager {
     }
 }
 
-/// The labels of a version that the cycle uses.
+/// Returns the labels that the function uses.
 fn known(names: Option<Vec<String>>) -> Vec<Label> {
     names.into_iter().flatten().filter_map(|name| Label::named(&name)).collect()
 }
@@ -198,10 +196,10 @@ impl Directory for SecretsManager {
     }
 }
 
-/// What narrows a list down to few secrets beside those with the tag: a filter looks at the beginning, and does not tie a
-/// value to its key.
+/// Returns the filters that exclude most other secrets. A filter matches prefixes and does not tie a value to its key,
+/// so the caller checks the tags again.
 fn filters(tag: &Tag) -> Vec<Filter> {
-    // A filter takes fewer characters than a tag does.
+    // A filter accepts fewer characters than a tag.
     let fits =
         |value: &&str| !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || " :_@/+=.-".contains(c));
     let filter = |key, value: &str| Filter::builder().key(key).values(value).build();
@@ -226,7 +224,8 @@ impl SecretsManager {
         match Box::pin(request.send()).await {
             Ok(_) => Ok(SwapResult::Swapped),
             Err(error) if error.code() == Some("InvalidParameterException") => {
-                // AWS says of a label that is not on `from` where it is "currently attached". Other words may mean that, too.
+                // If the label is not on `from`, AWS's message says where it is "currently attached". Other messages
+                // can mean the same.
                 let says_so = error.message().is_some_and(|message| message.contains("currently attached"));
                 if says_so || self.is_elsewhere(secret, label, from).await {
                     return Ok(SwapResult::Conflict);
@@ -237,7 +236,7 @@ impl SecretsManager {
         }
     }
 
-    /// Whether a label is known to be on another version than that.
+    /// Returns true if the label is on another version than `version`.
     async fn is_elsewhere(&self, secret: &str, label: Label, version: &str) -> bool {
         let described = self.describe(secret).await;
         described.is_ok_and(|secret| secret.is_some_and(|secret| secret.labels.version(label) != Some(version)))

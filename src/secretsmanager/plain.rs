@@ -1,4 +1,4 @@
-//! What the SDK adds to a request and nobody here has a use for.
+//! Removes headers that the SDK adds and the function does not need.
 
 use aws_runtime::{
     invocation_id::InvocationIdInterceptor, request_info::RequestInfoInterceptor, user_agent::UserAgentInterceptor,
@@ -9,8 +9,8 @@ use aws_sdk_secretsmanager::{
 };
 use aws_smithy_runtime_api::client::interceptors::disable_interceptor;
 
-/// Leaves out the headers that tell of the SDK and of its own retries, which are off: they are composed, signed and sent
-/// anew with each request. Who calls, CloudTrail hears from the HTTP client, under the function's own name.
+/// Removes the headers about the SDK and its retries, which are off. They would be built, signed and sent with each
+/// request. CloudTrail still shows the user agent of the HTTP client.
 #[derive(Debug)]
 pub(super) struct Plain;
 

@@ -1,5 +1,7 @@
-//! A person's window on the system. It reads Secrets Manager alone: whether TikTok still takes a token is what a dry run
-//! finds out.
+//! The status of a secret, for a person.
+//!
+//! Input: a secret. Output: [`Status`], without tokens. Errors: the secret cannot be read or parsed. It sends no
+//! request to TikTok: a dry run checks the access token.
 
 mod readers;
 mod warnings;
@@ -23,12 +25,12 @@ use crate::{
     transport::{Clock, Label, Store, TikTok, VersionSelector},
 };
 
-/// What a secret holds, without a token. What a person wants first comes first.
+/// The state of a secret, without tokens. The most useful fields come first.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
-    /// The essence, in one sentence.
+    /// The state in one sentence.
     pub summary: String,
-    /// What a person should know or do, the most urgent first.
+    /// Sentences about what a person should do, the most urgent first.
     pub warnings: Vec<String>,
     pub flow: Flow,
     pub has_access_token: bool,
@@ -43,18 +45,18 @@ pub struct Status {
     pub advertisers_fetched_at: Option<Timestamp>,
     pub advertisers_fetched_seconds_ago: Option<i64>,
     pub advertisers_stale: bool,
-    /// The reader secrets that the field `publish` names.
+    /// The reader secrets of the field `publish`.
     pub readers: Vec<ReaderStatus>,
-    /// `none`, `waiting` (the next run promotes it), `superseded` (ignored) or `foreign` (not this function's).
+    /// `none`, `waiting` (the next run promotes it), `superseded` (ignored) or `foreign` (of another program).
     pub staged: &'static str,
-    /// The claim on the pair that is current: a run is at work, or died.
+    /// The claim on the current pair. Its run is in progress or crashed.
     pub claim: Option<ClaimStatus>,
     pub version_id: String,
-    /// How large the document is; Secrets Manager takes 65,536.
+    /// The size of the document. The limit is 65,536.
     pub bytes: usize,
 }
 
-/// A claim, as a person needs to see it.
+/// A claim.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClaimStatus {
     pub claimed_by: String,
@@ -77,18 +79,18 @@ impl ClaimStatus {
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// The advertisers that the secret holds.
+    /// Returns the advertisers of the secret.
     ///
     /// # Errors
-    /// When the secret cannot be read or understood.
+    /// If the secret cannot be read or parsed.
     pub async fn advertisers(&self) -> Result<Vec<Advertiser>, Error> {
         Ok(self.read_current().await?.credentials.advertisers)
     }
 
-    /// Reads the secret, and the reader secrets that it fills, and says what they hold.
+    /// Returns the status of the secret and of its reader secrets.
     ///
     /// # Errors
-    /// When the secret cannot be read or understood. What is wrong beside it is a warning.
+    /// If the secret cannot be read or parsed. Other problems are warnings.
     pub async fn status(&self) -> Result<Status, Error> {
         let current = self.read_current().await?;
         let (chain, pending) = tokio::join!(self.walk(&current), self.read_pending());
@@ -98,7 +100,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let next_claim = self.newest_claim(waiting.unwrap_or(&current)).await?;
         let now = self.clock.now();
         let credentials = &current.credentials;
-        // A claim that was released with a failure belongs to a run that did not get to the end.
+        // A claim that was released after a failure belongs to a run that did not finish.
         let concerns = |claim: &&Claim| claim.purpose != Purpose::Append && (!claim.released || claim.failed.is_some());
         let claim = next_claim.as_ref().filter(|_| waiting.is_none()).filter(concerns);
         let claim = claim.map(|claim| ClaimStatus::of(claim, now));
@@ -149,7 +151,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// The version that AWSPENDING is on, as far as there is something in it: none in it if it is not this function's.
+    /// Reads the version with AWSPENDING. `Some(None)` is a version of another program.
     pub(crate) async fn read_pending(&self) -> Result<Option<Option<Version>>, Error> {
         let stored = self.get(VersionSelector::Label(Label::Pending)).await?;
         let of_ours = |version: &Version| version.credentials.origin.is_some();
@@ -157,7 +159,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// Whole seconds, and none below zero: clocks differ, and what is over has nothing left.
+/// Returns whole seconds. Negative durations are zero, because clocks differ.
 fn seconds(duration: SignedDuration) -> i64 {
     duration.as_secs().max(0)
 }

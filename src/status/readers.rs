@@ -1,3 +1,5 @@
+//! The status of the reader secrets, and the warnings about them.
+
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use crate::{
     transport::{Clock, Label, Request, Step, Store, TikTok, VersionSelector},
 };
 
-/// A reader secret, as a person needs to see it.
+/// The status of a reader secret.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReaderStatus {
     pub secret_id: String,
@@ -19,23 +21,22 @@ pub struct ReaderStatus {
     pub state: ReaderState,
 }
 
-/// What a reader secret holds.
+/// The content of a reader secret compared with the credentials secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReaderState {
-    /// What AWSCURRENT of the credentials secret holds.
+    /// The content matches.
     UpToDate,
-    /// Something else.
+    /// The content differs.
     OutOfDate,
-    /// Nothing, or the secret does not exist: reading cannot tell which.
+    /// The secret is empty or does not exist, which cannot be told apart.
     Empty,
-    /// It, or the app's credentials that belong into it, could not be read.
+    /// The reader secret or the app's credentials could not be read.
     Unknown,
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
-    /// Looks whether the app's credentials are where they should be, and what each reader secret holds. Warns of what a
-    /// run would have to put right, or would fail on.
+    /// Returns the status of each reader secret, and warnings about what a run would write or fail on.
     pub(crate) async fn reader_statuses(&self, current: &Version) -> (Vec<ReaderStatus>, Vec<Warning>) {
         let (mut seen, mut warnings) = (Vec::new(), Vec::new());
         let app = self.app(current).await;
@@ -77,7 +78,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         reader: &Publication,
         app: Option<&App>,
     ) -> Result<ReaderState, Error> {
-        // Once: the picture is worth more than this part of it.
+        // No retries: a missing part is better than a status that takes long.
         let read = self.store.get(&reader.secret_id, VersionSelector::Label(Label::Current));
         let Some(stored) = self.attempts().once(Request::read(Step::Read), read).await? else {
             return Ok(ReaderState::Empty);

@@ -1,4 +1,6 @@
-//! What a person should know or do about a secret: sentences, the most urgent first.
+//! The warnings of a status.
+//!
+//! Input: the versions and claims of a secret. Output: sentences and their urgency.
 
 use std::time::Duration;
 
@@ -18,41 +20,41 @@ use crate::{
     },
 };
 
-/// The alarm on the end of the grant comes as early: time to find the person who may authorize the app.
+/// The alarm about the end of the grant comes at the same time. It takes time to find a person who may authorize.
 const GRANT_ENDS_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// A day and an hour: the daily run may come late, and the hourly one makes up for it.
+/// 25 hours: the daily run can start late, and the hourly run repairs it.
 const REFRESH_IS_OVERDUE: SignedDuration = SignedDuration::from_hours(25);
-/// From nine tenths on, a few advertisers more are enough to lose their names.
+/// 90 %. A few more advertisers would lose their names.
 const NEARLY_FULL: usize = MAX_BYTES / 10 * 9;
 
-/// How soon a person should act, the soonest first.
+/// The urgency, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Urgency {
     /// Jobs fail until a person acts.
     JobsFail,
-    /// A person has to authorize the app before the access token ends.
+    /// A person must authorize the app before the access token expires.
     Authorize,
-    /// Runs fail, or did not finish.
+    /// Runs fail or did not finish.
     RunsFail,
-    /// Something is out of date or ends soon, and the next run corrects it.
+    /// Outdated or close to expiry. The next run corrects it.
     OutOfDate,
-    /// Good to know.
+    /// For information.
     Note,
 }
 
-/// A sentence, and how soon a person should act on it.
+/// A sentence and its urgency.
 pub(crate) type Warning = (Urgency, String);
 
-/// What is looked at.
+/// The versions and claims that a status reads.
 pub(crate) struct Findings<'a> {
     pub current: &'a Version,
-    /// The version that the next run makes current.
+    /// The staged version that the next run promotes.
     pub waiting: Option<&'a Version>,
     /// The newest claim on the pair that is replaced next.
     pub next_claim: Option<&'a Claim>,
-    /// Whether AWSPENDING is on a version that is not this function's.
+    /// True if AWSPENDING is on a version of another program.
     pub pending_is_foreign: bool,
-    /// The claim on the tokens that are current.
+    /// The claim on the current tokens.
     pub claim: Option<&'a ClaimStatus>,
     pub now: Timestamp,
     pub min_lifetime: Duration,
@@ -74,7 +76,7 @@ impl Findings<'_> {
         warnings.into_iter().flatten().collect()
     }
 
-    /// When TikTok rejected both tokens that the secret holds, if it did.
+    /// Returns the time at which TikTok rejected both tokens, if it did.
     pub fn rejected_both_at(&self) -> Option<Timestamp> {
         let (failed, _) = self.failure().filter(|(failed, _)| failed.is_rejection())?;
         (!self.was_kept(failed)).then_some(failed.at)
@@ -84,12 +86,12 @@ impl Findings<'_> {
         &self.current.credentials
     }
 
-    /// The failure because of which TikTok is not asked for a while, and when the hourly run asks again.
+    /// Returns the failure that causes the cooldown, and the end of the cooldown for the hourly run.
     fn failure(&self) -> Option<(&Failed, Timestamp)> {
         hourly_run_waits(self.next_claim?)
     }
 
-    /// Whether the access token still worked when TikTok rejected the refresh token, and has not expired since.
+    /// Returns true if the access token worked after the refresh token was rejected, and has not expired since.
     fn was_kept(&self, failed: &Failed) -> bool {
         let credentials = self.credentials();
         failed.kept.as_deref() == Some(credentials.fingerprint.as_str())
@@ -119,7 +121,7 @@ impl Findings<'_> {
         let credentials = self.credentials();
         let is_own = credentials.origin.is_some();
         Some(match credentials.access_token_expires_at {
-            // Another warning says more of these.
+            // Another warning covers this case.
             _ if credentials.has_tokens().is_err() => return None,
             Some(end) if end <= self.now => {
                 let at = minute(end);
@@ -172,7 +174,7 @@ impl Findings<'_> {
         })
     }
 
-    /// Why TikTok is not asked for a while, where it is not.
+    /// Returns the reason for the cooldown.
     fn rejection(&self) -> Option<Warning> {
         let (failed, until) = self.failure()?;
         let (at, until) = (minute(failed.at), minute(until));
@@ -230,7 +232,7 @@ impl Findings<'_> {
         has_no_names.then(|| (Urgency::Note, self.why_there_are_no_names().to_owned()))
     }
 
-    /// The function leaves out the second list of a document that would be too large, and no name of it otherwise.
+    /// Returns the reason: a document that would be too large, or an answer without names.
     fn why_there_are_no_names(&self) -> &'static str {
         let advertisers = self.current.document.get(field::ADVERTISERS);
         let is_reduced = advertisers.is_none_or(|json| ["[]", "null"].contains(&json.expose_secret()));

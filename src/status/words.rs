@@ -1,12 +1,12 @@
-//! Times and lengths of time as people say them, and the sentence that they read first.
+//! Times and durations for a person, and the summary of a status.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::document::{Credentials, Flow, whole_seconds};
 
-/// The essence of a secret, in one sentence.
+/// Returns the state of a secret in one sentence.
 ///
-/// `rejected_both_at` is the time at which TikTok rejected both tokens, if it did.
+/// `rejected_both_at` is the time at which TikTok rejected both tokens.
 pub fn summary(credentials: &Credentials, rejected_both_at: Option<Timestamp>, now: Timestamp) -> String {
     if credentials.access_token.is_none() && credentials.refresh_token.is_none() {
         return "Not authorized yet.".to_owned();
@@ -42,7 +42,7 @@ fn advertisers(credentials: &Credentials) -> String {
     }
 }
 
-/// When a person has to authorize the app again; nothing for a grant that has no end.
+/// Returns the end of the grant. `None` for a grant that does not end.
 fn grant(credentials: &Credentials, now: Timestamp) -> Option<String> {
     match credentials.refresh_token_expires_at {
         _ if credentials.flow == Flow::LongTerm => None,
@@ -54,19 +54,19 @@ fn grant(credentials: &Credentials, now: Timestamp) -> Option<String> {
     }
 }
 
-/// A time to the minute: `2026-11-23T03:00Z`.
+/// Formats a time to the minute: `2026-11-23T03:00Z`.
 pub fn minute(time: Timestamp) -> String {
     let text = whole_seconds(time).to_string();
     text.get(.."2026-11-23T03:00".len()).map(|minute| format!("{minute}Z")).unwrap_or(text)
 }
 
-/// The day of a time: `2026-11-23`.
+/// Formats a day: `2026-11-23`.
 pub fn day(time: Timestamp) -> String {
     let text = time.to_string();
     text.get(.."2026-11-23".len()).map(str::to_owned).unwrap_or(text)
 }
 
-/// A length of time in the largest unit of which there are at least two, rounded down.
+/// Formats a duration, rounded down, in the largest unit that it has at least two of.
 pub fn about(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     match (seconds / 86_400, seconds / 3_600, seconds / 60) {

@@ -1,3 +1,6 @@
+//! TikTok's answers. Input: the body of a response, complete or cut. Output: tokens, advertisers or advertiser info.
+//! Errors: sentences about the missing part.
+
 use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,40 +12,39 @@ use crate::{
     transport::{Listing, TokenSet},
 };
 
-/// The longest lifetime that is believed: ten years. Refresh tokens live one.
+/// Ten years. A longer lifetime is not plausible: refresh tokens live one year.
 const MAX_LIFETIME_SECONDS: u64 = 10 * 365 * 86_400;
 
-/// How far ahead a Unix time in place of a lifetime may lie.
+/// Two years. A Unix time beyond this is not plausible as the end of a lifetime.
 const MAX_AHEAD: SignedDuration = SignedDuration::from_hours(2 * 365 * 24);
 
-/// A longer scope is left out: it is there to be read by people, and must not take the tokens' room in the secret.
+/// A longer scope is left out, in bytes. It is informative and must not use the space of the tokens.
 const MAX_SCOPE: usize = 1_024;
 
-/// Pages beyond this are not asked for: ten thousand advertisers at a hundred a page.
+/// 10,000 advertisers at 100 a page. Later pages are not read.
 const MAX_PAGES: u32 = 100;
 
-/// TikTok's envelope. `data` and whatever stands beside it stay JSON text: numbers of nineteen digits must not pass
-/// through a float.
+/// TikTok's envelope. Values stay JSON text, because ids of 19 digits exceed a float.
 pub struct Answer {
-    /// None where the answer has none: then it is judged by what it holds.
+    /// `None` if the answer has no code. Its content decides then.
     pub code: Option<i64>,
     pub message: Option<String>,
     pub request_id: Option<String>,
-    /// The name of an error as OAuth has them: RFC 6749, section 5.2, and RFC 6750, section 3.1.
+    /// The error of OAuth: RFC 6749, section 5.2, and RFC 6750, section 3.1.
     pub oauth_error: Option<String>,
-    /// Whether the JSON ended in the middle. It was read up to its last whole member.
+    /// True if the JSON ended early. It was read up to its last complete member.
     pub cut: bool,
     data: Fields,
     beside: Fields,
 }
 
-/// The fields of a JSON object, each as a text that is wiped when dropped: some are tokens.
+/// The fields of a JSON object. Each value is wiped when it is dropped, because some are tokens.
 #[derive(Default)]
 struct Fields(BTreeMap<String, SecretString>);
 
 impl Answer {
-    /// Reads an envelope: a JSON object that has a code, an error of OAuth's, data or a token. A byte order mark before it,
-    /// text behind it and bytes that are not UTF-8 do not matter. One that ends in the middle is read as far as it goes.
+    /// Parses an envelope: a JSON object with a code, an OAuth error, data or a token. It accepts a byte order mark,
+    /// trailing text, invalid UTF-8 and an early end.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let text = Zeroizing::new(String::from_utf8_lossy(body).into_owned());
         let text = text.trim_start_matches(|c: char| c == '\u{feff}' || c == '\0' || c.is_whitespace());
@@ -73,26 +75,26 @@ impl Answer {
         is_envelope.then_some(answer)
     }
 
-    /// Whether a body is an envelope from its beginning to its end.
+    /// Returns true if the body is a complete envelope.
     pub(super) fn is_whole(body: &[u8]) -> bool {
         Self::parse(body).is_some_and(|answer| !answer.cut)
     }
 
-    /// Whether the answer says that the request was carried out, as far as it says anything.
+    /// Returns true if the answer reports success, or reports nothing.
     pub const fn is_success(&self) -> bool {
         matches!((self.code, &self.oauth_error), (Some(0), _) | (None, None))
     }
 
-    /// The tokens. Some clients saw them under `data`, some beside it; older answers have other names for the lifetimes,
-    /// which count from `now`.
+    /// Returns the tokens, from `data` or from the top level. Older answers name the lifetimes differently. Lifetimes
+    /// count from `now`.
     ///
     /// # Errors
-    /// A sentence that says what is missing.
+    /// A sentence about the missing part.
     pub fn grant(&self, now: Timestamp) -> Result<TokenSet, &'static str> {
         let (fields, access_token) =
             self.tokens().ok_or("TikTok answered with success but without an access token.")?;
         let refresh_token = fields.token("refresh_token");
-        // Of a cut answer nothing tells whether a refresh token was to follow. The old one may be worth more than none.
+        // The missing part may have had a new refresh token, so an access token alone is not used.
         if self.cut && refresh_token.is_none() {
             return Err("TikTok's answer broke off before its refresh token.");
         }
@@ -134,21 +136,21 @@ impl Answer {
         })
     }
 
-    /// Where the access token is, and the token.
+    /// Returns the object with the access token, and the token.
     fn tokens(&self) -> Option<(&Fields, SecretString)> {
         [&self.data, &self.beside].into_iter().find_map(|fields| Some((fields, fields.token("access_token")?)))
     }
 
-    /// Every token that the answer holds, wherever it is: a message may repeat it.
+    /// Returns every token of the answer, because a message may repeat them.
     pub(super) fn secrets(&self) -> impl Iterator<Item = SecretString> {
         let fields = [&self.data, &self.beside].into_iter();
         fields.flat_map(|fields| ["access_token", "refresh_token"].into_iter().filter_map(|name| fields.text(name)))
     }
 
-    /// The advertisers. An empty list is legal; an answer without a list is none.
+    /// Returns the advertisers. An empty list is valid; a missing list is an error.
     ///
     /// # Errors
-    /// As [`Answer::grant`]; also where there are entries, and none of them has an id.
+    /// As [`Answer::grant`], and if no entry has an id.
     pub fn advertisers(&self) -> Result<Listing, &'static str> {
         let entries = self.list()?;
         let advertiser = |entry: &&RawValue| {
@@ -166,7 +168,7 @@ impl Answer {
         Ok(Listing { advertisers, dropped })
     }
 
-    /// What TikTok tells of advertisers. An entry that does not say whom it is about tells nothing.
+    /// Returns the info of advertisers. Entries without an id are left out.
     ///
     /// # Errors
     /// As [`Answer::grant`].
@@ -185,7 +187,7 @@ impl Answer {
         Ok(self.list()?.into_iter().filter_map(info).collect())
     }
 
-    /// How many pages the list has.
+    /// Returns the number of pages.
     pub fn pages(&self) -> u32 {
         let info = self.data.object("page_info").or_else(|| self.beside.object("page_info"));
         let pages = info.and_then(|info| info.integer("total_page"));
@@ -194,7 +196,7 @@ impl Answer {
 
     fn list(&self) -> Result<Vec<&RawValue>, &'static str> {
         const NO_LIST: &str = "TikTok's answer holds no list of advertisers.";
-        // Where `data` is no object, it may be the list itself.
+        // If `data` is no object, it can be the list itself.
         let list = self.data.json("list").or_else(|| self.beside.json("data").filter(|data| data.starts_with('[')));
         let list: Option<Vec<&RawValue>> = serde_json::from_str(list.ok_or(NO_LIST)?).map_err(|_| NO_LIST)?;
         Ok(list.unwrap_or_default())
@@ -202,18 +204,18 @@ impl Answer {
 }
 
 impl fmt::Debug for Answer {
-    /// A message may repeat what a request carried.
+    /// A message can repeat a token, so only its presence is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answer").field("code", &self.code).finish_non_exhaustive()
     }
 }
 
-/// How long a token lives, as an answer tells it.
+/// A lifetime in an answer.
 enum Lifetime {
     Seconds(u64),
-    /// None, as far as the answer tells.
+    /// The answer gives no lifetime.
     None,
-    /// Something else, in words that may be shown.
+    /// Not a lifetime. The text may be shown.
     Odd(String),
 }
 
@@ -224,7 +226,7 @@ impl Lifetime {
 }
 
 impl Fields {
-    /// Reads the object that a text begins with.
+    /// Parses the object at the start of a text.
     fn parse(json: &str) -> Option<Self> {
         let mut values = serde_json::Deserializer::from_str(json).into_iter::<BTreeMap<Cow<'_, str>, &RawValue>>();
         let fields = values.next()?.ok()?;
@@ -236,7 +238,7 @@ impl Fields {
         self.0.get(name).map(ExposeSecret::expose_secret)
     }
 
-    /// An object, also one that was put into a text as JSON.
+    /// Returns an object, or one that is encoded as a JSON string.
     fn object(&self, name: &str) -> Option<Self> {
         Self::parse(self.json(name)?).or_else(|| Self::parse(self.text(name)?.expose_secret()))
     }
@@ -245,7 +247,7 @@ impl Fields {
         serde_json::from_str(self.json(name)?).ok()
     }
 
-    /// A text that can be a token: one with the mark of a broken character was not read whole.
+    /// Returns a string that can be a token. A replacement character means that bytes were lost.
     fn token(&self, name: &str) -> Option<SecretString> {
         self.text(name).filter(|token| {
             let token = token.expose_secret();
@@ -253,12 +255,12 @@ impl Fields {
         })
     }
 
-    /// A text that is no secret, and not empty.
+    /// Returns a string that is not secret and not empty.
     fn words(&self, name: &str) -> Option<String> {
         self.text(name).as_ref().map(shown).filter(|words| !words.is_empty())
     }
 
-    /// A whole number, also where it is written as text or with a fraction of zero.
+    /// Returns an integer, also one written as a string or with a fraction of zero.
     fn integer(&self, name: &str) -> Option<i64> {
         let json = self.json(name)?.trim_matches('"').trim();
         json.parse().ok().or_else(|| {
@@ -268,9 +270,8 @@ impl Fields {
         })
     }
 
-    /// A lifetime; none if there is no such field. Serialisers write a number of seconds as text, with a fraction or with
-    /// an exponent, and some endpoints give the time at which the token ends: Unix time in seconds or milliseconds, or
-    /// RFC 3339.
+    /// Parses a lifetime. Seconds can be a number or a string, with a fraction or an exponent. Some endpoints return
+    /// the expiry instead: Unix time in seconds or milliseconds, or RFC 3339.
     fn lifetime(&self, name: &str, now: Timestamp) -> Option<Lifetime> {
         let json = self.json(name).filter(|json| *json != "null")?;
         let text = json.trim_matches('"').trim();
@@ -295,8 +296,7 @@ impl Fields {
         })
     }
 
-    /// The permissions as TikTok wrote them, if it is in a form that the secret's readers expect: a text, or a list of
-    /// texts and whole numbers.
+    /// Returns the scope as TikTok wrote it, if it is a string or a list of strings and integers.
     fn scope(&self) -> Option<&str> {
         let scope = self.json("scope").filter(|scope| scope.len() <= MAX_SCOPE)?;
         let is_text = |json: &str| serde_json::from_str::<String>(json).is_ok();
@@ -309,34 +309,33 @@ impl Fields {
         id(self.json(name)?)
     }
 
-    /// The ids of a list, without entries that are none.
+    /// Returns the ids of a list. Other entries are left out.
     fn ids(&self, name: &str) -> Vec<String> {
         let list: Option<Vec<&RawValue>> = self.json(name).and_then(|json| serde_json::from_str(json).ok());
         list.unwrap_or_default().into_iter().filter_map(|value| id(value.get())).collect()
     }
 }
 
-/// The lifetime of a token that ends at that time, unless it has ended or the time is too far ahead to be one.
+/// Returns the lifetime until `end`, unless `end` is over or not plausible.
 fn until(end: Timestamp, now: Timestamp) -> Option<Lifetime> {
     let left = end.duration_since(now);
     let seconds = u64::try_from(left.as_secs()).ok().filter(|seconds| *seconds > 0 && left <= MAX_AHEAD)?;
     Some(Lifetime::Seconds(seconds))
 }
 
-/// An id of up to nineteen digits: text in this version of the API, a number in older ones.
+/// Parses an id of up to 19 digits. This API version writes strings, older ones numbers.
 fn id(json: &str) -> Option<String> {
     if json.starts_with('"') {
         let id: String = serde_json::from_str(json).ok()?;
         let id = id.trim();
         return (!id.is_empty() && !id.contains(char::REPLACEMENT_CHARACTER)).then(|| id.to_owned());
     }
-    // Digits that a serialiser wrote as a float stay exact only where they all are there.
+    // A float is exact only if all digits are written out.
     let digits = json.split_once('.').filter(|(_, rest)| rest.bytes().all(|b| b == b'0')).map_or(json, |(id, _)| id);
     (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.to_owned())
 }
 
-/// What a JSON object that broke off holds, as objects that end: after its last value that may be whole, and after its last
-/// comma.
+/// Completes a JSON object that ended early: after its last complete value and after its last comma.
 fn closed(json: &str) -> Vec<Zeroizing<String>> {
     /// An envelope has two levels, and a list in it two more.
     const DEEPEST: usize = 16;
@@ -368,13 +367,13 @@ fn closed(json: &str) -> Vec<Zeroizing<String>> {
     ends.map(|(end, open)| Zeroizing::new(json[..end].chars().chain(open.into_iter().rev()).collect())).collect()
 }
 
-/// TikTok's newer endpoints put `{"error":{"code":"ok"}}` beside a success.
+/// TikTok's newer endpoints add `{"error":{"code":"ok"}}` to a success.
 fn is_ok(error: &SecretString) -> bool {
     let error = error.expose_secret();
     error.is_empty() || error.eq_ignore_ascii_case("ok")
 }
 
-/// For texts that are no secrets.
+/// Returns the text. For values that are not secret.
 fn shown(text: &SecretString) -> String {
     text.expose_secret().to_owned()
 }

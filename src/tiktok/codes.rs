@@ -1,28 +1,31 @@
-//! What TikTok's errors mean for a run, and what to do about them.
+//! TikTok's error codes.
+//!
+//! Input: a code or an OAuth error name, the endpoint and the message. Output: the [`Kind`] of error and the advice.
+//! Source: TikTok's list of return codes, its [SDK](https://github.com/tiktok/tiktok-business-api-sdk), and the reports
+//! of other clients.
 
 use crate::error::Kind;
 
-/// The kind of error that a code stands for. Codes that are not listed are TikTok's to explain, so their number is in
-/// every message.
+/// Returns the kind of error for a code. Unlisted codes get the kind of their range.
 pub(super) fn kind_of(code: i64, message: &str) -> Kind {
     match code {
-        // Rate limits, by the second, the minute and the day.
+        // Rate limits by the second, the minute and the day.
         40016 | 40100 | 40132 | 40133 | 61000 => Kind::TikTokThrottled,
         40000 if message.to_ascii_lowercase().contains("too frequent") => Kind::TikTokThrottled,
         // Internal errors and maintenance.
         40201 | 40202 | 40700 | 50000..=53999 | 60001 => Kind::TikTokUnavailable,
-        // Tokens and codes that are expired, revoked or unknown.
+        // Expired, revoked or unknown tokens and codes.
         40101..=40103 | 40105..=40107 | 40109 | 40110 | 40114 | 40115 | 40120 | 40130 | 40131 => {
             Kind::ReauthorizationRequired
         }
-        // Every other request that TikTok understood and refused.
+        // Every other request that TikTok rejected.
         40000..=49999 | 70001 => Kind::TikTokMisconfigured,
-        // Partial success (20001) and codes from ranges that are not documented: nothing that a token may be taken from.
+        // Partial success (20001) and undocumented ranges. Such an answer never has tokens.
         _ => Kind::TikTokUnavailable,
     }
 }
 
-/// The kind of error that a name of RFC 6749, RFC 6750 or TikTok's newer endpoints stands for.
+/// Returns the kind of error for a name of RFC 6749, RFC 6750 or TikTok's newer endpoints.
 pub(super) fn kind_of_name(name: &str) -> Kind {
     match name {
         "invalid_grant" | "access_denied" | "invalid_token" | "access_token_invalid" => Kind::ReauthorizationRequired,
@@ -32,15 +35,15 @@ pub(super) fn kind_of_name(name: &str) -> Kind {
     }
 }
 
-/// What to do about an error of which more is known than its kind. The first line that fits counts.
+/// A rule that gives advice for an error. The first rule that matches counts.
 struct AdviceRule {
-    /// TikTok's codes, or none for an error with a name.
+    /// TikTok's codes. Empty for OAuth errors.
     codes: &'static [i64],
-    /// Names of RFC 6749.
+    /// OAuth's names. Empty for codes.
     names: &'static [&'static str],
-    /// The endpoint; empty for all.
+    /// The endpoint. Empty for all endpoints.
     endpoint: &'static str,
-    /// One of these is in the message, in lower case; none for all messages.
+    /// Lowercase texts of which the message contains one. Empty for all messages.
     message_contains: &'static [&'static str],
     advice: &'static str,
 }
@@ -110,7 +113,7 @@ const ADVICE_RULES: [AdviceRule; 11] = [
     },
 ];
 
-/// What to do about an error, where more is known than about its kind.
+/// Returns the advice of the first rule that matches.
 pub(super) fn advice(error: &Reported<'_>, endpoint: &str, message: &str) -> Option<&'static str> {
     let message = message.to_ascii_lowercase();
     let fits = |rule: &&AdviceRule| {
@@ -120,17 +123,17 @@ pub(super) fn advice(error: &Reported<'_>, endpoint: &str, message: &str) -> Opt
         };
         is_named
             && (rule.endpoint.is_empty() || rule.endpoint == endpoint)
-            // A name says enough by itself.
+            // A name needs no further condition.
             && (rule.message_contains.is_empty() || rule.message_contains.iter().any(|part| message.contains(part)))
     };
     ADVICE_RULES.iter().find(fits).map(|rule| rule.advice)
 }
 
-/// How an answer reports an error.
+/// The form of an error in an answer.
 #[derive(Clone, Copy)]
 pub(super) enum Reported<'a> {
-    /// By TikTok's code.
+    /// TikTok's code.
     Code(i64),
-    /// By a name.
+    /// The name of an OAuth error.
     Name(&'a str),
 }

@@ -1,8 +1,9 @@
-//! TikTok's Business API, as far as the cycle needs it: redeeming a refresh token, listing the advertisers, and looking up
-//! what else is known of them.
+//! TikTok's Business API: redeem, exchange, list advertisers, read advertiser info.
 //!
-//! What TikTok documents, what its SDK does and what running clients report do not always agree, so reading is tolerant
-//! wherever two shapes have been seen, and strict where a mistake would cost a token.
+//! A method is one attempt of one request. TikTok's documentation, its
+//! [SDK](https://github.com/tiktok/tiktok-business-api-sdk) and running clients disagree in places. So parsing accepts
+//! every form that was seen, and rejects whatever could cost a token. Errors have TikTok's code and request id, without
+//! secrets.
 
 mod answer;
 mod codes;
@@ -28,15 +29,15 @@ use crate::{
     transport::{Listing, TikTok, TokenSet},
 };
 
-/// An answer with tokens has one or two kilobytes.
+/// The size limit in bytes. An answer with tokens has one or two kilobytes.
 const MAX_TOKEN_ANSWER: usize = 256 * 1024;
-/// A list of ten thousand advertisers has about one megabyte.
+/// The size limit in bytes. A list of 10,000 advertisers has about one megabyte.
 const MAX_LIST_ANSWER: usize = 4 * 1024 * 1024;
 
-/// No text of TikTok's that is shown is longer than a line.
+/// The longest text of TikTok in a message, in characters.
 const MAX_SHOWN: usize = 200;
 
-/// What is asked for about each advertiser: TikTok's whole answer holds addresses and telephone numbers.
+/// The fields of advertiser info. TikTok's full answer has addresses and telephone numbers.
 const INFO_FIELDS: [&str; 6] = ["advertiser_id", "name", "currency", "display_timezone", "timezone", "status"];
 
 /// A client of TikTok's Business API.
@@ -48,10 +49,10 @@ pub struct BusinessApi {
 }
 
 impl BusinessApi {
-    /// A client with connections of its own.
+    /// Creates a client with connections of its own.
     ///
     /// # Errors
-    /// `InvalidConfiguration` when no HTTP client can be built.
+    /// `InvalidConfiguration` if the HTTP client cannot be built.
     pub fn connect(http: &Http, base: &Url) -> Result<Self, Error> {
         let client = http.client_with_preconnect();
         let (client, preconnect) =
@@ -59,7 +60,7 @@ impl BusinessApi {
         Ok(Self { client, preconnect, base: base.clone() })
     }
 
-    /// Sends a request once, reads its answer and judges it.
+    /// Sends a request once, and evaluates its answer with `judge`.
     async fn send<R>(
         &self,
         request: RequestBuilder,
@@ -67,7 +68,7 @@ impl BusinessApi {
         judge: impl FnOnce(Received) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let started = Instant::now();
-        // Nothing here can unpack an answer, and a gateway may pack what nobody asked it to pack.
+        // The client cannot decompress, and a gateway may compress an answer unless this header forbids it.
         let sent = request.header(ACCEPT_ENCODING, "identity").send().await;
         let sent = sent.map_err(|error| call.not_answered(&error));
         let response =
@@ -89,7 +90,7 @@ impl BusinessApi {
         judge(received)
     }
 
-    /// Sends what TikTok takes once, and reads the tokens that it gives for it.
+    /// Sends a single-use token or code, and returns the new tokens.
     async fn ask_for_tokens(
         &self,
         endpoint: &'static str,
@@ -106,7 +107,7 @@ impl BusinessApi {
         Ok(self.client.post(self.url(endpoint)?).header(CONTENT_TYPE, "application/json").body(body.to_vec()))
     }
 
-    /// One page of the advertisers.
+    /// Reads one page of the advertisers. Returns the number of pages too.
     async fn page_of_advertisers(&self, app: &App, access_token: &str, page: u32) -> Result<(Listing, u32), Error> {
         let endpoint = "oauth2/advertiser/get";
         let secret = app.secret.expose_secret();
@@ -124,7 +125,7 @@ impl BusinessApi {
         Ok((listing, answer.pages()))
     }
 
-    /// A path under the base URL. It ends in a slash: without it TikTok answers "404 page not found".
+    /// Returns the URL of an endpoint. It ends with a slash: without it TikTok answers "404 page not found".
     fn url(&self, endpoint: &str) -> Result<Url, Error> {
         let url = self.base.join(&format!("{endpoint}/"));
         url.map_err(|_| Error::new(Kind::InvalidConfiguration, "TIKTOK_API_URL is not a base URL."))
@@ -135,12 +136,12 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
-/// What came of a request.
+/// The result of a request that was answered.
 struct Received {
     status: u16,
-    /// None if it is no envelope.
+    /// `None` if the body is no envelope.
     answer: Option<Answer>,
-    /// Why the body did not come to its end.
+    /// The reason why the body is incomplete.
     broken: Option<Error>,
 }
 
@@ -190,8 +191,7 @@ impl TikTok for BusinessApi {
     async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<TokenSet, Error> {
         let (secret, refresh_token) = (app.secret.expose_secret(), refresh_token.expose_secret());
         let grant_type = "refresh_token";
-        // Each family has an endpoint of its own, and neither ever stands in for the other: a token that is sent to the
-        // wrong one may be burned.
+        // Each flow has its own endpoint. A token that is sent to the wrong one can be lost, so there is no fallback.
         let (endpoint, body) = match flow {
             Flow::Business => {
                 let body = BusinessRefresh { app_id: &app.id, secret, grant_type, refresh_token };
@@ -236,7 +236,7 @@ impl TikTok for BusinessApi {
             let (next, of) = self.page_of_advertisers(app, access_token, page).await?;
             let known_before = known.len();
             known.extend(next.advertisers.iter().map(|advertiser| advertiser.id.clone()));
-            // A server that counts pages and does not turn them sends the same one for ever.
+            // A server that ignores the page number sends the first page again and again.
             if known.len() == known_before {
                 break;
             }
@@ -270,13 +270,13 @@ impl TikTok for BusinessApi {
     }
 }
 
-/// One request, as its errors have to speak of it. It needs no connection to read an answer.
+/// The context of a request for its errors. It also parses answers without a connection.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// The path, which is all of the URL that is ever shown: the query of a list holds the app's secret.
+    /// The path. Errors show nothing else of the URL, because a query can contain the app's secret.
     pub endpoint: &'static str,
     pub limit: usize,
-    /// What the request carried and TikTok's message might repeat.
+    /// The secrets of the request, which TikTok's message may repeat.
     pub secrets: &'a [&'a str],
 }
 
@@ -310,27 +310,26 @@ impl Call<'_> {
         Error::new(Kind::TikTokUnavailable, format!("TikTok's answer {what} ({}).", self.endpoint)).with_lost_answer()
     }
 
-    /// Reads the envelope.
+    /// Parses the envelope.
     ///
     /// # Errors
-    /// A status that says all there is to say, or something else than an envelope.
+    /// If the HTTP status is an error by itself, or the body is no envelope.
     pub fn read(self, status: u16, body: &[u8]) -> Result<Answer, Error> {
         self.envelope(status, Answer::parse(body))
     }
 
-    /// Nearly every error arrives as HTTP 200 with a code that is not zero.
+    /// Returns the answer if it reports success. TikTok sends most errors with HTTP 200 and a code other than zero.
     ///
     /// # Errors
-    /// What TikTok's code, or the name of an error as OAuth has them, stands for.
+    /// The kind of error for TikTok's code or the OAuth error.
     pub fn judge(self, answer: Answer) -> Result<Answer, Error> {
         if answer.is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
     }
 
-    /// Reads the tokens of an answer. Tokens that arrived are tokens, whatever came with them: only a check can tell whether
-    /// they work.
+    /// Returns the tokens of an answer, even if it also reports an error. A check decides whether they work.
     ///
     /// # Errors
-    /// Why there are none.
+    /// If the answer has no tokens.
     pub fn tokens(self, status: u16, body: &[u8], now: Timestamp) -> Result<TokenSet, Error> {
         self.judge_tokens(Received { status, answer: Answer::parse(body), broken: None }, now)
     }
@@ -339,7 +338,7 @@ impl Call<'_> {
         let Received { status, answer, broken } = received;
         let grant = answer.as_ref().map(|answer| answer.grant(now));
         let is_cut = answer.as_ref().is_none_or(|answer| answer.cut);
-        // A cut answer says nothing worse than that of itself.
+        // A cut answer that has the tokens and reports success is a success.
         let is_well = (200..=299).contains(&status) && answer.as_ref().is_some_and(Answer::is_success);
         let judged = self.envelope(status, answer).and_then(|answer| self.judge(answer));
         let error = match (grant, judged) {
@@ -358,7 +357,7 @@ impl Call<'_> {
         Err(broken.filter(|_| is_cut).unwrap_or(error))
     }
 
-    /// Judges an answer that is worth nothing unless it is whole. One whose connection ended behind it is.
+    /// Evaluates an answer that must be complete. A connection that breaks after the envelope does not matter.
     fn judge_whole(self, received: Received) -> Result<Answer, Error> {
         let Received { status, answer, broken } = received;
         match broken {
@@ -404,7 +403,7 @@ impl Call<'_> {
             }
             (None, name) => {
                 let name = name.unwrap_or_default();
-                // Names have some twenty characters.
+                // Names have about 20 characters.
                 let shown: String = self.without_secrets(name, &own).chars().take(40).collect();
                 let what = format!("TikTok answered with the error {shown} \"{message}\" ({endpoint}{request}).");
                 (Error::new(codes::kind_of_name(name), what), Reported::Name(name))
@@ -414,7 +413,7 @@ impl Call<'_> {
             Some(advice) => error.advise(advice),
             None => error,
         };
-        // An internal error may have struck after the token was taken.
+        // An internal error can occur after TikTok used up the token.
         if error.kind() == Kind::TikTokUnavailable { error.with_lost_answer() } else { error }
     }
 
@@ -423,7 +422,7 @@ impl Call<'_> {
         answer.request_id.as_deref().map(|id| self.without_secrets(id, &own))
     }
 
-    /// A text of TikTok's without what the request carried and what the answer gives, and not longer than a line.
+    /// Returns TikTok's text as one line, without the secrets of the request and of the answer.
     fn without_secrets(self, text: &str, own: &[SecretString]) -> String {
         let secrets: Vec<&str> =
             self.secrets.iter().copied().chain(own.iter().map(ExposeSecret::expose_secret)).collect();

@@ -1,3 +1,5 @@
+//! The system clock and the deadline of an invocation. Time is a value, so tests and the model set it.
+
 use std::{future::Future, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,3 +1,5 @@
+//! The values of one invocation: request id, nonce, deadline, settings and rate limits.
+
 use std::{cell::Cell, time::Duration};
 
 use super::{Deadline, RateLimits};

@@ -1,3 +1,5 @@
+//! The steps of a refresh and their durations. The metrics read them after the run; there are no errors.
+
 use std::{cell::RefCell, fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};

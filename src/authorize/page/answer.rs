@@ -1,19 +1,19 @@
-//! What the Function URL is answered with.
+//! The HTTP answers of the function's page.
 
 use serde_json::{Value, json};
 
 use super::{Connected, view};
 use crate::error::{Error, Kind};
 
-/// Nothing may be loaded, sent or framed; the one style sheet is known by its hash (SHA-256, base64). A browser that finds
-/// another style in the page ignores it, and so does it with anything that got into the page in spite of all.
+/// The Content-Security-Policy. The page loads, sends and frames nothing, and its one style sheet is allowed by its
+/// SHA-256 hash. Injected styles and scripts have no effect.
 const POLICY: &str = "default-src 'none'; style-src 'sha256-9vYRPg974Luf76p+to/OPeX9n945wDRotJzTAJeqjIE='; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 
-/// A year, for the host of this function alone.
+/// One year, for this host.
 const TRANSPORT: &str = "max-age=31536000";
 
-/// An answer to a browser.
+/// An HTTP answer.
 #[derive(Debug)]
 pub struct Answer {
     status: u16,
@@ -22,37 +22,37 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to a request for anything but the callback.
+    /// Answers any other request.
     #[must_use]
     pub fn not_found() -> Self {
         Self::page(404, view::NOT_FOUND.to_owned())
     }
 
-    /// The exchange succeeded. `reference` is what to look for in the function's log.
+    /// Answers after a successful exchange. `reference` identifies the request in the log.
     #[must_use]
     pub fn connected(connected: &Connected, reference: &str) -> Self {
         Self::page(200, view::connected(connected, reference))
     }
 
-    /// The exchange failed.
+    /// Answers after a failed exchange.
     #[must_use]
     pub fn failed(error: &Error, reference: &str) -> Self {
         Self::page(status(error.kind()), view::failed(error, reference))
     }
 
-    /// There is no code to exchange.
+    /// Answers a redirect without a code.
     #[must_use]
     pub fn declined(reference: &str) -> Self {
         Self::page(400, view::declined(reference))
     }
 
-    /// The link's time is over.
+    /// Answers a redirect whose link has expired.
     #[must_use]
     pub fn too_late(error: &Error, reference: &str) -> Self {
         Self::page(410, view::failed(error, reference))
     }
 
-    /// Another request with the same code is at work.
+    /// Answers a redirect whose code another request is exchanging.
     #[must_use]
     pub fn in_progress(reference: &str) -> Self {
         Self::page(503, view::in_progress(reference))
@@ -63,11 +63,11 @@ impl Answer {
     }
 }
 
-/// As far as the kind of an error tells it apart.
+/// Returns the HTTP status for a kind of error.
 const fn status(kind: Kind) -> u16 {
     match kind {
         Kind::InvalidEvent => 400,
-        // The code has been used, or its hour is over.
+        // The code was used, or its hour is over.
         Kind::ReauthorizationRequired => 410,
         Kind::TikTokMisconfigured | Kind::TikTokUnavailable | Kind::NewTokenRejected => 502,
         Kind::TikTokThrottled | Kind::SecretsManagerUnavailable | Kind::DeadlineExceeded => 503,
@@ -75,7 +75,7 @@ const fn status(kind: Kind) -> u16 {
     }
 }
 
-/// Payload format 2.0.
+/// Payload format 2.0 of [Lambda Function URLs](https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html).
 impl From<Answer> for Value {
     fn from(answer: Answer) -> Self {
         json!({

@@ -1,19 +1,19 @@
-//! HTML that cannot be written into from outside: what is not part of this program is escaped.
+//! An HTML writer that escapes every text.
 
 use jiff::{Timestamp, tz::Offset};
 
-/// A piece of HTML.
+/// HTML in progress.
 #[derive(Debug, Default)]
 pub struct Html(String);
 
 impl Html {
-    /// Adds markup. Only what the program itself consists of has this lifetime.
+    /// Adds markup of this program. The `'static` lifetime excludes other texts.
     pub fn markup(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
     }
 
-    /// Adds a text from anywhere, to be read as text wherever it stands.
+    /// Adds a text and escapes it.
     pub fn text(&mut self, text: &str) -> &mut Self {
         for character in text.chars() {
             match character {
@@ -34,7 +34,7 @@ impl Html {
         self.text(&number.to_string())
     }
 
-    /// Adds a day and, where the hour matters, its time.
+    /// Adds a day, with its time if `to_the_minute` is true.
     pub fn time(&mut self, time: Timestamp, to_the_minute: bool) -> &mut Self {
         const MONTHS: [&str; 12] = [
             "January",
@@ -57,7 +57,7 @@ impl Html {
         self.markup("<time datetime=\"").text(&time.to_string()).markup("\">").text(&words).markup("</time>")
     }
 
-    /// The HTML.
+    /// Returns the HTML.
     #[must_use]
     pub fn finish(self) -> String {
         self.0

@@ -1,12 +1,10 @@
-//! The page that TikTok sends a browser back to: a Lambda Function URL, which a deployment has only if it asks for it.
+//! The page on the function's URL, to which TikTok redirects the browser. It is optional.
 //!
-//! Anybody who learns of the URL can send requests to it. So a request that is not TikTok's redirect gets a short 404, and a
-//! redirect is believed after its state was verified. A request that is refused is an answer and not a failed invocation:
-//! anybody could ring the alarms otherwise.
+//! Input: the event of a Lambda Function URL. Output: an HTTP answer. Anyone can send requests to the URL. So every
+//! other request gets a short 404, and a redirect counts only after its state was verified. A rejected request is no
+//! failed invocation, so that strangers cannot trigger the alarms.
 //!
-//! The address bar and the history of the browser keep the redirect with its code and its state. Both are spent by the time
-//! that the page is there: a code works once, and a link for one authorization. The page itself passes neither on: it loads
-//! nothing, leads nowhere, and forbids the browser to name its address to others.
+//! `docs/threat-model.md` covers what an outsider can do with the page.
 
 mod answer;
 mod html;
@@ -25,24 +23,24 @@ use crate::{
     refresh::{Outcome, OutcomeKind},
 };
 
-/// A secret after the exchange.
+/// A secret after a successful exchange.
 #[derive(Clone, Debug)]
 pub struct Connected {
     pub secret_id: String,
     pub outcome: Outcome,
-    /// Absent if the list could not be read once more.
+    /// `None` if the list could not be read again.
     pub advertisers: Option<Vec<Advertiser>>,
 }
 
-/// Whether an event is a request to the function's URL. No other event has these members, and no request can do without
-/// them: Lambda makes the event, and the browser fills in texts.
+/// Returns true if the event is a request to the function's URL. Lambda creates these members, and a browser only
+/// controls their values.
 #[must_use]
 pub fn is_request(event: &Value) -> bool {
     event["requestContext"]["http"].is_object()
 }
 
-/// Answers a request to the function's URL. `connect` is asked only for a redirect that may be genuine; `reference` is what
-/// finds the request in the function's log.
+/// Answers a request. It calls `connect` only for a redirect that may be genuine. `reference` identifies the request in
+/// the log.
 pub async fn answer(
     event: &Value,
     reference: &str,
@@ -71,7 +69,7 @@ pub async fn answer(
     }
 }
 
-/// Not as an error: the person who sent the request sees the answer, and may be anybody. Never with the query.
+/// Logs a warning and no error, because anyone can send a request. The query is never logged.
 fn log(error: &Error) {
     tracing::warn!(error_type = error.kind().name(), code = error.code(), "the page refused: {error}");
 }

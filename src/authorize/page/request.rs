@@ -1,4 +1,4 @@
-//! What a browser asks for: the one request that TikTok sends it with, or nothing.
+//! Parsing of requests to the page. The only valid one is TikTok's redirect.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,33 +10,34 @@ use crate::{
     error::{Error, Kind},
 };
 
-/// The one path: the redirect URI is the function's URL and this.
+/// The redirect URI is the function's URL with this path.
 const PATH: &str = "/callback";
-/// A state has some 600 characters and an auth code fewer than 100; TikTok may add parameters of its own.
+/// The size limit of a query in bytes. A state has about 600 characters and an auth code fewer than 100. TikTok may add
+/// parameters.
 const MAX_QUERY: usize = 8 * 1024;
-/// The parameters that count.
+/// The parameters of the redirect.
 const KNOWN: [&str; 4] = ["auth_code", "code", "state", "error"];
 
-/// What TikTok sent the browser back with.
+/// TikTok's redirect.
 #[derive(Debug)]
 pub enum Visit {
-    /// A code, which a person gave by consenting.
+    /// The person consented.
     Consented(Redirect),
-    /// No code: a person declined, or TikTok refused.
+    /// The person declined, or TikTok returned an error.
     Declined,
 }
 
-/// A redirect with a code and a state, of which nothing is verified.
+/// A redirect with a code and a state. Neither is verified.
 #[derive(Debug)]
 pub struct Redirect {
     query: SecretString,
-    /// The address of this page without its scheme, as Lambda tells it.
+    /// The address of the page in Lambda's event, without its scheme.
     address: String,
 }
 
 impl Visit {
-    /// Reads a Function URL's event (payload format 2.0). `None` is anything but the callback: another path or method, a
-    /// body, a parameter twice, more than TikTok would ever send, or a browser that is not going there itself.
+    /// Parses the event of a Function URL (payload format 2.0). Returns `None` for anything but a valid redirect that a
+    /// browser opens as a page.
     #[must_use]
     pub fn read(event: &Value) -> Option<Self> {
         let context = &event["requestContext"];
@@ -57,16 +58,16 @@ impl Visit {
 }
 
 impl Redirect {
-    /// What the browser brought, if it was made for this page and its time is not over: all that can be told without
-    /// asking anybody. Whether this function made it is another matter.
+    /// Returns the response if the state is for this page and has not expired. Its signature is checked later, because
+    /// that needs the secret.
     ///
     /// # Errors
-    /// `InvalidEvent`, and whether it is for the time alone.
+    /// `InvalidEvent`, and true if the link has only expired.
     pub fn consent(&self, now: Timestamp) -> Result<AuthorizationResponse, (Error, bool)> {
         let consent = AuthorizationResponse::from_query(self.query.expose_secret()).map_err(|error| (error, false))?;
         let state = consent.state();
         state.map_or(Ok(()), |state| state.check_expiry(now)).map_err(|error| (error, true))?;
-        // A code that was to come back elsewhere, to somebody who may invoke the function, is not for everybody to hand in.
+        // A code of a link for another redirect URI must be sent by a person who may invoke the function.
         if state
             .map(UnverifiedState::redirect_uri)
             .and_then(|uri| uri.split_once("://"))
@@ -82,17 +83,16 @@ fn has_body(event: &Value) -> bool {
     event["isBase64Encoded"] == true || event["body"].as_str().is_some_and(|body| !body.is_empty())
 }
 
-/// Whether a person is on the way to this page. Browsers say when a request is for an image or a frame instead, or made in
-/// case that somebody goes there; a code is not to be spent on that. Who says nothing, as old browsers do, is believed: the
-/// state decides.
+/// Returns true if the browser opens the page. Browsers mark requests for images, frames and prefetches, which must not
+/// use up a code. A browser that sends no mark is accepted.
 fn is_navigation(headers: &Value) -> bool {
     let is = |name: &str, wanted: &str| headers[name].as_str().is_none_or(|value| value == wanted);
     let is_a_guess = headers["sec-purpose"].is_string() || headers["purpose"].is_string();
     is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document") && !is_a_guess
 }
 
-/// Which of [`KNOWN`] are there. `None` if one is there twice, since whoever checks it could look at the other one, or has
-/// characters that no code or state has.
+/// Returns which of [`KNOWN`] are present. `None` if one appears twice or has characters that codes and states never
+/// have.
 fn known_parameters(query: &str) -> Option<[bool; 4]> {
     let mut there = [false; 4];
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {

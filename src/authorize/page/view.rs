@@ -1,4 +1,4 @@
-//! What the pages say.
+//! The HTML of the pages.
 
 use super::{Connected, html::Html};
 use crate::{
@@ -7,23 +7,23 @@ use crate::{
     refresh::Outcome,
 };
 
-/// How many advertisers a page has. The secret has them all.
+/// The number of advertisers on a page. The secret has all of them.
 const MAX_ADVERTISERS: usize = 50;
-/// How many of them are shown at once.
+/// The number of advertisers that are visible at first.
 const MAX_UNFOLDED: usize = 10;
 
-/// The only style there is. It stands in the page, and the policy of the answer lets the browser use this one alone.
+/// The only style sheet. The policy of the answer allows it by its hash.
 const STYLE: &str = include_str!("style.css");
 
 const TICK: &str = "<path d=\"M4 13l5 5L20 6\"/>";
 const EXCLAMATION_MARK: &str = "<path d=\"M12 5v9M12 18.5v.5\"/>";
 const CROSS: &str = "<path d=\"M6 6l12 12M18 6L6 18\"/>";
 
-/// The page for anything but the callback. It tells nothing of the function.
+/// The page for every other request. It shows nothing about the function.
 pub const NOT_FOUND: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>404 Not Found</title>\
      <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"></head><body><h1>404 Not Found</h1></body></html>";
 
-/// The page after an exchange.
+/// Returns the page after a successful exchange.
 pub fn connected(connected: &Connected, reference: &str) -> String {
     let Connected { secret_id, outcome, advertisers } = connected;
     let mut html = match outcome.advertisers {
@@ -58,7 +58,7 @@ pub fn connected(connected: &Connected, reference: &str) -> String {
     end(html, reference)
 }
 
-/// An advertiser's name, where it is known, and its id.
+/// An advertiser's name, if it is known, and id.
 type Row<'a> = (Option<&'a str>, &'a str);
 
 fn list(html: &mut Html, heading: &'static str, all: &[Row<'_>]) {
@@ -84,7 +84,7 @@ fn rows(html: &mut Html, rows: &[Row<'_>]) {
     for (name, id) in rows {
         html.markup("<li>");
         if let Some(name) = name {
-            // Isolated, so that a name that is written from right to left turns nothing else around.
+            // Isolated, so that a right-to-left name does not reorder the text around it.
             html.markup("<bdi>").text(name).markup("</bdi>");
         }
         html.markup("<code>").text(id).markup("</code></li>");
@@ -111,20 +111,20 @@ fn until_when(html: &mut Html, outcome: &Outcome) {
     html.markup("</li>");
 }
 
-/// The page after an exchange that failed.
+/// Returns the page after a failed exchange.
 pub fn failed(error: &Error, reference: &str) -> String {
     let title = if error.kind() == Kind::InvalidEvent { "This link does not work" } else { "TikTok is not connected" };
     let (what, advice) = sentences(error);
     failure_page(title, what, advice, reference)
 }
 
-/// The page for a person who declined.
+/// Returns the page after a declined consent.
 pub fn declined(reference: &str) -> String {
     let what = "TikTok sent you back without an authorization, because it was declined or TikTok refused it. Nothing was changed.";
     failure_page("TikTok is not connected", what, "To connect, open the link again.", reference)
 }
 
-/// The page for a redirect that another request is being answered for.
+/// Returns the page while another request exchanges the code.
 pub fn in_progress(reference: &str) -> String {
     let what = "Your browser sent this authorization twice, and the first request is not finished.";
     failure_page(
@@ -135,8 +135,8 @@ pub fn in_progress(reference: &str) -> String {
     )
 }
 
-/// What anybody may read. A request to the address can cause an error of the link or one of AWS, and the latter's sentences
-/// name accounts, roles and secrets: those are for the log. TikTok is asked for a verified link alone.
+/// Returns the sentences that anyone may read. AWS's errors name accounts, roles and secrets, so those are only logged.
+/// TikTok's errors follow a verified link.
 fn sentences(error: &Error) -> (&str, &str) {
     match error.kind() {
         Kind::InvalidEvent => (
@@ -187,7 +187,7 @@ fn end(mut html: Html, reference: &str) -> String {
     html.finish()
 }
 
-/// The name of a secret. An ARN would show the account, and ends in a hyphen and six characters that no name has.
+/// Returns the name of a secret. An ARN shows the account, and ends in a hyphen and six characters.
 fn name(secret_id: &str) -> &str {
     let Some((_, name)) = secret_id.split_once(":secret:") else { return secret_id };
     name.rsplit_once('-').map_or(name, |(name, _)| name)
