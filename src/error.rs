@@ -145,7 +145,7 @@ impl Kind {
     }
 }
 
-/// What happened and what to do.
+/// An error: its kind, a sentence about what happened, and the advice.
 ///
 /// `Display` and `Debug` contain no token, app secret, URL or body, because constructors only get sentences.
 #[derive(Clone, Debug)]

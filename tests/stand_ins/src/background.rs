@@ -1,4 +1,4 @@
-//! A tokio runtime on a thread of its own, so that a stand-in answers whatever the test's own thread is doing.
+//! A tokio runtime on its own thread, so that a stand-in answers while the test's thread is busy.
 
 use std::future::Future;
 use std::sync::mpsc;

@@ -1,8 +1,8 @@
-//! The time that a stand-in believes in.
+//! The clock of a stand-in.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Time as a value: the servers feed it from the wall clock, a model test sets it by hand, and anybody may move it ahead.
+/// Time as a value: the servers set it from the wall clock, and the model and tests set or advance it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
     now: Duration,
@@ -15,7 +15,7 @@ impl Clock {
         self.now
     }
 
-    /// Sets the time to `wall` plus whatever [`advance`](Self::advance) has added so far.
+    /// Sets the time to `wall` plus everything that [`advance`](Self::advance) has added.
     pub fn tick(&mut self, wall: Duration) {
         self.now = wall + self.ahead;
     }

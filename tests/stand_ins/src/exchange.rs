@@ -1,4 +1,4 @@
-//! Carries a request through its fault: the one place where faults turn into bytes on the wire, or into none.
+//! Applies the fault of a request: the only place where faults become bytes on the wire, or none.
 
 use std::future::{Future, pending};
 use std::io;

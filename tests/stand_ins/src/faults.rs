@@ -1,4 +1,4 @@
-//! The fault plan: which request meets what trouble. Both servers pass every request through one [`Faults`].
+//! The fault plan: it says which request gets which fault. Both servers pass every request through one [`Faults`].
 
 use std::fmt;
 use std::future::Future;
@@ -12,21 +12,21 @@ use serde_json::{Value, json};
 use super::journal::{Ending, Entry, Journal, Service};
 use super::wire::Answer;
 
-/// What a test wants done between two requests.
+/// An action between two requests.
 pub type Action = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// What becomes of an answer before it is sent.
+/// Changes an answer before it is sent.
 pub type Reshape = Arc<dyn Fn(Answer) -> Answer + Send + Sync>;
 
-/// What is answered to a request.
+/// Creates an answer from a request.
 pub type AnswerFrom = Arc<dyn Fn(&Value) -> Answer + Send + Sync>;
 
 /// Kills the function's process and returns when it is dead.
 pub type Killer = Arc<dyn Fn() + Send + Sync>;
 
-/// What happens to a request instead of, before or after its normal course.
+/// A fault: it replaces, precedes or follows the normal handling of a request.
 ///
-/// "Applied" means that the server carries the request out; otherwise its state does not change.
+/// "Applied" means that the server carries the request out. Otherwise its state does not change.
 #[derive(Clone)]
 pub enum Fault {
     /// Answered with this, not applied.
@@ -171,7 +171,7 @@ impl fmt::Debug for Fault {
     }
 }
 
-/// Which requests a rule is for. Counting starts when the rule is set.
+/// The requests that a rule is for. Counting starts when the rule is set.
 #[derive(Clone, Debug)]
 pub struct When {
     ordinal: Option<u64>,
@@ -258,7 +258,7 @@ struct Rule {
 }
 
 impl Rule {
-    /// Counts `entry` if it fits, and says whether it is one that the rule is for.
+    /// Counts `entry` if it fits. Returns true if the rule is for it.
     fn is_due(&mut self, entry: &Entry) -> bool {
         let fits = self.when.fits(entry);
         self.seen += u64::from(fits);
@@ -273,7 +273,7 @@ pub struct Faults(Arc<Mutex<State>>);
 struct State {
     rules: Vec<Rule>,
     journal: Vec<Entry>,
-    // Which reset the journal belongs to, so that a request from before it cannot write into a new entry.
+    // The number of the last reset. A request from before the reset does not write into a new entry.
     epoch: u64,
     started: Instant,
     killer: Option<Killer>,
@@ -316,14 +316,14 @@ impl Faults {
         state.started = Instant::now();
     }
 
-    /// How many rules have yet to fire; a rule for always counts until it fired once. A test that ends with some
-    /// left has not tested what it says.
+    /// Returns the number of rules that have not fired; a rule for every request counts until it fired once. A test
+    /// that ends with unfired rules has not tested its promise.
     pub fn unfired(&self) -> usize {
         let needed = |rule: &Rule| if rule.when.times == u64::MAX { 1 } else { rule.when.times };
         self.state().rules.iter().filter(|rule| rule.fired < needed(rule)).count()
     }
 
-    /// What was asked since the last reset.
+    /// Returns the requests since the last reset.
     pub fn journal(&self) -> Journal {
         Journal(self.state().journal.clone())
     }
@@ -333,7 +333,7 @@ impl Faults {
         self.state().killer = Some(killer);
     }
 
-    /// Lets a request in: numbers it, writes it down and looks up its fault.
+    /// Starts a request: numbers it, records it and looks up its fault.
     pub(super) fn enter(&self, request: Arrival) -> Call {
         let mut state = self.state();
         let mut entry = request.into_entry(state.journal.len() as u64 + 1, state.started.elapsed());
@@ -363,7 +363,7 @@ impl Faults {
     }
 }
 
-/// What a server knows of a request when it comes.
+/// The data of a request at its arrival.
 pub(super) struct Arrival {
     pub service: Service,
     pub operation: String,
@@ -380,7 +380,7 @@ impl Arrival {
     }
 }
 
-/// A request on its way through a server: its fault and its line in the journal.
+/// A request in progress, with its fault and its entry in the journal.
 pub(super) struct Call {
     faults: Faults,
     epoch: u64,

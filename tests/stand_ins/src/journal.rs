@@ -1,9 +1,9 @@
-//! What was asked of the stand-ins, in the order in which it came.
+//! The journal: all requests to the stand-ins, in order.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Which of the two servers.
+/// The server of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
     /// AWS Secrets Manager.
@@ -21,10 +21,10 @@ impl fmt::Display for Service {
     }
 }
 
-/// How a request ended, as the client could see it.
+/// The end of a request, as the client saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Not yet, or the client went away first.
+    /// Not answered yet, or the client disconnected first.
     Open,
     /// With this HTTP status.
     Status(u16),
@@ -56,17 +56,17 @@ pub struct Entry {
     pub operation: String,
     /// The secret with its labels and version ids, or which token of which grant.
     pub detail: String,
-    /// Who asked: the access key id of the signature; empty for TikTok.
+    /// The caller: the access key id of the signature. Empty for TikTok.
     pub caller: String,
     /// The server's number for the connection that the request came over.
     pub connection: u64,
-    /// When it came, counted from the last reset.
+    /// The time of arrival since the last reset.
     pub at: Duration,
     /// The fault it met.
     pub fault: Option<&'static str>,
-    /// Whether the server carried it out, answered or not.
+    /// True if the server carried the request out, even if it did not answer.
     pub applied: bool,
-    /// How it ended.
+    /// The end of the request.
     pub ending: Ending,
     /// The exception's name or the non-zero TikTok code that was answered.
     pub code: Option<String>,
@@ -90,17 +90,17 @@ impl fmt::Display for Entry {
     }
 }
 
-/// A copy of all entries, with the questions that tests ask of it. Prints as a table.
+/// A copy of all entries, with queries for tests. It prints as a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Journal(pub Vec<Entry>);
 
 impl Journal {
-    /// How many requests named this operation.
+    /// Returns the number of requests of this operation.
     pub fn count(&self, operation: &str) -> usize {
         self.of(operation).count()
     }
 
-    /// How many requests of this operation were carried out.
+    /// Returns the number of requests of this operation that were carried out.
     pub fn applied(&self, operation: &str) -> usize {
         self.of(operation).filter(|entry| entry.applied).count()
     }
@@ -115,12 +115,12 @@ impl Journal {
         self.0.iter().map(|entry| entry.operation.as_str()).collect()
     }
 
-    /// Whether secrets were looked at, and nothing else was asked of anybody.
+    /// Returns true if every request only read from Secrets Manager.
     pub fn is_reading_alone(&self) -> bool {
         self.0.iter().all(|entry| ["GetSecretValue", "DescribeSecret"].contains(&entry.operation.as_str()))
     }
 
-    /// How many requests met a fault.
+    /// Returns the number of requests with a fault.
     pub fn faults(&self) -> usize {
         self.0.iter().filter(|entry| entry.fault.is_some()).count()
     }

@@ -1,4 +1,4 @@
-//! Stand-ins: real HTTP servers on loopback that play AWS Secrets Manager, TikTok's Business API and AWS Lambda.
+//! Stand-ins: HTTP servers on loopback that act as AWS Secrets Manager, TikTok's Business API and AWS Lambda.
 //!
 //! [`World`] starts what a scenario needs:
 //!
@@ -8,16 +8,16 @@
 //!                                └────── TikTok ───────┘
 //! ```
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
-//! | [`faults`] | which request meets what trouble |
-//! | [`journal`] | what was asked, in which order |
-//! | [`rate`] | how much was asked at a time, and how much may be |
-//! | [`secrets_manager`] | a strict state machine, or a proxy before another emulator |
-//! | [`tiktok`] | apps, grants, tokens, the page for consent |
-//! | [`lambda`] | the Runtime API around a real process, and a Function URL for browsers |
+//! | [`faults`] | the fault of each request |
+//! | [`journal`] | all requests, in order |
+//! | [`rate`] | rate limits and request counts |
+//! | [`secrets_manager`] | a strict state machine, or a proxy to another emulator |
+//! | [`tiktok`] | apps, grants, tokens, the consent page |
+//! | [`lambda`] | the Runtime API for a real process, and a Function URL |
 //!
-//! Each server runs on a thread of its own and stops when it is dropped, so they serve async tests and plain code alike.
+//! Each server runs on its own thread and stops when it is dropped, so async and other tests can use it.
 
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that is used wrongly, or cannot start, fails the test")]
 #![allow(clippy::missing_errors_doc, reason = "the errors are AWS's and TikTok's own, by their names")]

@@ -1,23 +1,23 @@
-//! How much is asked at a time, and what a service does when it is too much. The windows slide: no second, wherever it
-//! begins, may hold more than the limit.
+//! Rate limits and request counts. The windows slide: no second, wherever it starts, may have more requests than the
+//! limit.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A limit, and what follows from going beyond it.
+/// A limit, and the pause after it is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many requests are taken.
+    /// The number of accepted requests.
     pub requests: usize,
-    /// In this time.
+    /// The window of the limit.
     pub window: Duration,
-    /// For how long nothing is taken after one request too many.
+    /// The time in which every request is rejected after the limit was exceeded.
     pub pause: Duration,
 }
 
-/// What enforces a limit, or lets everything pass.
+/// Enforces a limit, or accepts everything.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate {
     limit: Option<Limit>,
@@ -30,7 +30,8 @@ impl Gate {
         Self { limit, ..Self::default() }
     }
 
-    /// Counts a request and says whether it may pass. One that may not counts too: asking again at once does not help.
+    /// Counts a request and returns true if it is accepted. Rejected requests count too, so an immediate retry does not
+    /// help.
     pub fn admits(&mut self, now: Duration) -> bool {
         let Some(limit) = self.limit else { return true };
         let fits = self.recent.add(now, limit.window) <= limit.requests;
@@ -42,14 +43,14 @@ impl Gate {
     }
 }
 
-/// How much was asked.
+/// The number of requests over time.
 #[derive(Clone, Debug, Default)]
 pub struct Rate {
-    /// How many requests there were.
+    /// The number of requests.
     pub requests: u64,
-    /// How many of them were refused because they were too many.
+    /// The number of requests rejected by the limit.
     pub refused: u64,
-    /// The greatest number of them in any one second.
+    /// The largest number of requests in any one second.
     pub greatest: usize,
     recent: Window,
 }

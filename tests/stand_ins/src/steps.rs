@@ -1,4 +1,4 @@
-//! What scenarios see and do in a world: as a downstream job that reads, and as a person in the console.
+//! Steps of scenarios: a downstream job that reads, and a person in the console.
 
 use serde_json::Value;
 
@@ -7,22 +7,22 @@ use super::tiktok::{GrantSpec, Issued};
 use super::world::{APP_ID, World};
 
 impl World {
-    /// What a downstream job reads.
+    /// Returns the document that a downstream job reads.
     pub fn current(&self) -> Value {
         self.document(AWSCURRENT).expect("AWSCURRENT is always there")
     }
 
-    /// A text field of what a downstream job reads.
+    /// Returns a string field of the document that a downstream job reads.
     pub fn field(&self, name: &str) -> String {
         self.current()[name].as_str().unwrap_or_default().to_owned()
     }
 
-    /// A person stores this as the value of the secret.
+    /// Stores a value, as a person does.
     pub async fn store(&self, body: &str) {
         self.secrets_manager.client().put(&self.secret_id, body).await.expect("a person may write");
     }
 
-    /// How many refresh tokens were spent.
+    /// Returns the number of redeemed refresh tokens.
     pub fn redeemed(&self) -> usize {
         self.tiktok.core().redeems().len()
     }

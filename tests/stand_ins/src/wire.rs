@@ -122,7 +122,7 @@ impl fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
-/// What answers the requests of a server.
+/// A server's request handler.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request, or cuts the connection it came over. `connection` numbers the server's connections from 1.
     fn handle(
@@ -151,7 +151,7 @@ impl Server {
         Self { address, accepted, background }
     }
 
-    /// How many connections were opened so far, used or not.
+    /// Returns the number of connections, used or not.
     pub fn opened(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.accepted)
     }
@@ -199,7 +199,7 @@ async fn serve_connection(stream: TcpStream, number: u64, handler: Arc<impl Hand
         response
     });
     let mut connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // An error here is a connection that was cut, on purpose or by the client: nobody to tell.
+    // An error is a connection that was cut, on purpose or by the client.
     let _ = (&mut connection).await;
     if reset.load(Ordering::Relaxed) {
         let _ = connection.into_parts().io.into_inner().set_zero_linger();

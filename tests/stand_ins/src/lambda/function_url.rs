@@ -1,5 +1,5 @@
-//! A Lambda Function URL: what a browser sends becomes an event in payload format 2.0, what the function returns becomes
-//! what the browser gets.
+//! A Lambda Function URL: turns a browser's request into an event in payload format 2.0, and the function's response
+//! into an HTTP answer.
 
 use std::sync::Arc;
 
@@ -125,7 +125,7 @@ fn add(map: &mut Map<String, Value>, name: &str, value: &str) {
     map.insert(name.to_owned(), json!(joined));
 }
 
-/// What the browser gets. A failed invocation is a 502 that says nothing.
+/// Returns the HTTP answer. A failed invocation is a 502 without details.
 fn answer(invocation: &Invocation) -> Answer {
     let Outcome::Response(response, _) = &invocation.outcome else {
         return Answer::new(502, "application/json", "Internal Server Error");

@@ -1,5 +1,5 @@
-//! AWS Lambda around a real binary: the Runtime API, one process at a time, and what Lambda makes of its end; and the
-//! Function URL, by which a browser invokes it.
+//! AWS Lambda around a real binary: the Runtime API, one process at a time, the result of its exit, and the Function
+//! URL for browsers.
 
 mod function_url;
 mod runtime_api;
@@ -21,20 +21,20 @@ use super::background::Background;
 use super::clock::wall;
 use super::faults::Killer;
 
-/// How long Lambda lets a function initialise itself.
+/// Lambda's limit for the initialization of a function.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long after its answer a runtime may take to ask for the next event. Only the completeness of logs depends on it.
+/// The longest wait for a runtime to request the next event after its answer. Only complete logs need it.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// What to run.
+/// The configuration of a function.
 #[derive(Clone, Debug)]
 pub struct FunctionConfig {
     /// The `bootstrap`.
     pub binary: PathBuf,
     /// Variables beside Lambda's own, which they override.
     pub env: Vec<(String, String)>,
-    /// What the function is told of its memory. It is not held to it.
+    /// The memory size in the function's environment. The stand-in does not enforce it.
     pub memory_mb: u32,
     /// The timeout of [`Function::run`].
     pub timeout: Duration,
@@ -47,10 +47,10 @@ impl FunctionConfig {
     }
 }
 
-/// How an invocation ended.
+/// The result of an invocation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The function answered: the response, and how it was written.
+    /// The response, as a value and as text.
     Response(Value, String),
     /// The function reported an error.
     Error {
@@ -59,7 +59,7 @@ pub enum Outcome {
         /// `errorMessage`.
         error_message: String,
     },
-    /// The function reported that it could not initialise itself.
+    /// The function reported an error of its initialization.
     InitError {
         /// `errorType`.
         error_type: String,
@@ -104,10 +104,10 @@ impl Outcome {
     }
 }
 
-/// One invocation, from the outside.
+/// One invocation, as a caller sees it.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// How it ended.
+    /// The result.
     pub outcome: Outcome,
     /// The lines that the process wrote to stdout and stderr, those of its start included if it was started for this.
     pub logs: Vec<String>,
@@ -115,9 +115,9 @@ pub struct Invocation {
     pub duration: Duration,
     /// From the start of the process to its first request for an event; none if it was warm.
     pub init_duration: Option<Duration>,
-    /// What Lambda calls the invocation.
+    /// The request id.
     pub request_id: String,
-    /// The most memory that the process ever held; none if it is gone.
+    /// The peak memory of the process. `None` if the process has ended.
     pub peak_rss_kb: Option<u64>,
 }
 
@@ -170,7 +170,7 @@ impl Function {
         self.shared.kill();
     }
 
-    /// What kills this function's process when the fault plan says so.
+    /// Returns a function that kills this function's process for the fault plan.
     pub fn killer(&self) -> Killer {
         let shared = Arc::clone(&self.shared);
         Arc::new(move || shared.kill())
@@ -213,7 +213,7 @@ impl Shared {
         Invocation { outcome, logs, duration, init_duration, request_id, peak_rss_kb }
     }
 
-    /// Starts a process and waits until it asks for its first event: how long that took, or why it never did.
+    /// Starts a process and waits for its first request for an event. Returns the duration or the failure.
     async fn start(&self) -> (Sandbox, Result<Option<Duration>, Outcome>) {
         let begun = Instant::now();
         let mut sandbox = Sandbox::start(&self.config).await;
@@ -239,7 +239,7 @@ impl Shared {
     }
 }
 
-/// Hands one event to a process that waits for it, and waits for what becomes of it.
+/// Sends one event to a waiting process and waits for the result.
 async fn handle(sandbox: &mut Sandbox, event: Event, limit: Duration) -> Outcome {
     let request_id = event.request_id.clone();
     sandbox.hand_out(event);

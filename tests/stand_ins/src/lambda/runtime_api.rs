@@ -1,4 +1,4 @@
-//! The Runtime API: how a process asks for events and reports what became of them.
+//! The Runtime API, through which a process requests events and reports results.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) struct Event {
     pub deadline: Duration,
 }
 
-/// What a process tells Lambda.
+/// A report of a process.
 #[derive(Clone, Debug)]
 pub(super) enum Report {
     /// It asks for an event.
@@ -45,9 +45,9 @@ impl RuntimeApi {
         Self { events: Mutex::new(events), reports }
     }
 
-    /// Waits until there is an event. Lambda freezes the process meanwhile, this does not.
+    /// Waits for an event. Lambda freezes the process during the wait; this stand-in does not.
     async fn next(&self) -> Answer {
-        // The sandbox may be gone; then nobody waits for this either.
+        // If the sandbox is gone, the report is not needed.
         let _ = self.reports.send(Report::Polled);
         match self.events.lock().await.recv().await {
             Some(event) => Answer::new(200, "application/json", event.body.to_string())

@@ -60,11 +60,11 @@ impl Sandbox {
 
     /// Gives the process an event as soon as it asks for one.
     pub fn hand_out(&self, event: Event) {
-        // A dead process takes nothing; whoever waits for its next report learns of its end.
+        // A dead process takes no event. Its exit is the next report.
         let _ = self.events.send(event);
     }
 
-    /// What the process reports next, or how it ended. What it said before its end comes first.
+    /// Returns the next report of the process, or its exit status. Reports before the exit come first.
     pub async fn next_report(&mut self) -> Result<Report, ExitStatus> {
         tokio::select! {
             biased;
@@ -80,7 +80,7 @@ impl Sandbox {
             let _ = timeout(SETTLING, idle).await;
         }
         if self.is_running() {
-            // What the process wrote before it asked for the next event is in the pipe; one turn of the reactor reads it.
+            // Output from before the next request for an event is in the pipe. One pass of the reactor reads it.
             sleep(Duration::from_millis(1)).await;
         } else {
             // A grandchild may hold the pipes open, hence the limit.
@@ -121,7 +121,7 @@ fn command(config: &FunctionConfig, runtime_api: SocketAddr) -> Command {
     command
 }
 
-/// A process as others may look at it and kill it. A task of its own waits for its end.
+/// A handle to the process, which can be shared. Another task waits for the exit.
 #[derive(Clone, Debug)]
 pub(super) struct ProcessHandle {
     pid: u32,
@@ -171,8 +171,8 @@ impl ProcessHandle {
         self.exit().await;
     }
 
-    /// Kills the process from another thread than the one that watches it, and returns when it is dead: only then may
-    /// a connection be closed, or the process could still see that and act on it.
+    /// Kills the process from another thread and returns when it is dead. A connection may only be closed after that,
+    /// or the process could react to it.
     pub fn kill_blocking(&self) {
         self.kill.notify_one();
         while self.is_running() {
@@ -180,7 +180,7 @@ impl ProcessHandle {
         }
     }
 
-    /// The peak of resident memory, which Linux tells as long as the process lives.
+    /// Returns the peak of resident memory. Linux reports it while the process exists.
     pub fn peak_rss_kb(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -188,7 +188,7 @@ impl ProcessHandle {
     }
 }
 
-/// The lines that a process wrote and nobody has taken yet.
+/// The lines that the process wrote and the test has not read.
 #[derive(Clone, Debug, Default)]
 struct Logs(Arc<Mutex<Vec<String>>>);
 

@@ -1,17 +1,17 @@
-//! Who asks, and what a test forbids them.
+//! Callers, and the permissions that a test denies them.
 
 use super::error::{Error, Exception, Result};
 
-/// On whose behalf an action is carried out.
+/// The caller of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
-    /// The test itself, or the person it plays: sees the truth, nothing is denied.
+    /// The test itself, or a person that it plays. Nothing is denied, and reads do not lag.
     Operator,
-    /// The code under test, by the access key id it signs with: denials and read lag are for it.
+    /// The function, by its access key id. Denials and read lag apply to it.
     Function(String),
 }
 
-/// A permission that is missing. Without further restriction it is missing for everybody, on every secret.
+/// A missing permission. Unless it is limited, it is missing for every caller and every secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Denial {
     action: String,
@@ -49,8 +49,8 @@ impl Denial {
         Self { exception: Exception::EncryptionFailure, ..Self::of_encryption() }
     }
 
-    /// Not merely unallowed: a policy of this kind denies it by a statement, `identity-based policy`, `resource-based policy` or
-    /// `service control policy`. Only the message tells the two apart.
+    /// Denied by a statement in a policy of this kind: `identity-based policy`, `resource-based policy` or
+    /// `service control policy`. Only the message differs.
     #[must_use]
     pub fn explicit(mut self, policy: &str) -> Self {
         self.policy = Some(policy.to_owned());

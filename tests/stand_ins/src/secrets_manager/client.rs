@@ -1,4 +1,4 @@
-//! The test's own hands on Secrets Manager, over the wire: they work on the strict stand-in and on any other emulator.
+//! A client for tests. It works with the stand-in and with any other emulator.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +28,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What a call returns.
+/// The result of a call.
 pub type Result<T> = std::result::Result<T, Refused>;
 
 /// Acts like a person in the console. Every call opens its own connection, so it works on any tokio runtime.

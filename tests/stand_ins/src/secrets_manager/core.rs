@@ -1,7 +1,7 @@
-//! The state machine: every documented rule of Secrets Manager that a careful client may lean on, and no more.
+//! The state machine: every documented rule of Secrets Manager that a careful client may depend on, and no more.
 //!
-//! It is synchronous, takes every id and the time from outside, and can be cloned: a model test explores it in process,
-//! the HTTP face serves the same rules over the wire.
+//! It is synchronous, takes ids and the time as arguments, and can be cloned. The model explores it in process, and the
+//! HTTP server exposes the same rules.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -29,7 +29,7 @@ pub(super) struct Secret {
     pub entry: SecretEntry,
     pub contents: Contents,
     lag: Option<Lag>,
-    // What there was before each of the latest writes, oldest first, with the time of the write.
+    // The contents before each of the latest writes, oldest first, with the time of the write.
     past: Vec<(Duration, Contents)>,
 }
 
@@ -43,7 +43,7 @@ struct Lag {
 #[derive(Clone, Debug)]
 pub struct SecretsManager {
     pub(super) secrets: Vec<Secret>,
-    // Where each secret stands: among ten thousand a search would be what a benchmark measures.
+    // The index of each secret. With ten thousand secrets, a search would dominate the benchmark.
     places: HashMap<String, usize>,
     pub(super) listed: Option<Vec<SecretEntry>>,
     write_quota: Gate,
@@ -51,7 +51,7 @@ pub struct SecretsManager {
     created: u32,
     writes: Vec<Write>,
     kms_keys: BTreeSet<String>,
-    /// What AWS leaves open.
+    /// The behavior that AWS leaves open.
     pub semantics: Semantics,
     /// The permissions that are missing.
     pub denials: Vec<Denial>,
@@ -237,14 +237,14 @@ impl SecretsManager {
     }
 }
 
-/// What only a test can do, and what only a test may see. These need no permission and follow no rule.
+/// Controls and records for tests. They need no permission and follow no rule of AWS.
 impl SecretsManager {
     /// An account without secrets.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What `RotateSecret` does first: an empty version of this id, labelled AWSPENDING.
+    /// Does what `RotateSecret` does first: creates an empty version with this id and AWSPENDING.
     pub fn begin_rotation(&mut self, secret_id: &str, token: &str) {
         let now = self.clock.now();
         let contents = &mut self.secret(secret_id).contents;
@@ -264,7 +264,8 @@ impl SecretsManager {
         self.secret(secret_id).contents.detach(label);
     }
 
-    /// Changes what versions hold, which nobody can in AWS: it stands for the time that passes until it means something else.
+    /// Changes the content of versions, which is impossible in AWS. It simulates time that passes for the values in
+    /// them.
     pub fn rewrite(&mut self, secret_id: &str, edit: impl Fn(&str) -> Option<String>) {
         for version in self.secret(secret_id).contents.versions_mut() {
             let text = version.body.as_ref().and_then(Body::as_str).and_then(&edit);
@@ -291,7 +292,7 @@ impl SecretsManager {
             Gate::of(per_second.map(|requests| Limit { requests, window: SECOND, pause: Duration::ZERO }));
     }
 
-    /// How many such writes were asked for, the most in any one second, and how many the quota has refused.
+    /// Returns the number of these writes, their largest number in one second, and the number that the quota rejected.
     pub fn write_rate(&self) -> &Rate {
         &self.write_rate
     }
@@ -301,8 +302,7 @@ impl SecretsManager {
         self.write_rate = Rate::default();
     }
 
-    /// From now on `ListSecrets` shows what there is now, as AWS's list may for five minutes. Called again, it shows what
-    /// there is then.
+    /// Freezes the answer of `ListSecrets`, which can be five minutes old in AWS. A second call updates it.
     pub fn freeze_list(&mut self) {
         self.listed = Some(self.secrets.iter().map(Secret::describe).collect());
     }
@@ -374,7 +374,8 @@ impl SecretsManager {
         Err(Error::new(Exception::Throttling, "Rate exceeded"))
     }
 
-    /// A secret that may be acted on. Permission comes first: who lacks it does not learn whether the secret exists.
+    /// Returns a secret for an action. Permissions are checked first: without them a caller does not learn whether the
+    /// secret exists.
     pub(super) fn live(&self, action: &str, secret_id: &str, labels: &[&str]) -> Result<usize> {
         self.permit(action, secret_id, labels)?;
         let index = self.find(secret_id).ok_or_else(Error::secret_not_found)?;

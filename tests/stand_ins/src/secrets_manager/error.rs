@@ -59,7 +59,7 @@ impl Exception {
         }
     }
 
-    /// Whether the service itself models it. Its own exceptions carry `Message`, those of the layers before it
+    /// Returns true for exceptions of the service. They have `Message`, those of the layers before it
     /// `message`, and clients must read both.
     pub fn is_modelled(self) -> bool {
         !matches!(
@@ -77,13 +77,13 @@ impl Exception {
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Error {
-    /// Which exception.
+    /// The exception.
     pub exception: Exception,
     /// AWS's sentence.
     pub message: String,
 }
 
-/// What every action returns.
+/// The result of an action.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

@@ -1,4 +1,4 @@
-//! The wire: AWS's JSON 1.1 protocol over a strict state machine, or over another emulator that requests are passed to.
+//! The HTTP server: AWS's JSON 1.1 protocol for the state machine, or a proxy to another emulator.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ pub(super) const TARGET: &str = "x-amz-target";
 pub(super) const CONTENT: &str = "application/x-amz-json-1.1";
 const REQUEST_ID: &str = "x-amzn-requestid";
 
-/// Who carries the requests out.
+/// The backend of the server.
 #[derive(Clone, Debug)]
 pub enum Backend {
     /// The strict state machine in this process.
@@ -63,7 +63,7 @@ impl SecretsManagerServer {
         Self { server: Server::start("secrets-manager", face), source }
     }
 
-    /// What to put into `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
+    /// Returns the value for `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
@@ -78,7 +78,7 @@ impl SecretsManagerServer {
         self.server.background()
     }
 
-    /// Whether this is the strict state machine, so that [`core`](Self::core) and its controls are there.
+    /// Returns true for the state machine, which has [`core`](Self::core) and its controls.
     pub fn is_strict(&self) -> bool {
         matches!(self.source, Source::Strict(_))
     }
@@ -94,7 +94,7 @@ impl SecretsManagerServer {
         core
     }
 
-    /// The test's own hands: what it does meets neither faults nor denials and is not in the journal.
+    /// Returns a client for the test. Its requests get no faults or denials and are not in the journal.
     pub fn client(&self) -> Client {
         Client::new(self.address())
     }
@@ -158,7 +158,7 @@ fn answer(result: Result<Value>) -> Answer {
     }
 }
 
-/// What AWS checks before it looks at the action.
+/// Checks what AWS checks before the action.
 fn check_protocol(request: &Request<Bytes>) -> Result<()> {
     let header = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     if request.method() != Method::POST || request.uri().path() != "/" || action(request).is_empty() {

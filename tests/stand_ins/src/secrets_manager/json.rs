@@ -42,8 +42,8 @@ pub(super) fn act(sm: &mut SecretsManager, action: &str, input: &Value) -> Resul
     }
 }
 
-/// What the fault plan's `detail` matches: the names of the secrets as they were asked for, then labels, those of one write
-/// with a plus between them, and version ids.
+/// Returns the text that the fault plan's `detail` matches: the ids of the secrets as requested, then labels, joined by
+/// a plus for one write, and version ids.
 pub(super) fn detail(input: &Value) -> String {
     let text = |member: &str| input.get(member).and_then(Value::as_str);
     let id = text("SecretId").or(text("Name")).unwrap_or_default();

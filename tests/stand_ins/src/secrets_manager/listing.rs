@@ -18,7 +18,7 @@ pub struct Filter {
 pub struct Page<T> {
     /// The part.
     pub items: Vec<T>,
-    /// What to send to get the next part; none on the last page.
+    /// The token of the next page. `None` on the last page.
     pub next_token: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the actions take and return, and what a test may look at or choose.
+//! The arguments and results of actions, the records for tests, and the behavior that tests choose.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::versions::Body;
 /// The tags of a secret.
 pub type Tags = BTreeMap<String, String>;
 
-/// What a promote does whose label already is where it should go, while `RemoveFromVersionId` names another version.
+/// The result of a promote whose label is already on the target, while `RemoveFromVersionId` names another version.
 /// AWS's documentation allows both readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Replay {
@@ -20,19 +20,18 @@ pub enum Replay {
     NoOp,
 }
 
-/// What AWS leaves open or lets vary.
+/// The behavior that AWS leaves open or varies.
 #[derive(Clone, Debug)]
 pub struct Semantics {
-    /// How a repeated promote ends.
+    /// The result of a repeated promote.
     pub replayed_promote: Replay,
-    /// Whether AWSPENDING goes from a version that becomes AWSCURRENT. Both occur at AWS.
+    /// True if AWSPENDING is removed from a version that becomes AWSCURRENT. Both occur in AWS.
     pub promote_clears_pending: bool,
     /// After a write, so many reads by the code under test still show the state before it.
     pub read_lag: u32,
-    /// How old the state is that reads by the code under test show, by label and by version id; AWS's reads can lag by
-    /// moments.
+    /// The age of the state that the function reads by label and by version id. AWS's reads can lag by moments.
     pub read_delay: Duration,
-    /// How many versions a secret may have, labelled or not.
+    /// The largest number of versions of a secret, with or without labels.
     pub version_limit: usize,
 }
 
@@ -52,7 +51,7 @@ impl Default for Semantics {
 /// One accepted write, for assertions on who changed what in which order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Write {
-    /// Who wrote.
+    /// The caller.
     pub caller: Caller,
     /// AWS's name of the action.
     pub action: &'static str,
@@ -62,11 +61,11 @@ pub struct Write {
     pub version_id: Option<String>,
     /// The labels that the request named.
     pub labels: Vec<String>,
-    /// Whether it changed anything: an idempotent repeat does not.
+    /// True if the write changed anything. An idempotent repeat does not.
     pub changed: bool,
 }
 
-/// What a write returns.
+/// The result of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The secret's ARN.
@@ -79,7 +78,7 @@ pub struct Written {
     pub labels: Vec<String>,
 }
 
-/// What `GetSecretValue` returns.
+/// The result of `GetSecretValue`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretValue {
     /// The secret's ARN.
@@ -96,7 +95,7 @@ pub struct SecretValue {
     pub created: Duration,
 }
 
-/// What `DescribeSecret` and `ListSecrets` show.
+/// The metadata in `DescribeSecret` and `ListSecrets`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretEntry {
     /// The secret's ARN.
@@ -123,7 +122,7 @@ pub struct SecretEntry {
     pub labels: BTreeMap<String, Vec<String>>,
 }
 
-/// What `CreateSecret` takes.
+/// The arguments of `CreateSecret`.
 #[derive(Clone, Debug, Default)]
 pub struct NewSecret {
     /// The name.

@@ -4,7 +4,7 @@ use super::error::{Error, Exception, Result};
 use super::records::Replay;
 use super::versions::{AWSCURRENT, Contents, Stored};
 
-/// What an `UpdateSecretVersionStage` comes down to.
+/// The effect of an `UpdateSecretVersionStage`.
 pub(super) enum Move {
     /// The label already is there.
     Nothing,
@@ -25,7 +25,8 @@ pub(super) fn check_move(
     if let Some(target) = move_to.filter(|target| contents.version(target).is_none()) {
         return Err(Error::value_not_found("VersionId", target));
     }
-    // The label already is where it should go. Naming no holder or the true one is no conflict, another is a replay.
+    // The label is already on the target. Naming no version or the right one is no conflict; naming another one is a
+    // replay.
     let in_conflict = remove_from.is_some() && remove_from != holder;
     if move_to.is_some() && move_to == holder && (!in_conflict || replay == Replay::NoOp) {
         return Ok(Move::Nothing);
@@ -119,7 +120,7 @@ pub(super) fn check_label(label: &str) -> Result<()> {
     Ok(())
 }
 
-/// The labels of a new version: whatever the request says, a secret's first version becomes the current one.
+/// The labels of a new version. A secret's first version gets AWSCURRENT in any case.
 pub(super) fn labels_with_first<'a>(contents: &Contents, labels: &[&'a str]) -> Vec<&'a str> {
     let mut labels = labels.to_vec();
     if contents.is_empty() && !labels.contains(&AWSCURRENT) {

@@ -61,7 +61,7 @@ impl From<&str> for Body {
 pub struct Version {
     /// The `VersionId`, which is the `ClientRequestToken` that created it.
     pub id: String,
-    /// Its value; none in a version that a rotation has created and nobody has filled.
+    /// The value. `None` in a version that a rotation created and no run has written yet.
     pub body: Option<Body>,
     /// When it was created, from the Unix epoch.
     pub created: Duration,
@@ -129,7 +129,7 @@ impl Contents {
         self.labels.remove(label);
     }
 
-    /// Whether these labels fit beside those that the secret already has.
+    /// Checks that these labels fit beside those of the secret.
     pub fn check_label_quota(&self, labels: &[&str]) -> Result<()> {
         let new = labels.iter().filter(|label| !self.labels.contains_key(**label)).count();
         if self.labels.len() + new > MAX_LABELS {

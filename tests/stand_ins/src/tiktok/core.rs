@@ -1,6 +1,6 @@
-//! The state machine: which tokens exist, which of them live, and what a redeem makes of them.
+//! The state machine: tokens, their state, and the effect of a redeem.
 //!
-//! It is synchronous, can be cloned, and mints the same tokens in every run, so that a model test can explore it.
+//! It is synchronous, can be cloned, and creates the same tokens in every run, so that the model can explore it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,7 +39,7 @@ struct Grant {
     refresh_expires: Duration,
     renewals: u32,
     rotations: u32,
-    // The places of its tokens, oldest first.
+    // The indexes of its tokens, oldest first.
     tokens: Vec<usize>,
 }
 
@@ -62,13 +62,13 @@ struct AuthCode {
     is_used: bool,
 }
 
-/// TikTok's side of the world.
+/// The state of TikTok.
 #[derive(Clone, Debug)]
 pub struct TikTok {
     apps: Vec<App>,
     grants: Vec<Grant>,
     tokens: Vec<Token>,
-    // Where each token stands: with ten thousand grants a search would be what a benchmark measures.
+    // The index of each token. With ten thousand grants, a search would dominate the benchmark.
     places: HashMap<String, usize>,
     codes: Vec<AuthCode>,
     redeems: Vec<Redeem>,
@@ -77,19 +77,19 @@ pub struct TikTok {
     overlapping: Vec<String>,
     seed: String,
     minted: u32,
-    /// How answers look.
+    /// The form of answers.
     pub shape: Shape,
-    /// The worst case for leaks: error messages repeat the app secret and the token that they are about.
+    /// The worst case for leaks: error messages repeat the app secret and the token.
     pub echo_secrets: bool,
     /// The code for a wrong app id or secret: 40113 in the documentation, 40000 in production.
     pub wrong_app_code: u32,
-    /// Whether `advertiser/info/` is refused for lack of scope.
+    /// True if `advertiser/info/` is rejected because the scope is missing.
     pub info_is_forbidden: bool,
     /// The advertisers that `oauth2/advertiser/get/` lists and `advertiser/info/` refuses, as it does after their deletion.
     pub refused_advertisers: Vec<String>,
-    /// What the requests so far said in `Accept-Encoding`; empty for those that said nothing.
+    /// The values of `Accept-Encoding` in the requests. Empty for requests without it.
     pub accepted_encodings: BTreeSet<String>,
-    /// What a person can choose on the page for consent: a label, and what the consent then consists of.
+    /// The choices on the consent page: a label and the consent.
     pub choices: Vec<(String, GrantSpec)>,
     /// The time.
     pub clock: Clock,
@@ -101,7 +101,7 @@ impl Default for TikTok {
     }
 }
 
-/// What a test sets up, changes and looks at.
+/// Controls and records for tests.
 impl TikTok {
     /// A TikTok without apps. Tokens depend on `seed` and on the order in which they are minted, on nothing else.
     pub fn new(seed: &str) -> Self {
@@ -149,8 +149,8 @@ impl TikTok {
         apps.for_each(|app| app.redirects.push(redirect_uri.to_owned()));
     }
 
-    /// Whether the app exists and this is one of its redirect URLs, to the letter. An app that has none takes any, so that
-    /// whoever tries the function by hand need not register one.
+    /// Returns true if the app exists and has this redirect URL, compared as text. An app without redirect URLs accepts
+    /// any, so that a manual test need not register one.
     pub fn takes_redirect(&self, app_id: &str, redirect_uri: &str) -> bool {
         let takes = |app: &App| app.redirects.is_empty() || app.redirects.iter().any(|known| known == redirect_uri);
         self.apps.iter().any(|app| app.id == app_id && takes(app))
@@ -162,13 +162,13 @@ impl TikTok {
         self.apps.iter_mut().for_each(|app| app.per_second = Gate::of(limit));
     }
 
-    /// Limits how many requests of one app TikTok takes in a longer window, and for how long it takes none after that: 600 in
-    /// a minute and five minutes at the default tier, or less of both for a test that has no time.
+    /// Limits the requests of one app in a longer window and sets the pause after it. The default tier has 600 a minute
+    /// and five minutes. Tests use shorter ones.
     pub fn set_minute_limit(&mut self, limit: Option<Limit>) {
         self.apps.iter_mut().for_each(|app| app.per_minute = Gate::of(limit));
     }
 
-    /// How many requests of an app came, the most in any one second, and how many a limit has refused.
+    /// Returns the number of requests of an app, the largest number in one second, and the number of rejected ones.
     pub fn rate_of(&self, app_id: &str) -> &Rate {
         let app = self.apps.iter().find(|app| app.id == app_id).expect("an app that exists");
         &app.rate
@@ -200,7 +200,7 @@ impl TikTok {
         self.codes.push(AuthCode { text, app_id, spec, expires, is_used: false });
     }
 
-    /// A person takes a consent back: every token of it is revoked.
+    /// A person ends a consent. Every token of it is revoked.
     pub fn revoke(&mut self, grant: GrantId) {
         for &place in &self.grants[grant].tokens {
             self.tokens[place].alive = Alive::Revoked;
@@ -214,17 +214,17 @@ impl TikTok {
         }
     }
 
-    /// What a grant covers and how its tokens behave, to be changed at will.
+    /// Returns the consent of a grant, which tests may change.
     pub fn grant_mut(&mut self, grant: GrantId) -> &mut GrantSpec {
         &mut self.grants[grant].spec
     }
 
-    /// What a grant covers and how its tokens behave.
+    /// Returns the consent of a grant.
     pub fn spec_of(&self, grant: GrantId) -> &GrantSpec {
         &self.grants[grant].spec
     }
 
-    /// How many consents were exchanged for tokens so far.
+    /// Returns the number of consents that were exchanged for tokens.
     pub fn grants(&self) -> usize {
         self.grants.len()
     }
@@ -239,22 +239,22 @@ impl TikTok {
         &self.refused
     }
 
-    /// The refresh tokens that were sent to the wrong family.
+    /// Returns the refresh tokens that were sent to the wrong flow's endpoint.
     pub fn burned(&self) -> &[Burned] {
         &self.burned
     }
 
-    /// The refresh tokens that came in a second request while a first was still being answered.
+    /// Returns the refresh tokens that were sent again while a first request was in progress.
     pub fn overlapping_redeems(&self) -> &[String] {
         &self.overlapping
     }
 
-    /// How often this refresh token was redeemed.
+    /// Returns the number of redeems of this refresh token.
     pub fn redeem_count_of(&self, refresh_token: &str) -> usize {
         self.redeems.iter().filter(|redeem| redeem.refresh_token == refresh_token).count()
     }
 
-    /// Whether a token works now, and why not.
+    /// Returns the state of a token.
     pub fn state_of(&self, token: &str) -> Alive {
         let Some(token) = self.token(token) else { return Alive::Unknown };
         match token.alive {
@@ -263,17 +263,17 @@ impl TikTok {
         }
     }
 
-    /// Whether a token works now, or will as soon as it has propagated.
+    /// Returns true if a token works now or after its propagation.
     pub fn is_alive(&self, token: &str) -> bool {
         self.state_of(token) == Alive::Yes
     }
 
-    /// Whether this is the refresh token that its grant's latest redeem left behind, dead or alive.
+    /// Returns true if this is the refresh token of its grant's latest redeem, in any state.
     pub fn is_newest_refresh_token(&self, token: &str) -> bool {
         self.is_newest(token, Kind::Refresh)
     }
 
-    /// Whether this is the access token of its grant's latest redeem, dead or alive.
+    /// Returns true if this is the access token of its grant's latest redeem, in any state.
     pub fn is_newest_access_token(&self, token: &str) -> bool {
         self.is_newest(token, Kind::Access)
     }
@@ -284,7 +284,7 @@ impl TikTok {
         (newest(Kind::Access).unwrap_or_default(), newest(Kind::Refresh))
     }
 
-    /// The grant of an access token, and its number in that grant: of two, the later one is the greater.
+    /// Returns the grant of an access token and its number in the grant. Later tokens have higher numbers.
     pub fn place_of(&self, access_token: &str) -> Option<(GrantId, u32)> {
         self.token(access_token).filter(|token| token.kind == Kind::Access).map(|token| (token.grant, token.number))
     }
@@ -312,12 +312,12 @@ impl TikTok {
         self.places.get(text).map(|&place| &self.tokens[place])
     }
 
-    /// Counts a request of this app, and refuses it if it is one too many.
+    /// Counts a request of this app and rejects it if it exceeds a limit.
     pub(super) fn admit(&mut self, app_id: &str) -> Result<()> {
         let now = self.clock.now();
         let Some(app) = self.apps.iter_mut().find(|app| app.id == app_id) else { return Ok(()) };
         app.rate.count(now);
-        // Both count every request, also one that the other refuses.
+        // Both limits count every request, even one that the other limit rejects.
         let (second, minute) = (app.per_second.admits(now), app.per_minute.admits(now));
         if second && minute {
             return Ok(());
@@ -421,7 +421,8 @@ impl TikTok {
         Ok(tokens)
     }
 
-    /// The place of a refresh token that this app may redeem at this family's endpoint. To try has consequences.
+    /// Returns the index of a refresh token that this app may redeem at this flow's endpoint. A failed attempt can have
+    /// consequences.
     fn redeemable(&mut self, flow: Flow, app_id: &str, refresh_token: &str) -> Result<usize> {
         let invalid = || ApiError::new(40107, "Refresh token is invalid.");
         let index = *self.places.get(refresh_token).ok_or_else(invalid)?;
@@ -449,7 +450,7 @@ impl TikTok {
         Ok(index)
     }
 
-    /// Mints what comes after the refresh token at `spent`.
+    /// Creates the successor of the refresh token at index `spent`.
     fn renew(&mut self, grant: GrantId, spent: usize) -> Tokens {
         if self.grants[grant].spec.renewal == Renewal::SamePair {
             return self.prolong(grant, spent);
@@ -474,7 +475,7 @@ impl TikTok {
         self.describe(grant, access_token, Some(refresh_token))
     }
 
-    /// Gives the newest access token of a grant its lifetime once more.
+    /// Restarts the lifetime of a grant's newest access token.
     fn prolong(&mut self, grant: GrantId, spent: usize) -> Tokens {
         let expires = self.clock.now() + self.grants[grant].spec.access_lifetime;
         let (access_token, _) = self.newest(grant);
@@ -549,7 +550,7 @@ impl TikTok {
         self.tokens.push(token);
     }
 
-    /// A token that looks random, is the same in every run, and can be searched for in anything that must not hold it.
+    /// Creates a token that looks random, is the same in every run, and can be searched for in logs.
     fn mint(&mut self, prefix: &str) -> String {
         self.minted += 1;
         let mut hasher = DefaultHasher::new();
@@ -614,7 +615,7 @@ impl TikTok {
             .ok_or_else(|| ApiError::new(self.wrong_app_code, "The token does not belong to this app."))
     }
 
-    /// A token of one family is worth nothing at the endpoints of the other.
+    /// Checks that the grant belongs to this flow.
     fn check_family(&self, grant: GrantId, flow: Flow) -> Result<()> {
         let is_of_it = self.grants[grant].spec.flow == flow;
         is_of_it.then_some(()).ok_or_else(|| ApiError::new(40105, "Access token is incorrect or has been revoked."))

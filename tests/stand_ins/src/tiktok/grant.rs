@@ -1,8 +1,9 @@
-//! What an advertiser's or account holder's consent consists of.
+//! Grants: the consent of an advertiser or an account holder, and the behavior of its tokens.
 
 use std::time::Duration;
 
-/// The two families of endpoints. A token of one is worth nothing at the other, and can be burned there.
+/// TikTok's two flows, each with its own endpoints. A token of one flow does not work in the other, and can be lost
+/// there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Flow {
     /// `oauth2/…`: advertisers.
@@ -12,7 +13,7 @@ pub enum Flow {
     TtUser,
 }
 
-/// How the access token of a grant is renewed.
+/// The behavior of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Renewal {
     /// Not at all: there is no refresh token, and the access token lives until it is revoked.
@@ -23,12 +24,12 @@ pub enum Renewal {
     SamePair,
     /// By a refresh token that is used up and replaced each time.
     Rotating {
-        /// Whether sending a used one revokes every token of the grant.
+        /// True if a used refresh token revokes every token of the grant.
         reuse_revokes: bool,
     },
 }
 
-/// How soon a new access token is accepted; until then it is answered with 40105.
+/// The delay until a new access token is accepted. Until then TikTok answers with 40105.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Propagation {
     /// At once.
@@ -56,20 +57,20 @@ impl Advertiser {
     }
 }
 
-/// A consent: what it covers and how its tokens behave. The default is the worst that TikTok is believed to do.
+/// A consent and the behavior of its tokens. The default is the worst behavior that TikTok may have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GrantSpec {
-    /// The family of endpoints.
+    /// The flow.
     pub flow: Flow,
-    /// How the access token is renewed.
+    /// The behavior of a refresh.
     pub renewal: Renewal,
-    /// Whether a renewal ends the access token before.
+    /// True if a refresh ends the previous access token.
     pub old_access_token_dies: bool,
-    /// How soon new access tokens are accepted.
+    /// The delay until new access tokens are accepted.
     pub propagation: Propagation,
-    /// How long an access token lives, unless it is long-term.
+    /// The lifetime of an access token, unless it is long-term.
     pub access_lifetime: Duration,
-    /// How long refresh tokens work, counted from the consent: a renewal does not restart it.
+    /// The lifetime of refresh tokens from the consent. A refresh does not extend it.
     pub refresh_lifetime: Duration,
     /// The advertisers.
     pub advertisers: Vec<Advertiser>,
@@ -111,7 +112,7 @@ impl GrantSpec {
 /// A grant, in the order of consents from 0.
 pub type GrantId = usize;
 
-/// What a consent hands out.
+/// The result of a consent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
     /// The grant.
@@ -122,20 +123,20 @@ pub struct Issued {
     pub refresh_token: Option<String>,
 }
 
-/// What a token endpoint answers, before it takes its shape as JSON.
+/// The result of a token endpoint, before it becomes JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
     /// The grant.
     pub grant: GrantId,
-    /// The family of endpoints.
+    /// The flow.
     pub flow: Flow,
     /// The new access token.
     pub access_token: String,
     /// The refresh token that is valid from now on.
     pub refresh_token: Option<String>,
-    /// How long the access token lives; none if it is long-term.
+    /// The lifetime of the access token. `None` if it is long-term.
     pub expires_in: Option<Duration>,
-    /// How long refresh tokens still work.
+    /// The remaining lifetime of refresh tokens.
     pub refresh_token_expires_in: Option<Duration>,
     /// The permissions.
     pub scope: Vec<u64>,

@@ -1,4 +1,4 @@
-//! The wire: `/open_api/v1.3/`, where nearly every error is an HTTP 200.
+//! The HTTP server for `/open_api/v1.3/`. TikTok sends nearly every error with HTTP 200.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ const ROOT: &str = "/open_api/v1.3/";
 /// The one path that answers without its last slash: the Singer tap in use asks so before every sync.
 const LIVENESS: &str = "user/info";
 
-/// What connectors sync. The advertisers here have not advertised anything yet.
+/// The endpoints that connectors sync. The stand-in's advertisers have no data.
 const ADVERTISED: [&str; 4] = ["campaign/get/", "adgroup/get/", "ad/get/", "report/integrated/get/"];
 
 /// TikTok's Business API on a free port of loopback.
@@ -56,7 +56,7 @@ impl TikTokServer {
         self.server.address()
     }
 
-    /// How many connections were opened so far, used or not.
+    /// Returns the number of connections, used or not.
     pub fn opened(&self) -> Arc<AtomicU64> {
         self.server.opened()
     }
@@ -108,7 +108,7 @@ impl Handler for Face {
 }
 
 impl Face {
-    /// What a person does in the portal is no request of the function's: it meets no fault and is in no journal.
+    /// Answers a request of a person to the portal. It gets no fault and is not in the journal.
     fn portal(&self, request: &Request<Bytes>) -> Option<Answer> {
         let (uri, mut core) = (request.uri(), lock(&self.core));
         core.clock.tick(wall());
@@ -121,7 +121,7 @@ impl Face {
         token.map(|token| lock(&self.core).name_of(token)).unwrap_or_default()
     }
 
-    /// Whether the app's limits leave room for this request. It counts when it comes, whatever becomes of it.
+    /// Checks the app's rate limits. Every request counts when it arrives.
     fn admit(&self, call: &Incoming) -> Result<()> {
         let mut core = lock(&self.core);
         core.clock.tick(wall());
@@ -266,7 +266,7 @@ impl Incoming {
         }
     }
 
-    /// The refresh token or auth code that the request would spend.
+    /// The refresh token or auth code of the request.
     fn redeemed(&self) -> Option<&str> {
         let member = |name: &str| self.body.get(name).and_then(Value::as_str);
         member("refresh_token").or(member("auth_code"))
@@ -287,7 +287,7 @@ impl Incoming {
         self.access_token.as_deref().filter(|token| !token.is_empty()).ok_or_else(absent)
     }
 
-    /// The app's credentials, under the names that the family has for them.
+    /// The app's credentials. Their names depend on the flow.
     fn app(&self, flow: Flow) -> Result<(&str, &str)> {
         match flow {
             Flow::Business => Ok((self.member("app_id")?, self.member("secret")?)),
@@ -350,8 +350,8 @@ struct Flight {
 }
 
 impl Flight {
-    /// Whether another request with the same token is in flight, and not just one whose client has gone away: that may
-    /// be in the kernel's hands already and not yet in the server's.
+    /// Returns true if another request with the same token is in progress for some time. A request whose client has
+    /// disconnected may still be in the kernel, and does not count.
     async fn overlaps_for_long(&self) -> bool {
         if !self.overlaps() {
             return false;

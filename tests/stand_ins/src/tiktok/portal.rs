@@ -1,4 +1,4 @@
-//! The pages on which a person consents, `/portal/auth`, on the same origin as the API.
+//! The portal's consent page, `/portal/auth`, on the same origin as the API.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use super::http::parse_query;
 /// The page with the choice, and where its buttons lead.
 const AUTH: &str = "/portal/auth";
 const DECISION: &str = "/portal/decision";
-/// How long TikTok's auth codes work.
+/// The validity of TikTok's auth codes.
 const CODE_LIFETIME: Duration = Duration::from_hours(1);
 
 /// Answers a browser, if the path is one of the portal's.

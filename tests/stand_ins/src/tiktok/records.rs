@@ -1,4 +1,4 @@
-//! What the endpoints refuse with, and what a test may look at afterwards.
+//! The errors of the endpoints, and the records for tests.
 
 use super::grant::{Flow, GrantId};
 
@@ -18,10 +18,10 @@ impl ApiError {
     }
 }
 
-/// What every endpoint returns.
+/// The result of an endpoint.
 pub type Result<T> = std::result::Result<T, ApiError>;
 
-/// A redeem that was carried out, whether or not anybody received the answer.
+/// A redeem that was carried out, even if its answer was not received.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Redeem {
     /// The grant.
@@ -41,13 +41,13 @@ pub struct Redeem {
 /// A redeem that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refused {
-    /// What was sent as the refresh token.
+    /// The value that was sent as the refresh token.
     pub refresh_token: String,
     /// TikTok's code.
     pub code: u32,
 }
 
-/// A refresh token that was sent to the other family's endpoint and is dead since.
+/// A refresh token that was sent to the other flow's endpoint and no longer works.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Burned {
     /// The grant.
@@ -58,7 +58,7 @@ pub struct Burned {
     pub sent_to: Flow,
 }
 
-/// Whether a token works.
+/// The state of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Alive {
     /// It does, or will as soon as it has propagated.
@@ -67,7 +67,7 @@ pub enum Alive {
     Replaced,
     /// It was revoked: by a person, or because a used refresh token came back.
     Revoked,
-    /// It was sent to the wrong family's endpoint.
+    /// It was sent to the other flow's endpoint.
     Burned,
     /// Its time is over.
     Expired,

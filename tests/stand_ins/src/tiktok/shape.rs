@@ -1,11 +1,12 @@
-//! How answers look. TikTok's own differ between endpoints, versions and samples, and a client has to read them all.
+//! The form of answers. TikTok's answers differ between endpoints, versions and samples, and a client must read all
+//! forms.
 
 use serde_json::{Map, Value, json};
 
 use super::grant::{Advertiser, Flow, Tokens};
 use super::records::ApiError;
 
-/// Where an answer has its `request_id`.
+/// The place of `request_id` in an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RequestId {
     /// Beside `code`.
@@ -17,7 +18,8 @@ pub enum RequestId {
     Absent,
 }
 
-/// What a refresh answers as `refresh_token`. Other than `Present` goes only with a refresh token that stays the same.
+/// The `refresh_token` in the answer to a refresh. Values other than `Present` need a refresh token that stays the
+/// same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RefreshTokenField {
     /// The token.
@@ -35,25 +37,25 @@ pub enum RefreshTokenField {
 pub struct Shape {
     /// The `message` of a success; none leaves it out.
     pub message: Option<String>,
-    /// Where the `request_id` is.
+    /// The place of the `request_id`.
     pub request_id: RequestId,
-    /// Whether the header `X-TT-LOGID` is there.
+    /// True if the header `X-TT-LOGID` is sent.
     pub log_id: bool,
     /// The name of the access token's lifetime: `expires_in`, `expires`; none leaves it out.
     pub expires_in: Option<&'static str>,
     /// The name of the refresh token's lifetime: `refresh_token_expires_in`, `refresh_expires_in`, `refresh_expires`.
     pub refresh_token_expires_in: Option<&'static str>,
-    /// What stands for the refresh token.
+    /// The value of the field `refresh_token`.
     pub refresh_token: RefreshTokenField,
-    /// Whether lifetimes are strings of digits.
+    /// True if lifetimes are strings of digits.
     pub numbers_as_strings: bool,
-    /// Whether the tokens stand beside `code` instead of under `data`.
+    /// True if the tokens are beside `code` instead of under `data`.
     pub tokens_at_top: bool,
-    /// Whether the scope is an array of numbers instead of one comma-separated string.
+    /// True if the scope is an array of numbers instead of a string with commas.
     pub scope_as_numbers: bool,
-    /// Whether advertiser ids are numbers instead of strings.
+    /// True if advertiser ids are numbers instead of strings.
     pub ids_as_numbers: bool,
-    /// How many advertisers a page of the list has; none where the list has no pages, as TikTok documents it.
+    /// The number of advertisers on a page. `None` if the list has no pages, as TikTok documents it.
     pub page_size: Option<usize>,
 }
 
