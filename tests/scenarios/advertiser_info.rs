@@ -1,4 +1,4 @@
-//! Currency, time zone and status of advertisers: only for who asks for them, and never at the cost of a token.
+//! Currency, time zone and status of advertisers: requested only if they are enabled, and never at the cost of a token.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! From an app id and a secret to working tokens, and the same way again when a grant has ended.
+//! Authorization: from an app id and a secret to working tokens, and again after the end of a grant.
 
 use std::{
     sync::{Arc, Mutex},

@@ -1,4 +1,5 @@
-//! What hangs, dribbles or floods ends before the deadline, by its own name, and costs neither a token nor the memory.
+//! Answers that hang, trickle or are huge: the run ends before the deadline with its own error type, and no token is
+//! lost.
 
 use std::time::Duration;
 

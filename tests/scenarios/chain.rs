@@ -1,4 +1,4 @@
-//! The chain of token pairs against the world as it is: what TikTok, AWS and people do to it.
+//! The chain of token pairs, and everything that TikTok, AWS and people can do to it.
 
 use std::time::Duration;
 

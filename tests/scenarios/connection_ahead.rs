@@ -1,4 +1,4 @@
-//! TikTok's connection is opened while the secret is read: a cold start waits for one of the two, not for both.
+//! TikTok's connection opens while the secret is read, so a cold start waits for one of the two.
 
 use std::{
     sync::{

@@ -1,5 +1,4 @@
-//! TikTok's connection is kept for the invocation that directly follows, which so has no handshake to do. One that was idle
-//! for longer, or over which an answer was lost, is never trusted with a token that works once.
+//! Connections to TikTok: each invocation opens its own, because a single-use token must not be sent over an old one.
 
 use std::{
     sync::{

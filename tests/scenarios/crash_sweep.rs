@@ -1,4 +1,4 @@
-//! The process dies before or after any request of a run, in every flow. The next run puts things right.
+//! A crash before or after any request of a run, in every flow. The next run finishes the work.
 
 use std::time::{Duration, Instant};
 

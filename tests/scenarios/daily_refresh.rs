@@ -1,4 +1,4 @@
-//! The main job, as the schedule starts it, and what it finds on days that are not ordinary.
+//! The daily run, on ordinary days and on others.
 
 use std::time::Duration;
 

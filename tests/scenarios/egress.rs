@@ -1,4 +1,4 @@
-//! A network that lets nothing out but through its proxy, and one that inspects TLS.
+//! A network with a proxy, and one that inspects TLS.
 
 use std::{
     fs,

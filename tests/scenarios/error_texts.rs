@@ -1,4 +1,4 @@
-//! Every error ends with what to do now, under a name that never changes.
+//! Every error has a stable name and says what to do.
 
 use std::{collections::HashSet, path::Path};
 

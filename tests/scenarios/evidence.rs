@@ -1,4 +1,4 @@
-//! What a run leaves behind, as a person finds it: the text in the secret, the lines of the log, the metrics.
+//! The traces of a run that a person can read: the secret, the log and the metrics.
 
 use serde_json::Value;
 use stand_ins::{Invocation, Outcome};

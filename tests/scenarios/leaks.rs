@@ -1,5 +1,5 @@
-//! No token, app secret or key shows in anything that leaves the function: not in a log line at any level, not in a metric,
-//! a response or an error, whatever fails and whoever repeats what they were sent.
+//! No token, app secret or key leaves the function in a log line, a metric, a response or an error. This holds for
+//! every failure and for servers that repeat a request.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! The limits of AWS and TikTok, as the stand-ins keep them: a fleet that stays below these stays below the real ones.
+//! The documented limits of AWS and TikTok, enforced by the stand-ins.
 
 use std::{collections::BTreeSet, time::Duration};
 

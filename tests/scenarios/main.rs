@@ -1,4 +1,4 @@
-//! Scenarios through the public face of the function. Each name is a promise.
+//! Scenarios through the public interface of the function. The name of each is a promise.
 
 mod advertiser_info;
 mod authorize;

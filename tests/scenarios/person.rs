@@ -1,4 +1,4 @@
-//! A person writes to the secret while a run is at work, at each of its requests.
+//! A person writes to the secret during a run, at each of its requests.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Reader secrets: what downstream jobs are given, and when.
+//! Reader secrets: their content, and when they are written.
 
 use serde_json::{Value, json};
 use stand_ins::{APP_ID, APP_SECRET, Fault, GrantSpec, When, World};

@@ -1,4 +1,4 @@
-//! The JSON Schemas in the repository and the code say the same.
+//! The JSON Schemas match the code.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The environment: what it may say, and what is told of what it may not.
+//! The environment: valid values, and the errors for others.
 
 use std::{collections::HashMap, time::Duration};
 

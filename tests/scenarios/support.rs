@@ -1,4 +1,4 @@
-//! What every scenario needs beside the stand-ins.
+//! Helpers of all scenarios.
 
 use std::{env, path::PathBuf, time::Duration};
 

@@ -1,5 +1,4 @@
-//! TikTok's answers differ between endpoints, versions and samples; each shape that has been seen leads to a correct
-//! document, and each flow keeps to its own endpoint.
+//! The forms of TikTok's answers. Each known form leads to a correct document, and each flow uses its own endpoint.
 
 use std::time::Duration;
 

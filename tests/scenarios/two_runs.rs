@@ -1,5 +1,5 @@
-//! Two functions started at the same moment, over the wire. The model explores every interleaving; this shows that the real
-//! processes, the real SDK and the real requests behave as the model says.
+//! Two processes that start at the same moment, over the wire. The model explores every interleaving; these scenarios
+//! show that real processes behave like the model.
 
 use std::time::Duration;
 

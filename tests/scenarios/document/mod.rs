@@ -1,4 +1,4 @@
-//! The credentials document: what a person owns in it survives, and what the function writes always fits.
+//! The credentials document: a person's fields survive, and the function's fields always fit.
 
 mod app;
 mod pasted;

@@ -1,4 +1,4 @@
-//! Tokens that a person pastes into a document that the function wrote before.
+//! Tokens that a person pastes over those of the function.
 
 use serde_json::json;
 use stand_ins::World;

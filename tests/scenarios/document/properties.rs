@@ -1,4 +1,4 @@
-//! What holds for every document, however odd.
+//! Properties that hold for every document.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! However many advertisers there are, and whatever else a person keeps in the secret: the tokens fit.
+//! The size of a document: new tokens fit for any number of advertisers and any other fields.
 
 use secrecy::SecretString;
 use serde_json::json;

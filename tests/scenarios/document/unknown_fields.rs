@@ -1,4 +1,4 @@
-//! Fields that the function does not know come back to the digit, in a whole cycle over the wire.
+//! Unknown fields are preserved byte for byte in a refresh over the wire.
 
 use stand_ins::{APP_ID, APP_SECRET, Fault, Flow, GrantSpec, When, World, tiktok::Issued};
 

@@ -1,4 +1,4 @@
-//! A dry run reads, plans and checks the token; it spends nothing and writes nothing.
+//! A dry run reads, plans and checks the token. It redeems and writes nothing.
 
 use serde_json::{Value, json};
 use stand_ins::{Fault, GrantSpec, When, World, tiktok::Advertiser};

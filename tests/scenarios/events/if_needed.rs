@@ -1,4 +1,4 @@
-//! The hourly top-up: it refreshes when there is a reason to, and costs a read when there is none.
+//! The hourly run refreshes only if there is a reason. Otherwise it only reads.
 
 use std::time::Duration;
 

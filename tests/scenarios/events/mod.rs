@@ -1,4 +1,4 @@
-//! What may come in, and what it does.
+//! Events and their effects.
 
 mod dry_run;
 mod if_needed;

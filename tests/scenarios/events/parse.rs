@@ -1,4 +1,4 @@
-//! An event is understood to the last field, or refused with the name of what is not.
+//! Events are parsed completely, or rejected with the name of the unknown part.
 
 use std::{fs, time::Duration};
 

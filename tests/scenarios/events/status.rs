@@ -1,4 +1,4 @@
-//! A person's window on the system, without a token in it.
+//! The status of a secret, without tokens.
 
 use std::time::Duration;
 

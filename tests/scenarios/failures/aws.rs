@@ -1,4 +1,4 @@
-//! Secrets Manager or its key refuse, falter or fail.
+//! Secrets Manager or KMS deny, fail or are slow.
 
 use std::time::Duration;
 

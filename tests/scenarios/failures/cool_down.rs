@@ -1,5 +1,5 @@
-//! A refresh token that TikTok has rejected for good, on the days until a person authorizes the app again; and a day on which
-//! nothing succeeds.
+//! The cooldown: the days between a rejected refresh token and a new authorization, and a day on which every refresh
+//! fails.
 
 use std::time::Duration;
 

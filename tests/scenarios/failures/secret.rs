@@ -1,4 +1,4 @@
-//! The credentials secret is not there, or is not what it should be: nothing is spent, and the error says what to correct.
+//! A credentials secret that is missing or not valid: nothing is redeemed, and the error names the field to correct.
 
 use serde_json::{Value, json};
 use stand_ins::{APP_ID, APP_SECRET, Flow, GrantSpec, World, credentials, secrets_manager::client::new_token};

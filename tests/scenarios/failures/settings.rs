@@ -1,4 +1,4 @@
-//! The environment is wrong, or one of several secrets is.
+//! Wrong settings, and one wrong secret among several.
 
 use std::time::Duration;
 

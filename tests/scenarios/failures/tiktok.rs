@@ -1,4 +1,4 @@
-//! TikTok refuses, falters, fails or answers strangely.
+//! TikTok rejects, throttles, fails or sends unexpected answers.
 
 use std::time::Duration;
 

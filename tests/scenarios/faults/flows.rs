@@ -1,4 +1,4 @@
-//! The rows of the matrix: what the function is asked for, in a world that is made for it.
+//! The rows of the fault matrix: an event and its world.
 
 use std::{
     future::{Future, ready},

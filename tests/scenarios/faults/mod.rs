@@ -1,5 +1,5 @@
-//! Every request of every flow meets every kind of trouble, once in a world of its own. Whatever it does to the run, what the
-//! oracle watches over holds, and when the trouble is over the next run puts everything right.
+//! The fault matrix: every request of every flow gets every kind of failure, each in its own world. The promises hold
+//! during the run, and the next run without the fault finishes the work.
 
 mod flows;
 pub mod oracle;

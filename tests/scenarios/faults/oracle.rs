@@ -1,7 +1,7 @@
-//! What must hold whatever fails. The oracle knows from the stand-ins which tokens TikTok has given out, in which order, and
-//! who wrote what to the secret and when; it takes no word of the function's for it.
+//! The checks of the fault matrix. They use the records of the stand-ins: issued tokens, their order, and each write.
+//! They do not use the function's own output.
 //!
-//! Every question returns what is broken, in sentences without a token; an empty list is good news.
+//! A check returns the broken promises as sentences without tokens. An empty list is a success.
 
 use serde_json::Value;
 use stand_ins::{

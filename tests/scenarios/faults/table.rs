@@ -1,4 +1,4 @@
-//! The matrix as it is printed.
+//! The printed fault matrix.
 
 use std::{collections::BTreeMap, fmt};
 

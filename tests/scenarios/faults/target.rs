@@ -1,5 +1,5 @@
-//! A request of an undisturbed run, described so that it is found again in another world: ordinals differ where requests are
-//! made side by side, and ids differ everywhere.
+//! A request of an undisturbed run, described so that the same request is found in another world. Ordinals differ for
+//! parallel requests, and ids always do.
 
 use super::{
     flows::Scene,

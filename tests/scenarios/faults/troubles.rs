@@ -1,4 +1,4 @@
-//! The columns of the matrix: what befalls a request.
+//! The columns of the fault matrix: the failures of a request.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Authorizing one of many.
+//! The authorization of one secret of a fleet.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Thousands of authorizations, found by a tag.
+//! Fleets: thousands of secrets with one tag.
 
 mod authorizing;
 mod pace;

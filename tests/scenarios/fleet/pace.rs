@@ -1,4 +1,4 @@
-//! How fast a fleet goes: as fast as TikTok and AWS allow, and no faster.
+//! The rate limits of a fleet: as fast as TikTok and AWS allow, and no faster.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Some of many fail, and the others must not feel it.
+//! Failing secrets of a fleet do not block the others.
 
 use std::time::Duration;
 

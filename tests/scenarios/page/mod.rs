@@ -1,5 +1,5 @@
-//! The browser's way to authorize, as Lambda's Function URL brings it to the function. In front of a real browser it is
-//! shown by `.ci/browser`.
+//! Authorization through the function's page, with the events of a Function URL. `.ci/browser` tests it with a real
+//! browser.
 
 mod refused;
 mod shown;

@@ -1,4 +1,4 @@
-//! What is refused, and changes nothing.
+//! Rejected requests, which change nothing.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use bytes::Bytes;

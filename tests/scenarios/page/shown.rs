@@ -1,4 +1,4 @@
-//! What a person is shown.
+//! The content of the pages.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! The events of the folder `events`, as they are.
+//! The events in the folder `events`.
 
 use std::fs;
 

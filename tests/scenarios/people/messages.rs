@@ -1,5 +1,5 @@
-//! Every message that a user can see stands in one file: errors, warnings, sentences of a status, pages and the log. A change
-//! of one shows in a review, and the words of all are checked together.
+//! A snapshot of every message that a user can see: errors, warnings, statuses, pages and the log. A review shows each
+//! change, and one test checks the words of all.
 
 use std::{collections::BTreeSet, env, fs, path::Path, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! What people send and paste.
+//! Input as people send and paste it.
 
 mod codes;
 mod fixtures;

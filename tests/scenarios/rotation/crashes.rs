@@ -1,4 +1,4 @@
-//! The process dies before or after any request of any step.
+//! A crash before or after any request of any step.
 
 use tiktok_token_refresh::rotation::RotationStep;
 

@@ -1,4 +1,4 @@
-//! Other runs, and people, at work during a rotation.
+//! Other runs and people during a rotation.
 
 use std::{sync::Arc, time::Duration};
 

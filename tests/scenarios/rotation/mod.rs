@@ -1,4 +1,4 @@
-//! Secrets Manager rotates the secret: it calls the four steps, and repeats what failed.
+//! Rotations: Secrets Manager calls the four steps and repeats failed ones.
 
 mod crashes;
 mod meanwhile;

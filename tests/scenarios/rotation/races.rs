@@ -1,4 +1,4 @@
-//! Somebody else is at work between two requests of one step.
+//! Another writer between two requests of one step.
 
 use std::sync::Arc;
 

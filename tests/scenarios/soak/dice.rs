@@ -1,4 +1,4 @@
-//! Chance, and the same chance again for who knows the seed.
+//! Random choices that a seed repeats.
 
 use proptest::{
     prelude::Rng,

@@ -1,4 +1,4 @@
-//! The life of one secret: turn by turn, in a world of its own, with a process that lives as long as it is let live.
+//! The life of one secret in its own world: a sequence of turns with a real process.
 
 use std::{
     sync::{

@@ -1,8 +1,8 @@
-//! The soak: thousands of refreshes by real processes, while requests fail in every way, processes are killed and started
-//! anew, people edit, authorize and paste, and two runs meet. After every turn [`oracle`] compares the secret with what
-//! TikTok and Secrets Manager themselves have on record.
+//! The soak: thousands of refreshes by real processes. Requests fail, processes are killed, people edit, authorize and
+//! paste, and two runs meet. After every turn [`oracle`] compares the secret with the records of TikTok and Secrets
+//! Manager.
 //!
-//! The choices follow from `SOAK_SEED`, and `SOAK_REFRESHES` says how many refreshes there are to be.
+//! `SOAK_SEED` sets the choices, and `SOAK_REFRESHES` the number of refreshes.
 
 mod dice;
 mod life;

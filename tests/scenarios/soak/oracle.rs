@@ -1,4 +1,4 @@
-//! What has to hold after every turn.
+//! The checks after every turn.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a process holds, as Linux tells it.
+//! Memory and open files of a process, from Linux.
 
 use std::{fmt, fs};
 

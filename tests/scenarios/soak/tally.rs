@@ -1,4 +1,4 @@
-//! What came of it all.
+//! The totals of a soak.
 
 use std::{collections::BTreeMap, fmt, ops::AddAssign};
 

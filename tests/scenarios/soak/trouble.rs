@@ -1,4 +1,4 @@
-//! What may go wrong in a turn, and where.
+//! The failures of a turn.
 
 use std::time::Duration;
 

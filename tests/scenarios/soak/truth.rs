@@ -1,4 +1,4 @@
-//! What really is the case, from Secrets Manager's own records and from TikTok's: not a word of it is the function's.
+//! The true state, from the records of Secrets Manager and TikTok and not from the function.
 
 use std::collections::BTreeMap;
 

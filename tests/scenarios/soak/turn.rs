@@ -1,4 +1,4 @@
-//! What a turn of a life consists of: an event, and what else happens around it.
+//! A turn: an event and everything that happens around it.
 
 use super::{
     dice::Dice,

@@ -1,4 +1,4 @@
-//! The log: lines that CloudWatch can filter, and that TikTok's support can find their side of.
+//! The log: lines that CloudWatch can filter, with the request ids that TikTok's support needs.
 
 use serde_json::{Value, json};
 use stand_ins::{Fault, Function, Invocation, When, World};

@@ -1,4 +1,4 @@
-//! The metrics, as CloudWatch reads them: lines in its embedded metric format.
+//! The metrics: lines in CloudWatch's embedded metric format.
 
 use std::time::Duration;
 

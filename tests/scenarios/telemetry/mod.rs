@@ -1,4 +1,4 @@
-//! What is heard of a run: its log, and the metrics in it.
+//! The log and the metrics of a run.
 
 mod logs;
 mod metrics;
