@@ -107,7 +107,7 @@ fn outcome(invocation: &Invocation) -> String {
 
 /// Prints to the terminal, in color if it has colors, and counts broken promises.
 struct Show {
-    colour: bool,
+    color: bool,
     kept: u32,
     broken: u32,
     /// The number of requests printed so far.
@@ -116,12 +116,12 @@ struct Show {
 
 impl Show {
     fn new() -> Self {
-        let colour = std::io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
-        Self { colour, kept: 0, broken: 0, shown: 0 }
+        let color = std::io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
+        Self { color, kept: 0, broken: 0, shown: 0 }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     fn title(&self, text: &str) {

@@ -130,7 +130,7 @@ impl Kind {
                 "Nothing to do yet: the next run tries again. If it stays, look at the AWS Health Dashboard."
             }
             Self::NewTokenRejected => {
-                "The new tokens are kept in the version labelled TIKTOK_STAGED, and the next run tries them again; if it stays, authorize the app again."
+                "The new tokens are kept in the version labeled TIKTOK_STAGED, and the next run tries them again; if it stays, authorize the app again."
             }
             Self::SecretLimitExceeded => {
                 "Find out what writes so many versions; a schedule that runs every hour does not. Secrets Manager removes versions without labels after a day, and the function goes on by itself then."

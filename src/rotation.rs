@@ -440,7 +440,7 @@ fn in_rotation(error: Error, held_up: Option<Timestamp>) -> Error {
 }
 
 fn not_this_rotations() -> Error {
-    let what = "The version labelled AWSPENDING is neither this rotation's nor this function's, and was left alone.";
+    let what = "The version labeled AWSPENDING is neither this rotation's nor this function's, and was left alone.";
     Error::new(Kind::InvalidSecret, what).advise(
         "Take the label off it (aws secretsmanager update-secret-version-stage --version-stage AWSPENDING --remove-from-version-id ID) and rotate again.",
     )

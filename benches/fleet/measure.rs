@@ -207,7 +207,7 @@ fn pass(world: &World, function: &Function, case: &Case, used: Duration) -> Resu
 fn tokens(world: &World) -> Vec<String> {
     let core = world.secrets_manager.core();
     let token = |secret_id: &str| {
-        let version = core.labelled(secret_id, AWSCURRENT)?;
+        let version = core.labeled(secret_id, AWSCURRENT)?;
         let document: Value = serde_json::from_str(version.body.as_ref().and_then(Body::as_str)?).ok()?;
         Some(document["access_token"].as_str()?.to_owned())
     };

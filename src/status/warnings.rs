@@ -169,7 +169,7 @@ impl Findings<'_> {
             return Some((Urgency::RunsFail, format!("{what} The next run makes them current.")));
         }
         self.pending_is_foreign.then(|| {
-            let what = "The version labelled AWSPENDING was not written by this function, and stays as it is.";
+            let what = "The version labeled AWSPENDING was not written by this function, and stays as it is.";
             (Urgency::Note, what.to_owned())
         })
     }

@@ -199,7 +199,7 @@ fn refreshed_before(spec: GrantSpec, clears_pending: bool) -> World {
         world.endings.clear();
         world.spent.clear();
     }
-    let current = world.secrets.labelled(SECRET, "AWSCURRENT").expect("there is a current version");
+    let current = world.secrets.labeled(SECRET, "AWSCURRENT").expect("there is a current version");
     assert!(current.labels.iter().any(|label| label == "TIKTOK_STAGED"), "{:?}", current.labels);
     world.advance(age);
     world
@@ -271,7 +271,7 @@ fn at_the_end(world: &World) {
 fn at_the_end_of_a_rotation(world: &World) {
     usable_at_the_end(world);
     if let Some((_, ending)) = world.endings.iter().find(|(_, ending)| ending.starts_with("finishSecret")) {
-        let holder = |label| world.secrets.labelled(SECRET, label).map(|version| version.id);
+        let holder = |label| world.secrets.labeled(SECRET, label).map(|version| version.id);
         let is_left =
             holder("AWSPENDING").as_deref() == Some(ROTATION) && holder("AWSCURRENT").as_deref() != Some(ROTATION);
         assert!(!is_left, "AWSPENDING keeps the next rotation from beginning: {ending}");

@@ -74,7 +74,7 @@ impl Hash for World {
 
 impl World {
     pub fn body(&self, label: &str) -> Option<String> {
-        let version = self.secrets.labelled(SECRET, label)?;
+        let version = self.secrets.labeled(SECRET, label)?;
         version.body.as_ref().and_then(Body::as_str).map(str::to_owned)
     }
 

@@ -43,7 +43,7 @@ fn rotating() -> GrantSpec {
 
 /// The version that a label is on.
 fn version(world: &World, label: &str) -> String {
-    world.secrets_manager.core().labelled(&world.secret_id, label).expect("a version with this label").id
+    world.secrets_manager.core().labeled(&world.secret_id, label).expect("a version with this label").id
 }
 
 /// A person moves AWSCURRENT, as in the console.

@@ -198,7 +198,7 @@ async fn a_pending_version_of_somebody_elses_keeps_its_label() {
     for number in 0..3 {
         let (theirs, id) = (json!({"their": number}), new_token());
         let body = theirs.to_string();
-        let put = client.put_labelled(&world.secret_id, &id, &body, &["AWSPENDING"]);
+        let put = client.put_labeled(&world.secret_id, &id, &body, &["AWSPENDING"]);
         put.await.expect("they may");
         for _ in 0..2 {
             assert_eq!(outcome(&function.run(refresh()).await), "refreshed");

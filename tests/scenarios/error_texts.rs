@@ -47,7 +47,7 @@ const TEXTS: [(&str, Class, &str); 14] = [
     (
         "NewTokenRejected",
         Class::Permanent,
-        "The new tokens are kept in the version labelled TIKTOK_STAGED, and the next run tries them again; if it stays, authorize the app again.",
+        "The new tokens are kept in the version labeled TIKTOK_STAGED, and the next run tries them again; if it stays, authorize the app again.",
     ),
     (
         "SecretLimitExceeded",

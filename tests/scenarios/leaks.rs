@@ -22,7 +22,7 @@ use crate::{
     support::{BINARY, SHORT, STAGE, Scenario, refresh, side_by_side},
 };
 
-/// An app whose secret looks different in a URL and in JSON. Both of its ends can be recognised.
+/// An app whose secret looks different in a URL and in JSON. Both of its ends can be recognized.
 const APP_ID: &str = "7100000000000000009";
 const APP_SECRET: &str = "canary/app+secret=&\"%\\é? tail-canary";
 
@@ -369,7 +369,7 @@ fn mangled(secret: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_part_of_a_secret_shows_that_can_be_recognised_however_it_is_repeated() {
+async fn no_part_of_a_secret_shows_that_can_be_recognized_however_it_is_repeated() {
     let example = world(|_| {});
     let count = mangled(&example.field("refresh_token")).len();
     let cases = (0..count).flat_map(|index| [REDEEM, "oauth2/advertiser/get"].map(|operation| (index, operation)));

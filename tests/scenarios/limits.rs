@@ -66,7 +66,7 @@ async fn the_list_may_be_minutes_old_and_a_secret_itself_is_not() {
     let client = world.secrets_manager.client();
     world.secrets_manager.core().freeze_list();
     let staged = new_token();
-    client.put_labelled(&world.secret_id, &staged, "{}", &["AWSPENDING"]).await.expect("a staged version");
+    client.put_labeled(&world.secret_id, &staged, "{}", &["AWSPENDING"]).await.expect("a staged version");
     let listed = page(&world, None).await["SecretList"][0]["SecretVersionsToStages"].clone();
     assert!(!listed.as_object().expect("labels").contains_key(&staged), "{listed}");
     assert_eq!(client.describe(&world.secret_id).await.expect("a description")[&staged], ["AWSPENDING"]);
@@ -98,7 +98,7 @@ fn more_than_fifty_writes_in_a_second_are_throttled_whichever_they_are() {
     let mut core = world.secrets_manager.core();
     core.set_write_quota(Some(50));
     core.caller = Caller::Function("function".to_owned());
-    let version = core.labelled(&world.secret_id, "AWSCURRENT").expect("a version").id;
+    let version = core.labeled(&world.secret_id, "AWSCURRENT").expect("a version").id;
     for write in 0..50 {
         let result = if write % 2 == 0 {
             core.put_secret_value(&world.secret_id, &new_token(), "{}".into(), &["AWSPENDING"]).map(drop)

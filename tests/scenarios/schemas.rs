@@ -316,7 +316,7 @@ async fn every_status_is_answered_as_the_schema_says() {
     function.run(refresh()).await;
     assert_valid(&schema, function.run(status.clone()).await.outcome.response(), "staged and claimed");
     let client = world.secrets_manager.client();
-    client.put_labelled(&world.secret_id, &new_token(), "{}", &["AWSPENDING"]).await.expect("they may");
+    client.put_labeled(&world.secret_id, &new_token(), "{}", &["AWSPENDING"]).await.expect("they may");
     assert_valid(&schema, function.run(status).await.outcome.response(), "foreign");
     let (publishing, _) = crate::publish::world("reader").await;
     let event = json!({"action": "status", "secret_ids": [publishing.secret_id, "tiktok/none"]});

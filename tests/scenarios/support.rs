@@ -89,7 +89,7 @@ impl Scenario for World {
         let latest = client.get(secret_id, Label::Claim.name()).await;
         if let Some(body) = latest.and_then(|(_, body)| ended(&body)) {
             let (id, labels) = (new_token(), [Label::Claim.name()]);
-            client.put_labelled(secret_id, &id, &body, &labels).await.expect("the claim of a run that is over");
+            client.put_labeled(secret_id, &id, &body, &labels).await.expect("the claim of a run that is over");
         }
     }
 
@@ -110,7 +110,7 @@ impl Scenario for World {
         }
         let labels = [Label::Current.name(), Label::Staged.name()];
         let (client, body) = (self.secrets_manager.client(), document.to_string());
-        client.put_labelled(&self.secret_id, &new_token(), &body, &labels).await.expect("what was staged last");
+        client.put_labeled(&self.secret_id, &new_token(), &body, &labels).await.expect("what was staged last");
     }
 
     async fn next_run(&self) -> String {

@@ -193,7 +193,7 @@ async fn staged_tokens_are_seen_as_superseded_once_a_person_has_pasted_others() 
 async fn a_pending_version_of_somebody_elses_is_seen_as_theirs() {
     let world = World::start();
     let client = world.secrets_manager.client();
-    client.put_labelled(&world.secret_id, &new_token(), "{}", &["AWSPENDING"]).await.expect("they may");
+    client.put_labeled(&world.secret_id, &new_token(), "{}", &["AWSPENDING"]).await.expect("they may");
     let status = status(&world).await;
     assert_eq!(status["staged"], "foreign");
     assert_warns(&status, &[BY_HAND, "was not written by this function"]);

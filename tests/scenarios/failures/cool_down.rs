@@ -74,7 +74,7 @@ async fn let_time_pass(world: &World, hours: i64) {
     let then: Timestamp = at.as_str().expect("a failure").parse().expect("a time");
     *at = json!((then - SignedDuration::from_hours(hours)).to_string());
     let labels = [Label::Claim.name()];
-    client.put_labelled(&world.secret_id, &new_token(), &claim.to_string(), &labels).await.expect("a claim");
+    client.put_labeled(&world.secret_id, &new_token(), &claim.to_string(), &labels).await.expect("a claim");
 }
 
 #[tokio::test]

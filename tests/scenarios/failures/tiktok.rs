@@ -483,7 +483,7 @@ async fn an_error_body_of_oauth_that_passes_is_outlasted() {
 }
 
 #[tokio::test]
-async fn a_proxys_refusal_is_still_no_answer_of_tiktoks() {
+async fn the_refusal_of_a_proxy_is_still_no_answer_of_tiktoks() {
     for (status, body) in [(401, "<html>Unauthorized</html>"), (403, r#"{"message":"Forbidden"}"#), (400, "{}")] {
         let world = World::start();
         world.faults.at(When::operation(REDEEM), Fault::answer(status, "application/json", body));

@@ -361,7 +361,7 @@ impl Oracle<'_> {
     /// Whether AWSPENDING keeps the next rotation from beginning.
     fn is_left_pending(&self, secret: &Watched) -> bool {
         let core = self.world.secrets_manager.core();
-        let holder = |label: Label| core.labelled(&secret.secret_id, label.name()).map(|version| version.id);
+        let holder = |label: Label| core.labeled(&secret.secret_id, label.name()).map(|version| version.id);
         let pending = holder(Label::Pending);
         pending.is_some() && pending != holder(Label::Current)
     }
@@ -378,7 +378,7 @@ impl Oracle<'_> {
     }
 
     fn current(&self, secret_id: &str) -> Value {
-        let current = self.world.secrets_manager.core().labelled(secret_id, Label::Current.name());
+        let current = self.world.secrets_manager.core().labeled(secret_id, Label::Current.name());
         current.as_ref().map(body).unwrap_or_default()
     }
 }

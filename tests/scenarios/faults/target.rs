@@ -70,7 +70,7 @@ impl Target {
         let name = self.name.map(|name| scene.names[name].as_str());
         let parts = [name, self.label.as_deref(), self.token.as_deref()];
         let when = parts.into_iter().flatten().fold(when, When::detail);
-        let when = if self.label.is_none() { when.unlabelled() } else { when };
+        let when = if self.label.is_none() { when.unlabeled() } else { when };
         if trouble.often == Often::Always { when.always() } else { when }
     }
 

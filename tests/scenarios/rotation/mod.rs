@@ -25,7 +25,7 @@ pub struct Rotation<'a> {
 }
 
 impl<'a> Rotation<'a> {
-    /// What Secrets Manager does first: an empty version, labelled AWSPENDING.
+    /// What Secrets Manager does first: an empty version, labeled AWSPENDING.
     pub fn begin(world: &'a World) -> Self {
         let token = new_token();
         world.secrets_manager.core().begin_rotation(&world.secret_id, &token);
@@ -64,13 +64,13 @@ impl<'a> Rotation<'a> {
     #[track_caller]
     pub fn assert_is_over(&self) {
         let core = self.world.secrets_manager.core();
-        let holder = |label| core.labelled(&self.world.secret_id, label).map(|version| version.id);
+        let holder = |label| core.labeled(&self.world.secret_id, label).map(|version| version.id);
         let (pending, current) = (holder("AWSPENDING"), holder("AWSCURRENT"));
         assert!(pending.is_none() || pending == current, "AWSPENDING is left on another version than AWSCURRENT");
     }
 
     fn is_current(&self) -> bool {
-        let current = self.world.secrets_manager.core().labelled(&self.world.secret_id, "AWSCURRENT");
+        let current = self.world.secrets_manager.core().labeled(&self.world.secret_id, "AWSCURRENT");
         current.expect("AWSCURRENT is always there").id == self.token
     }
 
@@ -204,7 +204,7 @@ async fn another_secret_than_the_configured_one_is_rotated_where_secrets_manager
         assert_eq!(only_result(&function.run(event).await)["secret_id"], json!(arn));
     }
     assert_eq!(world.current(), issued, "the configured one is left alone");
-    let current = world.secrets_manager.core().labelled(&other, "AWSCURRENT").expect("a version");
+    let current = world.secrets_manager.core().labeled(&other, "AWSCURRENT").expect("a version");
     assert_eq!(current.id, token);
 }
 
@@ -340,11 +340,11 @@ async fn a_pending_version_of_somebody_elses_is_left_alone_and_said() {
     let Some(world) = strict(World::start()) else { return };
     let (rotation, theirs) = (Rotation::begin(&world), new_token());
     let client = world.secrets_manager.client();
-    client.put_labelled(&world.secret_id, &theirs, "{}", &["AWSPENDING"]).await.expect("they may");
+    client.put_labeled(&world.secret_id, &theirs, "{}", &["AWSPENDING"]).await.expect("they may");
     let invocation = rotation.call(RotationStep::CreateSecret).await;
     assert_failed(&invocation, "InvalidSecret", &["AWSPENDING", "left alone", "update-secret-version-stage"]);
     assert_eq!((world.redeemed(), rotation.is_filled()), (0, false));
-    let pending = world.secrets_manager.core().labelled(&world.secret_id, "AWSPENDING").expect("theirs");
+    let pending = world.secrets_manager.core().labeled(&world.secret_id, "AWSPENDING").expect("theirs");
     assert_eq!(pending.id, theirs);
 }
 
@@ -356,7 +356,7 @@ async fn a_version_that_somebody_else_has_filled_is_not_promoted() {
     theirs["access_token"] = json!("theirs");
     let client = world.secrets_manager.client();
     client
-        .put_labelled(&world.secret_id, &rotation.token, &theirs.to_string(), &["AWSPENDING"])
+        .put_labeled(&world.secret_id, &rotation.token, &theirs.to_string(), &["AWSPENDING"])
         .await
         .expect("they may");
     assert_eq!(rotation.steps().await, ["superseded", "nothing_to_set", "not_tested", "superseded"]);

@@ -90,7 +90,7 @@ impl Person {
     /// Stores what is current with a change, as AWSCURRENT. Nobody comes between the two.
     fn change(&self, change: impl FnOnce(String) -> String) {
         let mut core = self.world.secrets_manager.core();
-        let current = core.labelled(&self.world.secret_id, Label::Current.name()).and_then(|version| version.body);
+        let current = core.labeled(&self.world.secret_id, Label::Current.name()).and_then(|version| version.body);
         let body = change(current.as_ref().and_then(Body::as_str).expect("AWSCURRENT is always there").to_owned());
         core.put_secret_value(&self.world.secret_id, &new_token(), Body::from(body.as_str()), &[])
             .expect("a person may write");

@@ -76,7 +76,7 @@ impl Truth {
     pub fn look(&mut self, world: &World, rotates: bool) -> Result<News, String> {
         let (versions, current) = {
             let core = world.secrets_manager.core();
-            (core.versions(&world.secret_id), core.labelled(&world.secret_id, Label::Current.name()))
+            (core.versions(&world.secret_id), core.labeled(&world.secret_id, Label::Current.name()))
         };
         // However many AWS has pruned, those that are new stand at the end.
         let added = &versions[self.versions..];

@@ -128,7 +128,7 @@ async fn plain_text_is_logged_where_lambda_is_set_to_it() {
         for line in lines {
             assert!(line.trim_start().starts_with("INFO") || line.trim_start().starts_with("WARN"), "{line}");
             assert!(line.contains(&invocation.request_id), "{line}");
-            assert!(!line.contains('\u{1b}'), "no colours: {line}");
+            assert!(!line.contains('\u{1b}'), "no colors: {line}");
         }
     }
 }

@@ -20,7 +20,7 @@ impl Clock {
         self.now = wall + self.ahead;
     }
 
-    /// Lets time pass in an instant: tokens expire, unlabelled versions grow old.
+    /// Lets time pass in an instant: tokens expire, unlabeled versions grow old.
     pub fn advance(&mut self, by: Duration) {
         self.now += by;
         self.ahead += by;

@@ -177,7 +177,7 @@ pub struct When {
     ordinal: Option<u64>,
     operation: Option<String>,
     details: Vec<String>,
-    is_unlabelled: bool,
+    is_unlabeled: bool,
     caller: Option<String>,
     first: u64,
     times: u64,
@@ -187,7 +187,7 @@ impl When {
     /// The next request of any kind.
     pub fn any() -> Self {
         let (ordinal, operation, caller) = (None, None, None);
-        Self { ordinal, operation, details: Vec::new(), is_unlabelled: false, caller, first: 1, times: 1 }
+        Self { ordinal, operation, details: Vec::new(), is_unlabeled: false, caller, first: 1, times: 1 }
     }
 
     /// The k-th request overall, both servers counted together from the last reset.
@@ -209,8 +209,8 @@ impl When {
 
     /// Only requests that name no label: a version is read by its id.
     #[must_use]
-    pub fn unlabelled(mut self) -> Self {
-        self.is_unlabelled = true;
+    pub fn unlabeled(mut self) -> Self {
+        self.is_unlabeled = true;
         self
     }
 
@@ -245,7 +245,7 @@ impl When {
         self.ordinal.is_none_or(|ordinal| ordinal == entry.ordinal)
             && self.operation.as_ref().is_none_or(|operation| *operation == entry.operation)
             && self.details.iter().all(|part| entry.detail.contains(part.as_str()))
-            && !(self.is_unlabelled && entry.label().is_some())
+            && !(self.is_unlabeled && entry.label().is_some())
             && self.caller.as_ref().is_none_or(|caller| *caller == entry.caller)
     }
 }

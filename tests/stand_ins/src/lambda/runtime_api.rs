@@ -30,7 +30,7 @@ pub(super) enum Report {
     Polled,
     /// The event of this request id is done.
     Ended(String, Outcome),
-    /// It could not initialise itself.
+    /// It could not initialize itself.
     InitFailed(Outcome),
 }
 

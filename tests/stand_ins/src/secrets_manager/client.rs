@@ -79,7 +79,7 @@ impl Client {
         Some((text(&output, "VersionId"), text(&output, "SecretString")))
     }
 
-    /// The `SecretString` of a version, labelled or not.
+    /// The `SecretString` of a version, labeled or not.
     pub async fn get_version(&self, secret_id: &str, version_id: &str) -> Option<String> {
         let input = json!({ "SecretId": secret_id, "VersionId": version_id });
         Some(text(&self.call("GetSecretValue", input).await.ok()?, "SecretString"))
@@ -92,14 +92,14 @@ impl Client {
     }
 
     /// Stores a new value under other labels, and returns its version id.
-    pub async fn put_labelled(&self, secret_id: &str, token: &str, body: &str, labels: &[&str]) -> Result<String> {
+    pub async fn put_labeled(&self, secret_id: &str, token: &str, body: &str, labels: &[&str]) -> Result<String> {
         let input = json!({
             "SecretId": secret_id, "SecretString": body, "ClientRequestToken": token, "VersionStages": labels,
         });
         Ok(text(&self.call("PutSecretValue", input).await?, "VersionId"))
     }
 
-    /// The labels of every labelled version, sorted.
+    /// The labels of every labeled version, sorted.
     pub async fn describe(&self, secret_id: &str) -> Result<BTreeMap<String, Vec<String>>> {
         let output = self.call("DescribeSecret", json!({ "SecretId": secret_id })).await?;
         let versions = output.get("VersionIdsToStages").and_then(Value::as_object).into_iter().flatten();

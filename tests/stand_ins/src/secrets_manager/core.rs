@@ -328,7 +328,7 @@ impl SecretsManager {
     }
 
     /// The version that holds a label.
-    pub fn labelled(&self, secret_id: &str, label: &str) -> Option<Version> {
+    pub fn labeled(&self, secret_id: &str, label: &str) -> Option<Version> {
         let contents = &self.secrets[self.find(secret_id)?].contents;
         contents.version(contents.holder(label)?).map(|version| contents.view(version))
     }
@@ -566,6 +566,6 @@ impl Secret {
 }
 
 fn labels_of(contents: &Contents) -> BTreeMap<String, Vec<String>> {
-    let labelled = contents.present().into_iter().filter(|version| !version.labels.is_empty());
-    labelled.map(|version| (version.id, version.labels)).collect()
+    let labeled = contents.present().into_iter().filter(|version| !version.labels.is_empty());
+    labeled.map(|version| (version.id, version.labels)).collect()
 }

@@ -61,7 +61,7 @@ impl Exception {
 
     /// Returns true for exceptions of the service. They have `Message`, those of the layers before it
     /// `message`, and clients must read both.
-    pub fn is_modelled(self) -> bool {
+    pub fn is_modeled(self) -> bool {
         !matches!(
             self,
             Self::InvalidSignature

@@ -152,7 +152,7 @@ fn answer(result: Result<Value>) -> Answer {
     match result {
         Ok(output) => Answer::new(200, CONTENT, output.to_string()),
         Err(Error { exception, message }) => {
-            let member = if exception.is_modelled() { "Message" } else { "message" };
+            let member = if exception.is_modeled() { "Message" } else { "message" };
             Answer::new(400, CONTENT, json!({ "__type": exception.name(), member: message }).to_string())
         }
     }

@@ -118,7 +118,7 @@ pub struct SecretEntry {
     pub deleted: Option<Duration>,
     /// The region of the secret that this one is a replica of.
     pub primary_region: Option<String>,
-    /// The labelled versions with their labels.
+    /// The labeled versions with their labels.
     pub labels: BTreeMap<String, Vec<String>>,
 }
 

@@ -326,10 +326,10 @@ rules! {
         desk.put(&secret.name, "v2", &[]).await;
         desk.put(&secret.name, "v3", &[]).await;
         let count = |list: &serde_json::Value| list["Versions"].as_array().map_or(0, Vec::len);
-        let labelled = desk.done("ListSecretVersionIds", json!({ "SecretId": secret.name })).await;
+        let labeled = desk.done("ListSecretVersionIds", json!({ "SecretId": secret.name })).await;
         let all = desk.done("ListSecretVersionIds", json!({ "SecretId": secret.name, "IncludeDeprecated": true })).await;
-        assert_eq!((count(&labelled), count(&all)), (2, 3));
-        assert_eq!(labelled["ARN"], json!(secret.arn));
+        assert_eq!((count(&labeled), count(&all)), (2, 3));
+        assert_eq!(labeled["ARN"], json!(secret.arn));
     }
 
     async fn an_update_of_the_description_keeps_value_and_tags(desk) {

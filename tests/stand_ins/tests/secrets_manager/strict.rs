@@ -215,6 +215,6 @@ fn a_promote_takes_awspending_off_or_leaves_it_as_the_test_says() {
         sm.semantics.promote_clears_pending = clears;
         put(&mut sm, 1, &["AWSPENDING"]).expect("a put");
         sm.update_secret_version_stage(NAME, "AWSCURRENT", Some(&id(1)), Some(&id(0))).expect("a promote");
-        assert_eq!(sm.labelled(NAME, "AWSPENDING").is_none(), clears);
+        assert_eq!(sm.labeled(NAME, "AWSPENDING").is_none(), clears);
     }
 }
