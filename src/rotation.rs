@@ -34,8 +34,7 @@ use crate::{
         work::Work,
     },
     transport::{
-        Clock, InvocationContext, Label, PutResult, READ_LAG, Request, Step, Store, SwapResult, TikTok, Trace,
-        VersionSelector,
+        Clock, InvocationContext, Label, PutResult, READ_LAG, Step, Store, SwapResult, TikTok, Trace, VersionSelector,
     },
 };
 
@@ -158,7 +157,7 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
             RotationStep::CreateSecret => PromotionTarget::RotationVersion(token),
             _ => PromotionTarget::Current,
         };
-        let refresher = Self { target, ..Self::new(store, tiktok, clock, run, secret) };
+        let refresher = Self::new(store, tiktok, clock, run, secret).with_target(target);
         let rotated = match step {
             RotationStep::CreateSecret => refresher.create_secret(token).await,
             RotationStep::SetSecret => Ok(Rotated::new(step, StepOutcome::NothingToSet, token)),
@@ -346,8 +345,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             if stored.version_id != token && !Version::of(&stored).is_ok_and(|version| is_behind(&version)) {
                 return Ok(());
             }
-            let swap = || self.store.move_pending(self.secret, &current.id, &stored.version_id);
-            if self.attempt(Request::write(Step::Promote), swap).await? == SwapResult::Conflict {
+            let moved = self.requests().move_pending(self.secret, &current.id, &stored.version_id).await?;
+            if moved == SwapResult::Conflict {
                 self.clock.sleep(READ_LAG).await;
             }
         }
@@ -398,7 +397,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let (next, reduction) = fit(change.apply(&current.document, &current.id)?)?;
         let body = next.to_body();
         let labels = [Label::Pending, Label::Staged];
-        let put = self.put(Request::write(Step::Stage), token, &labels, &body);
+        let requests = self.requests();
+        let put = requests.write(Step::Stage, self.secret, token, &labels, &body);
         // If another invocation of this step was first, its version counts. The next steps read it.
         let (PutResult::Written | PutResult::Taken) = put.await?;
         Ok((Version::new(current.arn.clone(), token.to_owned(), next)?, reduction))

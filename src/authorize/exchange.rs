@@ -11,7 +11,7 @@ use crate::{
         Outcome, Refresher, WAIT_FOR_OTHER_RUN, chain::Chain, redeem::Redeemed, replace::Replaced, version::Version,
         work::Work,
     },
-    transport::{Clock, Request, Step, Store, TikTok},
+    transport::{Clock, Step, Store, TikTok},
 };
 
 /// The result of a consent: an auth code, and its state.
@@ -126,13 +126,12 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 
     pub(crate) async fn exchange_code(&self, app: &App, code: &AuthCode, sent_before: bool) -> Result<Redeemed, Error> {
-        let exchange = || async {
-            let asked_at = self.clock.now();
-            let tokens = self.tiktok.exchange(code.flow, app, &code.code, &code.redirect_uri).await?;
-            Ok(Redeemed { tokens, asked_at })
-        };
-        let exchanged = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), exchange)).await;
-        exchanged.map_err(|error| with_exchange_advice(error, code.flow, sent_before))
+        let requests = self.requests();
+        let exchange = requests.exchange(code.flow, app, &code.code, &code.redirect_uri);
+        self.timed(Step::Redeem, exchange)
+            .await
+            .map(Redeemed::from)
+            .map_err(|error| with_exchange_advice(error, code.flow, sent_before))
     }
 }
 

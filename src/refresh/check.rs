@@ -10,7 +10,7 @@ use crate::{
 };
 use crate::{
     refresh::Refresher,
-    transport::{Clock, Listing, Request, Step, Store, TikTok},
+    transport::{Clock, Listing, Step, Store, TikTok},
 };
 
 /// The waits after which a rejected new token is checked again: TikTok can take seconds to accept it.
@@ -72,11 +72,10 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         let is_new = credentials.refreshed_at.is_some_and(|at| self.clock.now().duration_since(at) < NEW);
         let mut waits = WAITS_FOR_A_NEW_TOKEN.iter().filter(|_| is_new);
         loop {
-            let request = Request::check(Step::Check, app);
             let checked = if credentials.flow == Flow::TtUser {
-                self.attempt(request, || self.tiktok.token_info(app, token)).await.map(|()| Checked::Proven)
+                self.requests().token_info(app, token).await.map(|()| Checked::Proven)
             } else {
-                self.attempt(request, || self.tiktok.advertisers(app, token)).await.map(|it| Checked::Works(it.into()))
+                self.requests().advertisers(app, token).await.map(|it| Checked::Works(it.into()))
             };
             let error = match checked {
                 Ok(checked) => return checked,

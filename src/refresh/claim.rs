@@ -17,7 +17,7 @@ use crate::{
     document::{Fingerprint, json_text},
     error::Error,
     fault_switch::FaultSwitch,
-    transport::{Clock, Label, PutResult, Request, Step, Store, TikTok, VersionSelector},
+    transport::{Clock, Label, PutResult, Step, Store, TikTok, VersionSelector},
 };
 
 /// The time for which an exchange holds its claim: TikTok answers within two seconds. A run that begins before a slow answer
@@ -41,6 +41,11 @@ impl HeldClaim {
     fn first(pair: &Version) -> Self {
         let (arn, pair) = (pair.claim_key(), pair.credentials.fingerprint.clone());
         Self { arn, pair, attempt: 0, spent_before: false, failures: 0 }
+    }
+
+    /// The id of its version.
+    fn id(&self) -> String {
+        claim_id(&self.arn, &self.pair, self.attempt)
     }
 
     /// The claim that follows another run's.
@@ -94,7 +99,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             if work.code().is_some() && FaultSwitch::AuthorizeWithoutClaim.is_on() {
                 return Ok(Claimed::Won(held));
             }
-            let put = self.put_claim(&held, work.purpose(), work.code(), Ends::Later).await?;
+            let put = self.put_claim(&held, work).await?;
             if put == PutResult::Written || FaultSwitch::RedeemWithoutClaim.is_on() {
                 return Ok(Claimed::Won(held));
             }
@@ -169,22 +174,26 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     pub(crate) async fn release(&self, held: HeldClaim, answered: bool, failed: Option<Failed>) {
         let failures = if failed.is_some() { held.failures + 1 } else { 0 };
         let end = HeldClaim { attempt: held.attempt + 1, failures, ..held };
-        let released = Box::pin(self.put_claim(&end, Purpose::Refresh, None, Ends::Now { answered, failed })).await;
+        let record = self.record(&end, Purpose::Refresh, self.clock.now());
+        let body = Claim { released: true, answered, failed: failed.map(Box::new), ..record }.to_body();
+        let requests = self.requests();
+        let released = Box::pin(requests.put_release(self.secret, &end.id(), &body)).await;
         tracing::info!(secret_id = self.secret, released = released.is_ok(), "released claim");
     }
 
     /// Withdraws the claim of an exchange whose auth code TikTok refused. Taking the label off costs no version.
     pub(crate) async fn withdraw(&self, held: &HeldClaim) {
-        let id = claim_id(&held.arn, &held.pair, held.attempt);
-        let detach = || self.store.detach(self.secret, Label::Claim, &id);
-        let withdrawn = Box::pin(self.attempt(Request::write(Step::Claim), detach)).await;
+        let requests = self.requests();
+        let withdrawn = Box::pin(requests.detach_claim(self.secret, &held.id())).await;
         tracing::info!(secret_id = self.secret, withdrawn = withdrawn.is_ok(), "withdrew claim");
     }
 
     /// Marks a pair as one that has a successor. A run that finds this pair current then follows the chain.
     pub(crate) async fn mark(&self, end: &Version) -> Result<(), Error> {
         let held = HeldClaim::first(end);
-        let (PutResult::Written | PutResult::Taken) = self.put_claim(&held, Purpose::Append, None, Ends::Later).await?;
+        let record = self.record(&held, Purpose::Append, self.clock.now());
+        let body = Claim { released: true, ..record }.to_body();
+        let (PutResult::Written | PutResult::Taken) = self.requests().put_mark(self.secret, &held.id(), &body).await?;
         Ok(())
     }
 
@@ -192,47 +201,34 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Ok(self.get(which).await?.as_ref().and_then(Claim::read))
     }
 
-    async fn put_claim(
-        &self,
-        held: &HeldClaim,
-        purpose: Purpose,
-        code: Option<&Fingerprint>,
-        ends: Ends,
-    ) -> Result<PutResult, Error> {
-        #[derive(Serialize)]
-        struct Body {
-            claim: Claim,
-        }
-        let now = self.clock.now();
+    async fn put_claim(&self, held: &HeldClaim, work: Work<'_>) -> Result<PutResult, Error> {
         let deadline = self.run.deadline.time();
-        let (request, expires_at) = match (&ends, purpose) {
-            (Ends::Now { .. }, _) => (Request::write(Step::Claim), now),
-            (Ends::Later, Purpose::Append) => (Request::stage(Step::Claim), now),
-            (Ends::Later, Purpose::Exchange) => (Request::claim(Step::Claim), deadline.min(now + EXCHANGE_TIME)),
-            (Ends::Later, Purpose::Refresh) => (Request::claim(Step::Claim), deadline),
+        let expires_at = match work {
+            Work::Exchange(_) => deadline.min(self.clock.now() + EXCHANGE_TIME),
+            Work::Refresh(_) | Work::Rotation => deadline,
         };
-        let (released, answered, failed) = match ends {
-            Ends::Later => (purpose == Purpose::Append, false, None),
-            Ends::Now { answered, failed } => (true, answered, failed.map(Box::new)),
-        };
-        let claim = Claim {
+        let code = work.code().map(|code| code.as_str().to_owned());
+        let body = Claim { code, ..self.record(held, work.purpose(), expires_at) }.to_body();
+        self.requests().put_claim(self.secret, &held.id(), &body).await
+    }
+
+    /// The record of a claim that this run writes.
+    fn record(&self, held: &HeldClaim, purpose: Purpose, expires_at: Timestamp) -> Claim {
+        Claim {
             attempt: held.attempt,
             fingerprint: held.pair.as_str().to_owned(),
             nonce: self.nonce.clone(),
             claimed_by: self.run.request_id.clone(),
-            claimed_at: now,
+            claimed_at: self.clock.now(),
             expires_at,
             result_version_id: successor_id(&held.arn, &held.pair),
             purpose,
-            code: code.map(|code| code.as_str().to_owned()),
-            released,
-            answered,
+            code: None,
+            released: false,
+            answered: false,
             failures: held.failures,
-            failed,
-        };
-        let body = SecretString::from(json_text(&Body { claim }));
-        let id = claim_id(&held.arn, &held.pair, held.attempt);
-        self.put(request, &id, &[Label::Claim], &body).await
+            failed: None,
+        }
     }
 
     fn in_progress(&self, until: Timestamp) -> Claimed {
@@ -241,8 +237,13 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 }
 
-/// When a claim ends.
-enum Ends {
-    Later,
-    Now { answered: bool, failed: Option<Failed> },
+impl Claim {
+    /// The version's content.
+    fn to_body(&self) -> SecretString {
+        #[derive(Serialize)]
+        struct Body<'c> {
+            claim: &'c Claim,
+        }
+        SecretString::from(json_text(&Body { claim: self }))
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
         Refresher,
         check::{Checked, Listed},
     },
-    transport::{Clock, Request, Step, Store, TikTok},
+    transport::{Clock, Step, Store, TikTok},
 };
 
 /// The most advertisers that TikTok takes in one request.
@@ -87,7 +87,6 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
 
     /// The facts that TikTok gave in time, and the last error.
     async fn info_of(&self, app: &App, token: &SecretString, list: &[Advertiser]) -> (Vec<Advertiser>, Option<Error>) {
-        let request = Request::info(Step::Info, app);
         let (mut found, mut refused) = (Vec::new(), None);
         let ids: Vec<&str> = list.iter().map(|advertiser| advertiser.id.as_str()).collect();
         let ask = async {
@@ -95,10 +94,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             let mut waiting: VecDeque<Vec<&str>> = ids.chunks(AT_A_TIME).map(<[_]>::to_vec).collect();
             let mut more = MORE_REQUESTS;
             while let Some(ids) = waiting.pop_front() {
-                self.attempts().acquire(request).await?;
-                let asked_at = self.clock.now();
-                let answer = self.tiktok.advertiser_info(token, &ids).await;
-                match answer.inspect_err(|error| _ = self.attempts().note(request, error, asked_at)) {
+                match self.requests().advertiser_info(app, token, &ids).await {
                     Ok(some) => found.extend(some),
                     // One deleted advertiser is enough for a refusal, and the others may still have facts.
                     Err(error) if error.kind() == Kind::TikTokMisconfigured => {
@@ -114,7 +110,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             }
             Ok(())
         };
-        let asked = self.attempts().once(request, ask).await;
+        let asked = self.requests().within_info_time(app, ask).await;
         (found, asked.err().or(refused))
     }
 }

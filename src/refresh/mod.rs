@@ -25,7 +25,6 @@ pub(crate) mod promote;
 pub(crate) mod publish;
 pub(crate) mod redeem;
 pub(crate) mod replace;
-mod requests;
 mod resume;
 mod stage;
 mod verify;
@@ -49,7 +48,7 @@ use crate::{
     document::{Change, Flow, Provenance, TokenFields},
     error::Error,
     fault_switch::FaultSwitch,
-    transport::{Attempts, Clock, InvocationContext, Request, Step, Store, TIME_FOR_A_REFRESH, Tag, TikTok, Trace},
+    transport::{Attempts, Clock, InvocationContext, Requests, Step, Store, TIME_FOR_A_REFRESH, Tag, TikTok, Trace},
 };
 
 /// The most plans of one run. It plans again after TikTok rejected a refresh token: another run may have refreshed just now.
@@ -81,8 +80,8 @@ pub(crate) enum PromotionTarget<'a> {
 /// The refresh of one secret in one invocation.
 #[derive(Debug)]
 pub struct Refresher<'a, S, T, C> {
-    pub(crate) store: &'a S,
-    pub(crate) tiktok: &'a T,
+    store: &'a S,
+    tiktok: &'a T,
     pub(crate) clock: &'a C,
     pub(crate) run: &'a InvocationContext,
     pub(crate) secret: &'a str,
@@ -114,6 +113,11 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
     #[must_use]
     pub fn with_retry_budget(self) -> Self {
         Self { has_retry_budget: true, ..self }
+    }
+
+    /// The same with another place for new tokens.
+    pub(crate) fn with_target(self, target: PromotionTarget<'a>) -> Self {
+        Self { target, ..self }
     }
 
     /// The steps of the run and their durations.
@@ -276,22 +280,15 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
         outcome.outcome == OutcomeKind::Resumed && outcome.flow != Flow::LongTerm && is_due
     }
 
-    pub(crate) const fn attempts(&self) -> Attempts<'_, C> {
-        Attempts { clock: self.clock, run: self.run, has_retry_budget: self.has_retry_budget }
-    }
-
-    /// As [`Attempts::attempt`].
-    pub(crate) fn attempt<R, F: Future<Output = Result<R, Error>>>(
-        &self,
-        request: Request<'_>,
-        operation: impl Fn() -> F,
-    ) -> impl Future<Output = Result<R, Error>> {
-        self.attempts().attempt(request, operation)
+    /// Secrets Manager and TikTok, with rate limits, time limits and retries.
+    pub(crate) const fn requests(&self) -> Requests<'_, S, T, C> {
+        let attempts = Attempts { clock: self.clock, run: self.run, has_retry_budget: self.has_retry_budget };
+        Requests { store: self.store, tiktok: self.tiktok, attempts }
     }
 
     /// The time until the deadline.
     pub(crate) fn remaining(&self) -> Duration {
-        self.attempts().remaining()
+        self.requests().attempts.remaining()
     }
 
     /// Notes how long a step took.

@@ -69,7 +69,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             } else {
                 base.id.clone()
             };
-            if self.swap(Step::Promote, self.secret, &version.id, &from).await? == SwapResult::Swapped {
+            if self.requests().promote(Step::Promote, self.secret, &version.id, &from).await? == SwapResult::Swapped {
                 return Ok(Promoted::Ours { version, reduction });
             }
             let current = self.read_current().await?;

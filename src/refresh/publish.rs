@@ -8,7 +8,7 @@ use crate::{
 };
 use crate::{
     refresh::{Refresher, ids::content_id, version::Version},
-    transport::{Clock, Label, Request, Step, Store, Stored, SwapResult, TikTok, VersionSelector},
+    transport::{Clock, Label, Step, Store, Stored, SwapResult, TikTok, VersionSelector},
 };
 
 /// The place where a reader secret is named, for errors.
@@ -85,7 +85,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             }
             let arn = before.as_ref().map_or(secret, |before| before.arn.as_str());
             let id = content_id(arn, &body);
-            let put = self.put_into(Request::write(Step::Publish), secret, &id, &[Label::Pending], &body);
+            let requests = self.requests();
+            let put = requests.write(Step::Publish, secret, &id, &[Label::Pending], &body);
             put.await.map_err(|error| missing(error, secret).named_in(PUBLISH))?;
             let Some(before) = before else {
                 // The first version of a secret is current from the start, unless another one has become the first.
@@ -95,7 +96,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 }
                 return Ok(true);
             };
-            let swapped = self.swap(Step::Publish, secret, &id, &before.version_id).await;
+            let swapped = self.requests().promote(Step::Publish, secret, &id, &before.version_id).await;
             if swapped.map_err(|error| error.named_in(PUBLISH))? == SwapResult::Swapped {
                 arns.push(before.arn);
                 return Ok(true);
@@ -104,7 +105,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 
     async fn read_reader(&self, found: &Version, secret: &str) -> Result<Option<Stored>, Error> {
-        let stored = self.get_from(Step::Publish, secret, VersionSelector::Label(Label::Current)).await;
+        let stored = self.requests().get(Step::Publish, secret, VersionSelector::Label(Label::Current)).await;
         let stored = stored.map_err(|error| error.named_in(PUBLISH))?;
         if stored.as_ref().is_some_and(|stored| stored.arn == found.arn) {
             return Err(is_itself());

@@ -9,7 +9,7 @@ use crate::{
 };
 use crate::{
     refresh::{Refresher, check::sorted, version::Version},
-    transport::{Clock, Request, Step, Store, TikTok, TokenSet},
+    transport::{Clock, Step, Store, TikTok, TokenSet},
 };
 
 /// New tokens, and the time just before the request. Their lifetimes count from it.
@@ -32,13 +32,9 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             return Err(Error::new(Kind::ReauthorizationRequired, what));
         };
         let flow = holder.credentials.flow;
-        let redeem = || async {
-            let asked_at = self.clock.now();
-            let tokens = self.tiktok.redeem(flow, app, refresh_token).await?;
-            Ok(Redeemed { tokens, asked_at })
-        };
-        let redeemed = self.timed(Step::Redeem, self.attempt(Request::redeem(Step::Redeem, app), redeem)).await;
-        redeemed.map_err(|error| match error.kind() {
+        let requests = self.requests();
+        let redeemed = self.timed(Step::Redeem, requests.redeem(flow, app, refresh_token)).await;
+        redeemed.map(Redeemed::from).map_err(|error| match error.kind() {
             Kind::ReauthorizationRequired if error.lost_answer() => answer_was_lost(
                 &error,
                 "TikTok's answer to an earlier attempt was lost, most likely with a new refresh token in it",
@@ -58,6 +54,12 @@ fn answer_was_lost(rejection: &Error, how: &str) -> Error {
     let what = format!("{how}: {}", rejection.what());
     let error = Error::new(Kind::ReauthorizationRequired, what).with_lost_answer();
     rejection.code().map_or_else(|| error.clone(), |code| error.clone().with_code(code))
+}
+
+impl From<(TokenSet, Timestamp)> for Redeemed {
+    fn from((tokens, asked_at): (TokenSet, Timestamp)) -> Self {
+        Self { tokens, asked_at }
+    }
 }
 
 impl Redeemed {

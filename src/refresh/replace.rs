@@ -21,7 +21,7 @@ use crate::{
     document::{App, Fingerprint, leaves_room_for_tokens},
     error::{Error, Kind},
     fault_switch::FaultSwitch,
-    transport::{Clock, READ_LAG, Request, Step, Store, TikTok},
+    transport::{Clock, READ_LAG, Store, TikTok},
 };
 
 /// The end of a replacement.
@@ -118,7 +118,7 @@ impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {
     async fn claim(&mut self, tip: &Version) -> Progress {
         let refresher = self.refresher;
         // A claim that no request can follow would only stand in the way of a run that has more time.
-        refresher.attempts().wait_out_pause(Request::redeem(Step::Redeem, &self.app)).await?;
+        refresher.requests().wait_for_redeem(&self.app).await?;
         match refresher.claim(&self.chain, tip, self.work, &self.budget).await? {
             Claimed::Won(held) => Box::pin(self.send(tip, held)).await,
             Claimed::InProgress { until } => Ok(ControlFlow::Break(Replaced::InProgress { until })),

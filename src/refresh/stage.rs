@@ -7,7 +7,7 @@ use crate::{
 };
 use crate::{
     refresh::{Refresher, chain::Chain, ids::content_id, new_tokens::NewTokens, version::Version},
-    transport::{Clock, Label, PutResult, READ_LAG, Request, Step, Store, TikTok},
+    transport::{Clock, Label, PutResult, READ_LAG, Step, Store, TikTok},
 };
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
@@ -46,7 +46,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             let id = end.successor_id();
             let next = new.document(current, end)?;
             let body = next.to_body();
-            let link = match self.put(Request::stage(Step::Stage), &id, &[Label::Staged], &body).await? {
+            let link = match self.requests().stage(self.secret, &id, &[Label::Staged], &body).await? {
                 PutResult::Written => Version::new(end.arn.clone(), id, next)?,
                 PutResult::Taken => {
                     let taken = self.read_taken(&id).await?;
@@ -77,7 +77,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     pub(crate) async fn write(&self, arn: &str, document: Document) -> Result<Version, Error> {
         let body = document.to_body();
         let id = content_id(arn, &body);
-        match self.put(Request::write(Step::Promote), &id, &[Label::Staged], &body).await? {
+        match self.requests().write(Step::Promote, self.secret, &id, &[Label::Staged], &body).await? {
             PutResult::Written => Version::new(arn.to_owned(), id, document),
             PutResult::Taken => Err(Error::new(
                 Kind::SecretsManagerUnavailable,

@@ -10,7 +10,7 @@ use crate::{
         Refresher,
         ids::{claim_id, successor_id},
     },
-    transport::{Clock, Description, Label, Request, Step, Store, Stored, TikTok, VersionSelector},
+    transport::{Clock, Description, Label, Step, Store, Stored, TikTok, VersionSelector},
 };
 
 /// A version of the credentials secret that was read and parsed.
@@ -63,6 +63,11 @@ impl Version {
 }
 
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
+    /// Reads a version of this secret as it is stored.
+    pub(crate) async fn get(&self, which: VersionSelector<'_>) -> Result<Option<Stored>, Error> {
+        self.requests().get(Step::Read, self.secret, which).await
+    }
+
     /// Reads the current version, of which the metrics are going to tell.
     pub(crate) async fn read_current(&self) -> Result<Version, Error> {
         let stored = self.get(VersionSelector::Label(Label::Current)).await?.ok_or_else(|| no_value(self.secret))?;
@@ -90,7 +95,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     }
 
     pub(crate) async fn describe(&self) -> Result<Description, Error> {
-        let described = self.attempt(Request::read(Step::Read), || self.store.describe(self.secret)).await?;
+        let described = self.requests().describe(self.secret).await?;
         described.ok_or_else(|| no_value(self.secret))
     }
 
@@ -100,7 +105,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             AppSource::Inline(app) => return Ok(app.clone()),
             AppSource::Secret(id) => id,
         };
-        let stored = self.get_from(Step::Read, id, VersionSelector::Label(Label::Current)).await;
+        let stored = self.requests().get(Step::Read, id, VersionSelector::Label(Label::Current)).await;
         let named = |error: Error| {
             let what = format_args!("The secret '{id}' that 'app_secret_id' names");
             error.named_in("'app_secret_id'").context(what)

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use super::{Refresher, Trigger, version::Version, work::Work};
 use crate::{
     error::{Error, Kind},
-    transport::{Clock, Request, Step, Store, TikTok},
+    transport::{Clock, Store, TikTok},
 };
 
 /// The most versions of a secret that may be younger than a day. A day's uncounted scheduled refreshes take at most twenty.
@@ -66,8 +66,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             State::Assumed | State::Unknown => {}
         }
         let since = self.clock.now() - VERSIONS_ARE_KEPT;
-        let count = || self.store.count_versions(self.secret, since);
-        let number = self.attempt(Request::read(Step::Claim), count).await?;
+        let number = self.requests().count_versions(self.secret, since).await?;
         if number + VERSIONS_OF_A_REPLACEMENT > max_versions(work) {
             return Err(too_many_versions(number, work));
         }

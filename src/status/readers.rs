@@ -10,7 +10,7 @@ use crate::{
 };
 use crate::{
     refresh::{Refresher, publish::is_itself, version::Version},
-    transport::{Clock, Label, Request, Step, Store, TikTok, VersionSelector},
+    transport::{Clock, Label, Step, Store, TikTok, VersionSelector},
 };
 
 /// The status of a reader secret.
@@ -79,8 +79,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         app: Option<&App>,
     ) -> Result<ReaderState, Error> {
         // No retries: a missing part is better than a status that takes long.
-        let read = self.store.get(&reader.secret_id, VersionSelector::Label(Label::Current));
-        let Some(stored) = self.attempts().once(Request::read(Step::Read), read).await? else {
+        let current_value = VersionSelector::Label(Label::Current);
+        let Some(stored) = self.requests().get_once(Step::Read, &reader.secret_id, current_value).await? else {
             return Ok(ReaderState::Empty);
         };
         if stored.arn == current.arn {

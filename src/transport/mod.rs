@@ -10,6 +10,7 @@ mod clock;
 mod context;
 mod ports;
 mod rate_limits;
+mod requests;
 mod retry;
 mod trace;
 
@@ -20,6 +21,7 @@ pub use ports::{
     TikTok, TokenSet, VersionSelector,
 };
 pub use rate_limits::RateLimits;
+pub(crate) use requests::Requests;
 pub use retry::TIME_FOR_A_REFRESH;
 pub(crate) use retry::{Attempts, READ_LAG, Request};
 pub use trace::{Seen, Step, Trace};

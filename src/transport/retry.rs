@@ -153,7 +153,7 @@ impl Failures {
 }
 
 /// Sends the requests of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Attempts<'a, C> {
     pub clock: &'a C,
     pub run: &'a InvocationContext,
@@ -165,7 +165,7 @@ impl<C: Clock> Attempts<'_, C> {
     /// Sends a request until an attempt succeeds, an error is permanent, or the deadline leaves no time for another
     /// attempt.
     pub(crate) async fn attempt<R, F: Future<Output = Result<R, Error>>>(
-        self,
+        &self,
         request: Request<'_>,
         operation: impl Fn() -> F,
     ) -> Result<R, Error> {
