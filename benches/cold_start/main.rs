@@ -172,11 +172,11 @@ fn targets(all: &[Results], path: [(usize, f64); 2]) -> Vec<Target> {
     let millions = |of: fn(&Instructions) -> u64| ours.instructions.as_ref().map(|counts| number(of(counts)) / 1e6);
     let at_20 = ours.spread(AT_20, |sample| ms(sample.first.wall)).map(|spread| spread.median);
     vec![
-        Target::new("zip", ours.contestant.zip.map(|bytes| number(bytes) / 1e6), 2.3, "MB"),
-        Target::new("bootstrap", ours.contestant.size.map(|bytes| number(bytes) / 1e6), 5.2, "MB"),
+        Target::new("zip", ours.contestant.zip.map(|bytes| number(bytes) / 1e6), 2.6, "MB"),
+        Target::new("bootstrap", ours.contestant.size.map(|bytes| number(bytes) / 1e6), 5.6, "MB"),
         Target::new("init, instructions", millions(|counts| counts.init), 2.5, "M"),
         Target::new("first invocation, instructions", millions(|counts| counts.first), 10.0, "M"),
-        Target::new("warm invocation, instructions", millions(|counts| counts.warm), 3.0, "M"),
+        Target::new("warm invocation, instructions", millions(|counts| counts.warm), 4.0, "M"),
         Target::new(
             "init beside hello world, processor time",
             named("hello").and_then(|hello| Some(median(ours, init)? / median(hello, init)?)),

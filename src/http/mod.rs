@@ -7,11 +7,7 @@
 mod egress;
 mod preconnect;
 
-use std::{
-    mem::{self, ManuallyDrop},
-    sync::Arc,
-    time::Duration,
-};
+use std::{mem, sync::Arc, time::Duration};
 
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
@@ -22,15 +18,7 @@ use aws_smithy_types::body::SdkBody;
 pub use egress::Egress;
 pub use preconnect::Preconnect;
 use preconnect::{Connecting, MAX_AGE, Role, Waiting};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::{
-        CryptoProvider, KeyProvider,
-        ring::{self, cipher_suite, kx_group},
-    },
-    pki_types::PrivateKeyDer,
-    sign::SigningKey,
-};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use secrecy::zeroize::Zeroizing;
 
 use crate::error::{Error, Kind};
@@ -72,7 +60,7 @@ impl Http {
     }
 
     fn trusting(roots: RootCertStore) -> Self {
-        let tls = ClientConfig::builder_with_provider(Arc::new(provider()))
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring supports TLS 1.2 and 1.3")
             .with_root_certificates(roots)
@@ -123,38 +111,6 @@ impl Http {
     pub fn sdk_client(&self) -> Result<SharedHttpClient, reqwest::Error> {
         let connector = SharedHttpConnector::new(SdkConnector(self.client()?));
         Ok(http_client_fn(move |_, _| connector.clone()))
-    }
-}
-
-/// Returns ring's algorithms, limited to those that a client without a certificate needs.
-///
-/// AES with SHA-256 comes first: Lambda's processors have instructions for both. The remaining defaults are not
-/// referenced, so the linker leaves them out.
-fn provider() -> CryptoProvider {
-    let defaults = ManuallyDrop::new(ring::default_provider());
-    CryptoProvider {
-        cipher_suites: vec![
-            cipher_suite::TLS13_AES_128_GCM_SHA256,
-            cipher_suite::TLS13_AES_256_GCM_SHA384,
-            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-            cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        ],
-        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
-        signature_verification_algorithms: defaults.signature_verification_algorithms,
-        secure_random: defaults.secure_random,
-        key_provider: &NoKeys,
-    }
-}
-
-/// The client has no certificate, so it needs no private key.
-#[derive(Debug)]
-struct NoKeys;
-
-impl KeyProvider for NoKeys {
-    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
-        Err(rustls::Error::General("there are no private keys here".to_owned()))
     }
 }
 
