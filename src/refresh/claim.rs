@@ -68,7 +68,7 @@ pub(crate) enum Claimed {
     Replaced,
     /// Another run may be replacing it at this moment.
     InProgress { until: Timestamp },
-    /// A run failed not long ago, and TikTok is not to be asked again yet.
+    /// A run failed recently, and TikTok is not called again yet.
     CoolDown(Box<Failed>),
 }
 

@@ -97,11 +97,11 @@ impl Failed {
         let (what, at) = (&self.what, self.at);
         let what = if self.is_rejection() {
             format!(
-                "{what} TikTok said so at {at}, and is asked again once a day, or by the event {{\"action\":\"refresh\"}}."
+                "{what} TikTok's answer is from {at}. The next daily run tries again; the event {{\"action\":\"refresh\"}} tries at once."
             )
         } else {
             format!(
-                "{what} That was at {at}, after other runs had failed; TikTok is asked again once an hour, or by the event {{\"action\":\"refresh\"}}."
+                "{what} That was at {at}, after other runs had failed. Runs try again once an hour; the event {{\"action\":\"refresh\"}} tries at once."
             )
         };
         let error = Error::new(self.kind, what).advise(self.advice.clone());

@@ -13,14 +13,14 @@ use crate::refresh::{
 /// The lifetime of an access token whose answer named none: TikTok documents 24 hours for every token that is refreshed.
 const DOCUMENTED_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
-/// How long a top-up leaves TikTok alone that has rejected the refresh token for good: until the daily run has asked again.
+/// The cooldown of the hourly run after TikTok rejected the refresh token: the daily run tries again first.
 const COOL_DOWN: SignedDuration = SignedDuration::from_hours(24);
 
-/// After so many failures in a row the hourly run asks TikTok less often. A failed attempt writes two versions, and Lambda
-/// repeats an hourly run twice: without this a day on which TikTok is down would write 144 versions, and Secrets Manager
-/// takes about a hundred. With it that day has four, two an hour, and those of the daily run: 54.
+/// The failures in a row after which the hourly run calls TikTok less often. A failed attempt writes two versions, and Lambda
+/// retries an hourly run twice, which would make 144 versions on a day without TikTok. Secrets Manager takes about a hundred.
+/// With this limit that day writes 54: four, two an hour, and those of the daily run.
 const MANY_FAILURES: u32 = 2;
-/// How long they leave TikTok alone then: so long that one of an hourly run and its repetitions asks.
+/// The cooldown after them: of an hourly run and its two retries, one calls TikTok.
 const SLOW_DOWN: SignedDuration = SignedDuration::from_mins(50);
 
 /// The next step of a run.
@@ -100,7 +100,7 @@ pub(crate) fn plan(situation: Situation<'_>, trigger: Trigger, now: Timestamp, m
     due.map_or_else(|due| cool_down.unwrap_or(Plan::Renew(due)), Plan::Skip)
 }
 
-/// The failure for which TikTok is not to be asked again yet.
+/// The failure after which TikTok is not called again yet.
 pub(crate) fn cools_down(claim: &Claim, trigger: Trigger, now: Timestamp) -> Option<&Failed> {
     let (failed, until) = hourly_run_waits(claim)?;
     let waits = match trigger {

@@ -179,7 +179,7 @@ impl Findings<'_> {
         let (failed, until) = self.failure()?;
         let (at, until) = (minute(failed.at), minute(until));
         let when = format!(
-            "TikTok is asked again by the next daily run, by the hourly run from {until}, or at once by {{\"action\":\"refresh\"}}."
+            "The refresh is retried by the next daily run, by the hourly run from {until}, or at once with {{\"action\":\"refresh\"}}."
         );
         if !failed.is_rejection() {
             let what = format!("Other runs have failed, the latest at {at}: {}", failed.what);

@@ -85,7 +85,7 @@ async fn a_dead_grant_costs_no_request_and_no_write_until_the_next_slot() {
         let invocation = look_on(&world, &function, top_up()).await;
         let (said, now) = (error_message(&first), error_message(&invocation));
         let advice = &said[said.find("Authorize the app again").expect("the advice")..];
-        assert_failed(&invocation, "ReauthorizationRequired", &["40107", "TikTok said so at", advice]);
+        assert_failed(&invocation, "ReauthorizationRequired", &["40107", "TikTok's answer is from", advice]);
         let requests = world.faults.journal().len();
         assert_eq!(requests, 6, "AWSCURRENT, the room, the claim, what is there instead and after it: {now}");
     }
@@ -159,7 +159,7 @@ async fn an_access_token_that_worked_is_kept_without_a_request_until_it_ends() {
     let invocation = look_on(&world, &function, top_up()).await;
     assert_eq!(outcome(&invocation), "kept");
     let warning = warnings(&invocation);
-    for part in ["40107", "TikTok said so at", "still worked then and was kept", "Authorize the app again"] {
+    for part in ["40107", "TikTok's answer is from", "still worked then and was kept", "Authorize the app again"] {
         assert!(warning.contains(part), "{part:?} is missing in: {warning}");
     }
     tokio::time::sleep(lifetime).await;
