@@ -1,10 +1,11 @@
-import copy
+"""The rules of the template: each yields a sentence for everything that breaks it."""
+
 import json
 import re
 import tomllib
 
-from .template import branches, references, resources, transformed, walk, written
-from .tools import PAGE, PROJECT, Failure, say
+from .template import branches, references, resources, walk, written
+from .tools import PAGE, PROJECT
 
 # CloudFormation writes it at creation and on a change of this text: a change would overwrite live tokens.
 PLACEHOLDER = '{"app_id":"","secret":"","access_token":"","refresh_token":""}'
@@ -146,30 +147,6 @@ AT_RISK = SILENCE | {"AccessTokenBelowTwoHoursAlarm", "ReauthorizationRequiredAl
 # What an alarm's name says of time, in seconds.
 THRESHOLDS = {"BelowTwoHours": 7_200, "Below7Days": 604_800, "Below30Days": 2_592_000}
 NOTHING = {"Ref": "AWS::NoValue"}
-
-
-def stage():
-    """What has to be true of the transformed template, and would be noticed if it were not."""
-    template = transformed()
-    for rule in RULES:
-        problems = list(rule(template))
-        if problems:
-            raise Failure(f"Not so: {rule.__doc__}\n" + "\n".join(problems))
-        say(f"so it is: {rule.__doc__}")
-    from .sabotage import SABOTAGE  # It breaks these rules, so it needs them first.
-
-    for rule in RULES:
-        if not SABOTAGE.get(rule):
-            raise Failure(f"Nobody has shown that this rule can be broken: {rule.__name__}")
-    for rule, changes in SABOTAGE.items():
-        for number, change in enumerate(changes):
-            sabotaged = copy.deepcopy(template)
-            change(sabotaged)
-            if sabotaged == template:
-                raise Failure(f"The template that should break {rule.__name__} is the real one (number {number}).")
-            if not list(rule(sabotaged)):
-                raise Failure(f"{rule.__name__} finds nothing wrong with a template that breaks it (number {number}).")
-    say(f"{sum(map(len, SABOTAGE.values()))} templates that break a rule: each is found out")
 
 
 def alarms_complete(template):
