@@ -5,7 +5,8 @@ import subprocess
 
 from function import Failure
 
-PATIENCE = 90
+# A block may start a dozen Python programs, on a machine that runs other stages at the same time.
+PATIENCE = 300
 
 
 class Shell:
