@@ -8,13 +8,13 @@ OWN = "tiktok-token-refresh"
 
 
 def dependencies(target):
-    """What is compiled into the function, and what only runs while it is compiled: {(name, version): licence} of each.
+    """What is compiled into the function, and what only runs while it is compiled: {(name, version): license} of each.
 
     Without what tests, benchmarks and examples need, and without the features that they turn on.
     """
     linked = crates("normal,no-proc-macro", target)
     everything = crates("normal,build", target)
-    return linked, {crate: licence for crate, licence in everything.items() if crate not in linked}
+    return linked, {crate: license for crate, license in everything.items() if crate not in linked}
 
 
 @cache
@@ -23,7 +23,7 @@ def crates(edges, target):
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     found = {}
     for line in lines:
-        package, licence = line.removesuffix(" (*)").split("|")
+        package, license = line.removesuffix(" (*)").split("|")
         name, version, *_ = package.split()
-        found[name, version.removeprefix("v")] = licence
-    return {crate: licence for crate, licence in found.items() if crate[0] != OWN}
+        found[name, version.removeprefix("v")] = license
+    return {crate: license for crate, license in found.items() if crate[0] != OWN}

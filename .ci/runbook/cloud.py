@@ -23,7 +23,7 @@ from checks import emulator
 from checks.template import written
 from function import Failure, secrets_manager, stand_ins
 
-BUCKET = "artefacts"
+BUCKET = "artifacts"
 # Instead of a minute: runs that wait for something to come back give up after seconds. Less than 15, and none would redeem.
 TIMEOUT = 20
 # What the emulator, which speaks plain HTTP, does not let anybody past.

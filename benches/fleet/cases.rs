@@ -32,7 +32,7 @@ pub struct Case {
     /// The timeout of the invocation.
     pub timeout: Duration,
     /// How many cannot be helped: for every other one TikTok never answers, the grant of the rest is revoked.
-    pub poisoned: usize,
+    pub failing: usize,
     pub rounds: usize,
     pub effort: Effort,
 }
@@ -40,10 +40,10 @@ pub struct Case {
 pub const LIFTED: &str = "limits lifted";
 pub const KEPT: &str = "limits kept";
 pub const SHORT: &str = "limits kept, an invocation of 60 s";
-pub const POISONED: &str = "limits lifted, 1 % poisoned";
+pub const FAILING: &str = "limits lifted, 1 % failing";
 
 const fn case(name: &'static str, secrets: usize, limits: Limits, rounds: usize, effort: Effort) -> Case {
-    Case { name, secrets, limits, timeout: LONGEST, poisoned: 0, rounds, effort }
+    Case { name, secrets, limits, timeout: LONGEST, failing: 0, rounds, effort }
 }
 
 /// By name and by size.
@@ -53,7 +53,7 @@ pub const CASES: [Case; 12] = [
     case(LIFTED, 100, Limits::Lifted, 5, Effort::Seconds),
     case(LIFTED, 1_000, Limits::Lifted, 3, Effort::Minutes),
     case(LIFTED, 10_000, Limits::Lifted, 1, Effort::Minutes),
-    Case { poisoned: 10, ..case(POISONED, 1_000, Limits::Lifted, 1, Effort::Minutes) },
+    Case { failing: 10, ..case(FAILING, 1_000, Limits::Lifted, 1, Effort::Minutes) },
     case(KEPT, 1, Limits::Kept, 3, Effort::Seconds),
     case(KEPT, 10, Limits::Kept, 3, Effort::Seconds),
     case(KEPT, 100, Limits::Kept, 1, Effort::Seconds),

@@ -38,7 +38,7 @@ const AWS_WRITES_PER_SECOND: usize = 50;
 pub struct Sample {
     /// When everything was due.
     pub first: Pass,
-    /// When nothing was. None if that time did not come: some were left over, or are poisoned.
+    /// When nothing was. None if that time did not come: some were left over, or are failing.
     pub again: Option<Pass>,
     /// How many secrets hold a token that is new and works, after the first pass.
     pub refreshed: usize,
@@ -87,7 +87,7 @@ pub fn sample(bootstrap: &Path, case: &Case) -> Result<Sample, Box<dyn Error>> {
     let first = pass(&world, &function, case, Duration::ZERO)?;
     let last_refresh = world.faults.journal().of(PROMOTE).filter(|entry| entry.applied).map(|entry| entry.at).max();
     let refreshed = refreshed(&world, &before);
-    if refreshed + case.poisoned < case.secrets && first.wall + Duration::from_secs(30) < case.timeout {
+    if refreshed + case.failing < case.secrets && first.wall + Duration::from_secs(30) < case.timeout {
         return Err(format!("{refreshed} were refreshed, and there was time for more: {}", first.ending).into());
     }
     let again = (refreshed == case.secrets).then(|| pass(&world, &function, case, first.cpu)).transpose()?;
@@ -105,7 +105,7 @@ pub fn sample(bootstrap: &Path, case: &Case) -> Result<Sample, Box<dyn Error>> {
 
 /// A fleet as it is on the usual day: the function has refreshed it before, and the advertisers are known.
 fn refreshed_before(bootstrap: &Path, case: &Case) -> Result<World, Box<dyn Error>> {
-    let usual = Case { limits: Limits::Lifted, timeout: LONGEST, poisoned: 0, ..*case };
+    let usual = Case { limits: Limits::Lifted, timeout: LONGEST, failing: 0, ..*case };
     let spec = GrantSpec::default();
     let world = World::fleet_with_documents(case.secrets, TAG, 1, &spec, |document| add_advertisers(document, &spec));
     let before = tokens(&world);
@@ -143,11 +143,11 @@ fn a_day_passes(world: &World) {
     }
 }
 
-/// Poisons what is to be poisoned, and lets the services be as the case wants them.
+/// Makes secrets fail, and lets the services be as the case wants them.
 fn prepare(world: &World, case: &Case) {
-    for (number, member) in world.members.iter().step_by(case.secrets / case.poisoned.max(1)).enumerate() {
+    for (number, member) in world.members.iter().step_by(case.secrets / case.failing.max(1)).enumerate() {
         match number {
-            number if number >= case.poisoned => break,
+            number if number >= case.failing => break,
             number if number % 2 == 0 => {
                 let its_own = format!("grant {} refresh", member.grant);
                 world.faults.at(When::operation(REDEEM).detail(&its_own).always(), Fault::Hang);
@@ -178,7 +178,7 @@ fn pass(world: &World, function: &Function, case: &Case, used: Duration) -> Resu
         runtime.block_on(function.invoke(event, case.timeout));
     let ending = match outcome {
         Outcome::Response(..) => "Response".to_owned(),
-        Outcome::Error { error_type, .. } if case.poisoned > 0 || duration > case.timeout / 2 => error_type,
+        Outcome::Error { error_type, .. } if case.failing > 0 || duration > case.timeout / 2 => error_type,
         Outcome::Error { error_type, error_message } => {
             return Err(format!("{error_type}: {}", error_message.chars().take(500).collect::<String>()).into());
         }
