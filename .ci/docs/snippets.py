@@ -19,7 +19,7 @@ RUNBOOK = "docs/runbook.md"
 RUNNERS = {
     ".ci/run": {"demo", "tests", "authorize-page"},
     ".ci/consumers/run": {
-        "publish", "aws-cli", "python", "python-caching", "tiktok-sdk", "node", "rust", "airflow", "airbyte", "airbyte-api",
+        "publish", "aws-cli", "readme-python", "python", "python-caching", "tiktok-sdk", "node", "rust", "airflow", "airbyte", "airbyte-api",
         "singer", "owox", "eventbridge",
     },
     ".ci/runbook/run": {
