@@ -61,7 +61,7 @@ impl Case {
 
 /// How a process is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateLimits {
+pub enum Intensity {
     /// Nothing disturbs it, so that it can go on without a pause.
     Calm,
     /// Requests fail, and it is never killed.
@@ -121,7 +121,7 @@ pub struct Life {
     number: usize,
     seed: u64,
     case: &'static Case,
-    pace: RateLimits,
+    intensity: Intensity,
     world: Arc<World>,
     function: Function,
     person: Arc<Person>,
@@ -138,7 +138,7 @@ pub struct Life {
 }
 
 impl Life {
-    pub fn begin(seed: u64, number: usize, case: &'static Case, pace: RateLimits) -> Self {
+    pub fn begin(seed: u64, number: usize, case: &'static Case, intensity: Intensity) -> Self {
         let consent = format!("https://www.tiktok.com/v2/auth/authorize?client_key={APP_ID}&response_type=code");
         let world = Arc::new(World::with_document(case.grant(), |document| {
             document["mine"] = json!("");
@@ -159,7 +159,7 @@ impl Life {
             number,
             seed,
             case,
-            pace,
+            intensity,
             world,
             function,
             person,
@@ -178,7 +178,7 @@ impl Life {
         self.warm_after = WARM.1.max(refreshes / WARM.0);
         while self.tally.refreshes < refreshes {
             assert!(self.turns < refreshes * TURNS_A_REFRESH, "{}: too many turns: {:?}", self.name(), self.tally);
-            let turn = Turn::draw(Dice::of(self.seed, self.number, self.turns), self.case, self.pace);
+            let turn = Turn::draw(Dice::of(self.seed, self.number, self.turns), self.case, self.intensity);
             self.take(turn).await;
         }
         while self.again.is_some() || self.oracle.has_unfinished_work() {
@@ -195,7 +195,10 @@ impl Life {
     }
 
     fn name(&self) -> String {
-        format!("seed {}, secret {} ({}, {:?}), turn {}", self.seed, self.number, self.case.name, self.pace, self.turns)
+        format!(
+            "seed {}, secret {} ({}, {:?}), turn {}",
+            self.seed, self.number, self.case.name, self.intensity, self.turns
+        )
     }
 
     /// An hour passes between two turns for the failures that claims tell of: after two of them the next run waits so long.
@@ -364,12 +367,12 @@ impl Life {
     }
 
     fn note_memory(&mut self) {
-        let Some(pid) = self.function.pid().filter(|_| self.pace != RateLimits::Rough) else { return };
+        let Some(pid) = self.function.pid().filter(|_| self.intensity != Intensity::Rough) else { return };
         let (held, refreshes) = (Held::by(pid), self.tally.refreshes);
         match self.tally.memory.first_mut() {
             Some(memory) => memory.note(held, refreshes),
             None if refreshes >= self.warm_after => {
-                self.tally.memory.push(Memory::of(self.case.name, self.pace, held, refreshes));
+                self.tally.memory.push(Memory::of(self.case.name, self.intensity, held, refreshes));
             }
             None => {}
         }

@@ -15,7 +15,7 @@ mod turn;
 
 use std::{env, time::Instant};
 
-use life::{Case, Life, RateLimits};
+use life::{Case, Intensity, Life};
 use process::Memory;
 use stand_ins::{Flow, World, tiktok::Renewal};
 use tally::Tally;
@@ -62,7 +62,7 @@ const KINDS: [Case; 6] = [
 
 /// How many secrets of each kind are treated in which way, and how many refreshes of a hundred they do together. Most of
 /// their time they wait: for a slot, for TikTok, for the claim of a run that died.
-const SHARES: [(RateLimits, usize, usize); 2] = [(RateLimits::Steady, 2, 30), (RateLimits::Rough, 10, 50)];
+const SHARES: [(Intensity, usize, usize); 2] = [(Intensity::Steady, 2, 30), (Intensity::Rough, 10, 50)];
 /// How many of a hundred one process does that nothing disturbs, and that never waits.
 const CALM_SHARE: usize = 20;
 
@@ -72,11 +72,13 @@ fn chosen(variable: &str, default: u64) -> u64 {
 }
 
 /// Each life: its grant, how it is treated, and the how-manieth part of all refreshes are its own.
-fn shares() -> Vec<(&'static Case, RateLimits, usize)> {
+fn shares() -> Vec<(&'static Case, Intensity, usize)> {
     let of_each = |case| {
-        SHARES.map(|(pace, lives, percent)| vec![(case, pace, 100 * lives * KINDS.len() / percent); lives]).concat()
+        SHARES
+            .map(|(intensity, lives, percent)| vec![(case, intensity, 100 * lives * KINDS.len() / percent); lives])
+            .concat()
     };
-    KINDS.iter().flat_map(of_each).chain([(&KINDS[0], RateLimits::Calm, 100 / CALM_SHARE)]).collect()
+    KINDS.iter().flat_map(of_each).chain([(&KINDS[0], Intensity::Calm, 100 / CALM_SHARE)]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,8 +93,8 @@ async fn ten_thousand_refreshes_with_faults_and_restarts_lose_no_token_and_leave
     let refreshes = usize::try_from(chosen("SOAK_REFRESHES", REFRESHES as u64)).expect("a number of refreshes");
     println!("SOAK_SEED={seed} SOAK_REFRESHES={refreshes}");
     let mut lives = JoinSet::new();
-    for (number, (case, pace, share)) in shares().into_iter().enumerate() {
-        lives.spawn(Life::begin(seed, number, case, pace).live(refreshes.div_ceil(share)));
+    for (number, (case, intensity, share)) in shares().into_iter().enumerate() {
+        lives.spawn(Life::begin(seed, number, case, intensity).live(refreshes.div_ceil(share)));
     }
     // One that has broken a promise does not stop the others: what they show may explain it.
     let (mut all, mut broken) = (Tally::default(), None);

@@ -2,7 +2,7 @@
 
 use std::{fmt, fs};
 
-use super::life::RateLimits;
+use super::life::Intensity;
 
 /// By how many kB the memory of its own of a warm process may grow: pages that the allocator had not touched yet. Seen were 0
 /// to 124, and 16 in six hundred refreshes that nothing disturbed.
@@ -45,7 +45,7 @@ impl Held {
 #[derive(Clone, Debug)]
 pub struct Memory {
     of: &'static str,
-    pace: RateLimits,
+    intensity: Intensity,
     warm: Held,
     last: Held,
     most_files: usize,
@@ -54,8 +54,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub const fn of(name: &'static str, pace: RateLimits, warm: Held, refreshes: usize) -> Self {
-        Self { of: name, pace, warm, last: warm, most_files: warm.files, refreshes: (refreshes, refreshes) }
+    pub const fn of(name: &'static str, intensity: Intensity, warm: Held, refreshes: usize) -> Self {
+        Self { of: name, intensity, warm, last: warm, most_files: warm.files, refreshes: (refreshes, refreshes) }
     }
 
     pub fn note(&mut self, held: Held, refreshes: usize) {
@@ -66,10 +66,10 @@ impl Memory {
 
     #[track_caller]
     pub fn assert_flat(&self) {
-        let Self { pace, warm, last, most_files, .. } = self;
+        let Self { intensity, warm, last, most_files, .. } = self;
         let connections = last.files.saturating_sub(warm.files) as u64;
         let growth =
-            A_CONNECTION * connections + if *pace == RateLimits::Calm { MOST_CALM_GROWTH } else { MOST_GROWTH };
+            A_CONNECTION * connections + if *intensity == Intensity::Calm { MOST_CALM_GROWTH } else { MOST_GROWTH };
         assert!(last.own <= warm.own + growth, "what the process holds of its own grows: {self}");
         assert!(last.peak <= warm.peak + MOST_PAGES, "what is resident grows: {self}");
         assert!(*most_files <= MOST_FILES, "files and connections are left open: {self}");
@@ -78,9 +78,9 @@ impl Memory {
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { of, pace, warm, last, most_files, refreshes } = self;
+        let Self { of, intensity, warm, last, most_files, refreshes } = self;
         let (from, to) = refreshes;
-        write!(f, "{of:<42} {pace:?}, refreshes {from:>4} to {to:>5}: RSS {} to {} kB, ", warm.rss, last.rss)?;
+        write!(f, "{of:<42} {intensity:?}, refreshes {from:>4} to {to:>5}: RSS {} to {} kB, ", warm.rss, last.rss)?;
         write!(f, "of its own {} to {} kB, at most {} to {} kB, ", warm.own, last.own, warm.peak, last.peak)?;
         write!(f, "{} to {} files, at most {most_files}", warm.files, last.files)
     }

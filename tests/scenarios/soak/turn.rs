@@ -2,7 +2,7 @@
 
 use super::{
     dice::Dice,
-    life::{Case, RateLimits},
+    life::{Case, Intensity},
     trouble::Trouble,
 };
 
@@ -41,11 +41,11 @@ pub struct Turn {
 }
 
 impl Turn {
-    pub fn draw(mut dice: Dice, case: &Case, pace: RateLimits) -> Self {
-        if pace == RateLimits::Calm {
+    pub fn draw(mut dice: Dice, case: &Case, intensity: Intensity) -> Self {
+        if intensity == Intensity::Calm {
             return Self::quiet(Errand::Refresh);
         }
-        let (dice, steady) = (&mut dice, pace == RateLimits::Steady);
+        let (dice, steady) = (&mut dice, intensity == Intensity::Steady);
         let by_hand = if steady { 60 } else { 10 };
         let errand = match dice.below(100) {
             chance if chance < by_hand => Errand::Refresh,
