@@ -45,7 +45,7 @@ const SMALL: usize = 3;
 /// once, promote.
 const CRITICAL_PATH: f64 = 2.0 + 5.0;
 
-/// How much instruction counts may grow before somebody has to say why. They repeat to less than one in a hundred.
+/// The growth of instruction counts that needs no explanation. They repeat to less than one in a hundred.
 const TOLERANCE: f64 = 1.05;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -11,7 +11,7 @@ pub struct Panel {
 
 const WIDTH: f64 = 720.0;
 const NAMES: f64 = 130.0;
-/// Room for the figures behind the longest bar.
+/// Space for the figures behind the longest bar.
 const FIGURES: f64 = 150.0;
 const LINE: f64 = 24.0;
 

@@ -18,7 +18,7 @@ use cases::{CASES, Case, Effort, Limits};
 use measure::Sample;
 
 /// Of how many requests one may be refused. On a machine that stalls for a moment, what was to be sent in that moment is sent
-/// at once; a pace that is wrong is refused far more often.
+/// at once; wrong rate limits cause far more rejections.
 const TOLERATED: u64 = 100;
 
 /// A case, and what its rounds showed.

@@ -129,7 +129,7 @@ fn start(bootstrap: &Path, world: &World, limits: Limits) -> Function {
     Function::start(FunctionConfig::new(bootstrap, variables))
 }
 
-/// Moves the time at which tokens were refreshed back to the schedule's slot of the day before: tokens of this minute are
+/// Moves the time at which tokens were refreshed back to the scheduled time of the day before: tokens of this minute are
 /// due for nothing, and TikTok's rejection of them is not believed at once.
 fn a_day_passes(world: &World) {
     let at = Timestamp::now() - SignedDuration::from_hours(24);

@@ -232,7 +232,7 @@ async fn tokens_that_a_person_pastes_in_after_an_authorization_stay_whatever_is_
             assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
             let (_, newest) = world.tiktok.core().newest(pasted.grant);
             assert_eq!(newest, Some(world.field("refresh_token")), "the tokens are of the grant that was pasted in");
-            // What a person has written makes the next run look around.
+            // After a person's write the next run reads the labels.
             let mut document = world.current();
             document["note"] = json!(number);
             world.store(&document.to_string()).await;
@@ -635,7 +635,7 @@ async fn an_exchange_waits_for_a_run_that_is_at_work_and_takes_the_place_of_its_
         let ending = outcome(&other.run(exchange(&address)).await);
         *end.lock().expect("nobody panicked") = Some(ending);
     });
-    // The run has spent its token, and takes some seconds to store the answer.
+    // The run has redeemed its token, and takes some seconds to store the answer.
     let begin = move || {
         let started = started.clone();
         async move {

@@ -95,7 +95,7 @@ async fn a_pair_that_tiktok_answers_with_itself_has_new_lifetimes_and_is_redeeme
 }
 
 /// Refreshes so many times, a day apart, in a secret that has so many versions at most; then the first value comes back, and
-/// the next run makes the newest tokens current without sending anything that was spent.
+/// the next run makes the newest tokens current without sending a redeemed token again.
 async fn first_value_comes_back(refreshes: usize, limit: usize, edits: usize) {
     let Some(world) = strict(World::with(rotating())) else { return };
     let case = format!("after {refreshes} refreshes, of {limit} versions, with {edits} edits");
@@ -140,7 +140,7 @@ async fn a_roll_back_across_a_refresh_is_healed_forward_by_the_next_due_run() {
         let newest = world.field("access_token");
         roll_back(&world, &version(&world, "AWSPREVIOUS")).await;
         assert_ne!(world.field("access_token"), newest);
-        // What was staged before the slot of a day to come is renewed at once.
+        // Tokens that were staged before a later scheduled time are refreshed at once.
         let (ending, redeems) = if event == daily { ("refreshed", 3) } else { ("resumed", 2) };
         assert_eq!(outcome(&function.run(event.clone()).await), ending, "{event}");
         assert_eq!((world.field("access_token") == newest, world.redeemed()), (redeems == 2, redeems), "{event}");

@@ -60,7 +60,7 @@ async fn a_connection_that_tiktok_has_closed_meanwhile_is_not_used() {
     let function = world.function_with(BINARY, &[("TIKTOK_API_URL", &url)]);
     let invocation = function.run(refresh()).await;
     assert_eq!(outcome(&invocation), "refreshed");
-    // A token that went over it would count as spent, and its answer as lost.
+    // A token that went over it would count as redeemed, and its answer as lost.
     let complaints: Vec<_> = invocation.logs.iter().filter(|line| line.contains("WARN")).collect();
     assert!(complaints.is_empty(), "{complaints:?}");
 }

@@ -35,7 +35,7 @@ async fn run_without_complaint(function: &Function) {
     assert!(complaints.is_empty(), "{complaints:?}");
 }
 
-/// A token that goes over a dead connection counts as spent, and its answer as lost: that is logged.
+/// A token that goes over a dead connection counts as redeemed, and its answer as lost. Both are logged.
 fn complaints(invocation: &Invocation) -> Vec<&String> {
     invocation.logs.iter().filter(|line| line.contains("WARN")).collect()
 }

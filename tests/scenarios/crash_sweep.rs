@@ -10,10 +10,10 @@ use crate::{
     support::{STAGE, Scenario, outcome, scheduled, strict},
 };
 
-/// The shortest invocation in which a refresh token may still be spent: TikTok's timeout of 10 s, 5 s for the write of its
+/// The shortest invocation in which a refresh token may still be redeemed: TikTok's timeout of 10 s, 5 s for the write of its
 /// answer, and the time that comes before.
 const INVOCATION: Duration = Duration::from_secs(16);
-/// When nobody has to wait any more for the claim of a run that began now: its invocation, and 10 s of grace.
+/// The time until the claim of a run that starts now has expired: its invocation, and 10 s of grace.
 const CLAIM_IS_OVER: Duration = Duration::from_millis(26_500);
 
 struct Case {
@@ -34,7 +34,7 @@ impl Case {
         World::with(GrantSpec { flow: self.flow, renewal: self.renewal, ..GrantSpec::default() })
     }
 
-    /// How many requests a run makes that nobody disturbs.
+    /// Returns the number of requests of an undisturbed run.
     async fn requests(&self) -> u64 {
         let world = self.world();
         world.lambda().invoke(scheduled(), INVOCATION).await;
@@ -93,7 +93,7 @@ impl Crash {
         let lost = redeemed && !staged && rotates;
         self.assert_promises(&row);
         if lost {
-            // The only window in which an answer can be lost: nobody may take it for success, or blame the grant.
+            // The only window in which an answer can be lost: no run may take it for success, or blame the grant.
             assert_eq!(ending, "ReauthorizationRequired", "{row}");
             assert!(format!("{:?}", invocation.outcome).contains("answer to an earlier attempt was lost"), "{row}");
         } else {

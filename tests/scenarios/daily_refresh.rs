@@ -194,7 +194,7 @@ async fn a_pending_version_of_somebody_elses_keeps_its_label() {
     let world = World::start();
     let client = world.secrets_manager.client();
     let function = world.lambda();
-    // Once as the first thing that happens to the secret, then between two days on which nobody looks where labels are.
+    // Once as the first thing that happens to the secret, then between two days on which no run reads the labels.
     for number in 0..3 {
         let (theirs, id) = (json!({"their": number}), new_token());
         let body = theirs.to_string();

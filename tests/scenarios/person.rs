@@ -32,7 +32,7 @@ fn moments() -> impl Iterator<Item = (u64, bool)> {
 #[tokio::test]
 async fn a_persons_other_fields_are_kept_whenever_they_write() {
     for (k, before) in moments() {
-        // Emulators leave AWSCURRENT on two versions when somebody writes after a promotion.
+        // Emulators leave AWSCURRENT on two versions when another writer comes after a promotion.
         let Some(world) = strict(World::start()) else { return };
         edit(&world, k, before, |document| document["note"] = json!("added by a person"));
         let invocation = world.lambda().run(scheduled()).await;
@@ -50,7 +50,7 @@ async fn a_persons_other_fields_are_kept_whenever_they_write() {
 #[tokio::test]
 async fn the_tokens_that_a_person_pastes_in_win_whenever_they_write() {
     for (k, before) in moments() {
-        // Emulators leave AWSCURRENT on two versions when somebody writes after a promotion.
+        // Emulators leave AWSCURRENT on two versions when another writer comes after a promotion.
         let Some(world) = strict(World::start()) else { return };
         let theirs = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
         let (access_token, refresh_token) = (theirs.access_token.clone(), theirs.refresh_token.clone());

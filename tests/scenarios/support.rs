@@ -29,7 +29,7 @@ pub const SHORT: Duration = Duration::from_secs(17);
 pub const CLAIM: &str = " TIKTOK_CLAIM";
 pub const STAGE: &str = " TIKTOK_STAGED";
 
-/// The event of the daily schedule, delivered late: whatever a scenario refreshes is refreshed after its slot.
+/// The event of the daily schedule, delivered late: whatever a scenario refreshes is refreshed after its scheduled time.
 pub fn scheduled() -> Value {
     let slot = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
     json!({"action": "refresh", "scheduled_time": slot.to_string()})
@@ -59,7 +59,7 @@ pub trait Scenario {
     /// Lets hours pass since the last refresh, which is the version that was staged last.
     async fn let_hours_pass(&self, hours: i64);
 
-    /// The next run, after the trouble is over. It has to end well; returns how.
+    /// The next run, after the failure is over. It has to end well; returns how.
     async fn next_run(&self) -> String;
 }
 

@@ -239,7 +239,7 @@ async fn an_account_holders_open_id_is_kept() {
 
 #[tokio::test]
 async fn a_long_term_token_is_verified_and_written_only_when_something_changed() {
-    // Emulators leave AWSCURRENT on two versions when somebody writes after a promotion.
+    // Emulators leave AWSCURRENT on two versions when another writer comes after a promotion.
     let Some(world) = strict(World::with(GrantSpec::long_term())) else { return };
     let (client, lambda) = (world.secrets_manager.client(), world.lambda());
     let version = async || client.get(&world.secret_id, "AWSCURRENT").await.expect("the secret is there").0;

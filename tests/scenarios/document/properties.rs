@@ -80,7 +80,7 @@ fn parse(fields: &[Field], between: &str) -> Document {
     Document::parse(&SecretString::from(body(fields, between))).expect("valid JSON")
 }
 
-/// A document that the cycle can work with: the app, a pair of tokens, and a person's fields around them.
+/// A document that a run can refresh: the app, a pair of tokens, and a person's fields around them.
 fn credentials() -> impl Strategy<Value = Vec<Field>> {
     let token = || regex("[A-Za-z0-9]{1,40}").prop_map(|token| format!("\"{token}\""));
     (fields(), token(), token(), any::<prop::sample::Index>()).prop_map(|(mut fields, refresh, access, place)| {

@@ -205,7 +205,7 @@ async fn a_dry_run_and_the_status_tell_that_tiktok_is_left_alone_and_until_when(
     assert!(said.contains("(code 40107), and the access token still worked then"), "{said}");
 }
 
-/// One hour of a day on which no refresh succeeds: the top-up, and Lambda's two repetitions of it. Returns how many times
+/// One hour of a day on which no refresh succeeds: the hourly run, and Lambda's two retries of it. Returns how many times
 /// TikTok was asked and how many versions were written.
 async fn hour(world: &World, function: &Function) -> (usize, usize) {
     world.faults.reset();

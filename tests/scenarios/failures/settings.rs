@@ -7,7 +7,7 @@ use stand_ins::{APP_ID, Flow, GrantSpec, Outcome, World, credentials};
 
 use crate::support::{BINARY, SHORT, Scenario, assert_failed, outcome, refresh, scheduled, strict};
 
-/// Nobody listens here.
+/// No server listens here.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_wrong_variable_is_named_and_nothing_is_asked_of_anybody() {
 async fn an_endpoint_that_awss_own_switch_says_to_ignore_is_not_asked() {
     // An emulator may know the regions that there are.
     let Some(world) = strict(World::start()) else { return };
-    // In this region nobody answers.
+    // No server answers in this Region.
     let switch = |value| [("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", value), ("AWS_REGION", "nowhere-1")];
     for on in ["true", "True"] {
         let invocation = world.function_with(BINARY, &switch(on)).invoke(scheduled(), Duration::from_secs(3)).await;
@@ -89,7 +89,7 @@ async fn services_that_cannot_be_reached_are_told_apart() {
     ];
     for (name, value, kind, says) in cases {
         let world = World::start();
-        // A run that asks nobody but Secrets Manager would go on until its deadline.
+        // A run that only asks Secrets Manager would go on until its deadline.
         let limit = if kind == "TikTokUnavailable" { SHORT } else { std::time::Duration::from_secs(2) };
         let invocation = world.function_with(BINARY, &[(name, value)]).invoke(scheduled(), limit).await;
         assert_failed(&invocation, kind, &[says, "the next run tries again"]);

@@ -31,7 +31,7 @@ pub struct Scene {
     pub names: Vec<String>,
     /// The event that is disturbed.
     pub event: Value,
-    /// What comes after it, when the trouble is over: the same again, or what it was the beginning of.
+    /// The event after the failure: the same again, or the next step.
     pub next: Vec<Value>,
 }
 

@@ -80,7 +80,7 @@ impl Scene {
         Oracle { world: &self.world, secrets: &self.secrets }
     }
 
-    /// The trouble is over, and so is the time of whoever held a claim.
+    /// The failure is over, and every claim has expired.
     async fn let_it_pass(&self) {
         self.world.faults.clear();
         for secret in &self.secrets {
@@ -116,7 +116,7 @@ async fn calm(flow: Flow) -> (Calm, Vec<(Target, String)>) {
     (Calm { ending: ending(&invocation), peak_kb, redeems: scene.oracle().stored_redeems() }, titled)
 }
 
-/// Runs a flow, with trouble at one of its requests, and then what comes after it.
+/// Runs a flow, with a failure at one of its requests, and then the next event.
 async fn strike(flow: Flow, calm: &Calm, target: &Target, trouble: Trouble) -> Cell {
     let scene = (flow.prepare)().await;
     let oracle = scene.oracle();
@@ -153,7 +153,7 @@ async fn strike(flow: Flow, calm: &Calm, target: &Target, trouble: Trouble) -> C
     Cell { endings, lost, runs: runs.len(), broken }
 }
 
-/// Whether trouble at a request can cost an answer of TikTok's: if the process dies while it has it, if it does not arrive,
+/// True if a failure of a request can cost an answer of TikTok's: if the process dies while it has it, if it does not arrive,
 /// or if it cannot be stored until the deadline.
 fn may_lose(target: &Target, trouble: Trouble) -> bool {
     trouble.kills()
@@ -161,7 +161,7 @@ fn may_lose(target: &Target, trouble: Trouble) -> bool {
         || trouble.often == Often::Always
 }
 
-/// What is broken of the run that met the trouble, and of what it left behind.
+/// The broken promises of the run with the failure, and of its results.
 fn disturbed(
     oracle: &Oracle<'_>,
     calm: &Calm,

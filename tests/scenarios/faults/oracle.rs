@@ -47,7 +47,7 @@ struct Spent {
 /// A version that was AWSCURRENT at some time.
 struct Reign {
     version: Version,
-    /// When the function asked for it; none if somebody else put it there.
+    /// When the function asked for it; none if another writer put it there.
     since: Option<u64>,
 }
 
@@ -98,7 +98,7 @@ impl Oracle<'_> {
         unnamed.flat_map(|secret| self.usable(secret)).collect()
     }
 
-    /// What is broken when all trouble is over and the function has run again: the newest tokens work, or they were lost
+    /// The broken promises after the failure is over and the function has run again: the newest tokens work, or they were lost
     /// between TikTok and their write, and the function says so. `repeats` says that it was asked for the same thing again;
     /// of a consent that was lost no other run can know.
     pub fn healed(&self, runs: &[Invocation], repeats: bool) -> Vec<String> {

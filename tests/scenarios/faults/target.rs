@@ -64,7 +64,7 @@ impl Target {
         ["oauth2/refresh_token", "oauth2/access_token"].iter().any(|endpoint| self.operation.ends_with(endpoint))
     }
 
-    /// When trouble strikes.
+    /// The moment of the failure.
     pub fn when(&self, scene: &Scene, trouble: &Trouble) -> When {
         let when = When::operation(&self.operation).nth(self.nth);
         let name = self.name.map(|name| scene.names[name].as_str());

@@ -10,7 +10,7 @@ use crate::support::SHORT;
 /// Ample for a run that waits once for whatever does not come, TikTok's ten seconds included, and then begins again.
 const AMPLE: Duration = Duration::from_secs(30);
 
-/// Long enough to be noticed, and shorter than anybody waits for an answer.
+/// Long enough to be noticed, and shorter than any timeout.
 const SLOWLY: Duration = Duration::from_secs(2);
 /// Long after every deadline.
 const FOR_EVER: Duration = Duration::from_mins(10);
@@ -28,13 +28,13 @@ pub enum Often {
 /// What a run can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nature {
-    /// It passes: whoever asks again is served, and the request had no effect.
+    /// Temporary: a retry succeeds, and the request had no effect.
     Passes,
     /// It passes, but the request was carried out, and its answer did not arrive.
     LosesTheAnswer,
     /// The answer arrives all the same.
     Harmless,
-    /// Somebody refuses, and asking again would be of no use.
+    /// A rejection that a retry does not change.
     Refuses,
     /// The process is dead.
     Kills,
@@ -85,7 +85,7 @@ impl Trouble {
     }
 }
 
-/// All columns. A `+` says that the request was carried out, and a `*` that trouble stays.
+/// All columns. A `+` says that the request was carried out, and a `*` that the failure stays.
 pub const TROUBLES: [Trouble; 24] = [
     Trouble::once("error", Nature::Refuses, error),
     Trouble::once("refuse", Nature::Refuses, refusal),
@@ -113,7 +113,7 @@ pub const TROUBLES: [Trouble; 24] = [
     Trouble::always("reset*", Nature::LosesTheAnswer, |_, _| Fault::ResetAfter),
 ];
 
-/// Somebody has taken a permission away.
+/// A permission was removed.
 fn error(to: Service, _: &str) -> Fault {
     match to {
         Service::SecretsManager => {
@@ -137,7 +137,7 @@ fn refusal(to: Service, operation: &str) -> Fault {
     }
 }
 
-/// The same for good: somebody means to delete the secret. That what is there seems not to be is a matter of moments.
+/// The same, permanently: the secret is marked for deletion. A read that lags would be temporary.
 fn lasting_refusal(to: Service, operation: &str) -> Fault {
     match to {
         Service::SecretsManager => Fault::aws_error(
@@ -165,7 +165,7 @@ fn failure(to: Service, _: &str) -> Fault {
     }
 }
 
-/// A success that nobody can read.
+/// A success without a readable answer.
 fn garbage_for_an_answer(to: Service, _: &str) -> Fault {
     let content_type = match to {
         Service::SecretsManager => "application/x-amz-json-1.1",

@@ -14,7 +14,7 @@ use crate::support::{BINARY, Scenario, assert_failed, refresh, scheduled, strict
 
 const TAG: &str = "tiktok-token-refresh=ads";
 
-/// A fleet in a world that keeps AWS's rules, and that nobody else's secrets are in.
+/// A fleet in a world that keeps AWS's rules, and that has no other secrets.
 fn fleet(n: usize) -> Option<World> {
     strictly(|| World::fleet(n, TAG))
 }
@@ -60,7 +60,7 @@ impl Fleet for World {
     }
 }
 
-/// The event of the daily schedule, with a slot that nothing was refreshed at yet.
+/// The event of the daily schedule, with a scheduled time after every refresh.
 fn next_slot() -> Value {
     json!({"action": "refresh", "scheduled_time": (Timestamp::now() + SignedDuration::from_secs(1)).to_string()})
 }

@@ -53,7 +53,7 @@ impl Case {
             .count();
         let rotates = matches!(self.spec.renewal, Renewal::Rotating { .. });
         if rotates && self.step == RotationStep::CreateSecret && !world.tiktok.core().refused_redeems().is_empty() {
-            // The window between TikTok's answer and its write. Nobody may take it for success, or blame the grant.
+            // The window between TikTok's answer and its write. No run may take it for success, or blame the grant.
             assert_eq!(staged, 0, "{at}");
             assert_failed(&created, "ReauthorizationRequired", &["was lost"]);
             return Some(());

@@ -100,7 +100,7 @@ async fn what_a_run_stages_while_the_last_step_ends_is_promoted_by_the_hourly_ru
     assert_eq!(rotation.step(RotationStep::FinishSecret).await, "promoted");
     assert_eq!((world.redeemed(), world.faults.unfired()), (2, 0));
     world.let_the_claim_expire().await;
-    // By their age the current tokens are fresh, but they are spent: the claim on them tells.
+    // By their age the current tokens are fresh, but they were redeemed: the claim on them shows it.
     let hourly = json!({"action": "refresh", "if_needed": true});
     assert_eq!(outcome(&world.lambda().run(hourly).await), "resumed");
     world.assert_usable();

@@ -59,14 +59,14 @@ impl Case {
     }
 }
 
-/// How a process is treated.
+/// The treatment of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intensity {
     /// Nothing disturbs it, so that it can go on without a pause.
     Calm,
     /// Requests fail, and it is never killed.
     Steady,
-    /// It is killed and started anew, and has a slot a second.
+    /// It is killed and restarted, and has a scheduled time each second.
     Rough,
 }
 
@@ -87,7 +87,7 @@ impl Person {
         Self::field(self.edits.load(Ordering::SeqCst))
     }
 
-    /// Stores what is current with a change, as AWSCURRENT. Nobody comes between the two.
+    /// Stores what is current with a change, as AWSCURRENT. No other write comes between the two.
     fn change(&self, change: impl FnOnce(String) -> String) {
         let mut core = self.world.secrets_manager.core();
         let current = core.labeled(&self.world.secret_id, Label::Current.name()).and_then(|version| version.body);
@@ -173,7 +173,7 @@ impl Life {
         }
     }
 
-    /// Lives until so many refreshes are done, and once more without trouble.
+    /// Lives until so many refreshes are done, and once more without failures.
     pub async fn live(mut self, refreshes: usize) -> Tally {
         self.warm_after = WARM.1.max(refreshes / WARM.0);
         while self.tally.refreshes < refreshes {
@@ -240,7 +240,7 @@ impl Life {
         }
     }
 
-    /// What the function is sent. What an earlier run left comes first: by the same event, the top-up, or a person.
+    /// What the function is sent. What an earlier run left comes first: by the same event, the hourly run, or a person.
     async fn event(&mut self, turn: &mut Turn) -> Value {
         if self.oracle.has_unfinished_work() && matches!(turn.errand, Errand::Slot | Errand::Authorize) {
             // An event that is repeated asks for what it asked for then.
@@ -264,7 +264,7 @@ impl Life {
         }
     }
 
-    /// Waits until the next second, which is the next slot.
+    /// Waits until the next second, which is the next scheduled time.
     async fn next_slot(&self) -> Value {
         let now = jiff::Timestamp::now();
         let slot = jiff::Timestamp::from_second(now.as_second() + 1).expect("a time");

@@ -61,7 +61,7 @@ const KINDS: [Case; 6] = [
 ];
 
 /// How many secrets of each kind are treated in which way, and how many refreshes of a hundred they do together. Most of
-/// their time they wait: for a slot, for TikTok, for the claim of a run that died.
+/// their time they wait: for a scheduled time, for TikTok, for the claim of a run that died.
 const SHARES: [(Intensity, usize, usize); 2] = [(Intensity::Steady, 2, 30), (Intensity::Rough, 10, 50)];
 /// How many of a hundred one process does that nothing disturbs, and that never waits.
 const CALM_SHARE: usize = 20;

@@ -18,7 +18,7 @@ use stand_ins::{APP_ID, APP_SECRET, Ending, Entry, Invocation, Journal, Outcome,
 
 /// The endings after which the secret has to be in order.
 const WELL: [&str; 7] = ["refreshed", "authorized", "verified", "kept", "fresh", "resumed", "superseded"];
-/// What no trouble of the network, of TikTok's or of AWS's may be taken for.
+/// Errors that no failure of the network, TikTok or AWS may cause.
 const NEVER: [Kind; 5] =
     [Kind::InvalidEvent, Kind::InvalidConfiguration, Kind::InvalidSecret, Kind::SecretNotFound, Kind::PartialFailure];
 /// Faults after which an answer that was given has not arrived.
@@ -29,7 +29,7 @@ const HARMLESS: [&str; 3] = ["RunBefore", "Delay", "SlowBody"];
 const STAGED: [&str; 2] = [Label::Pending.name(), Label::Staged.name()];
 /// The longest that a run waits before it tries again to write what must not be lost.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// What a run says of an answer that nobody has.
+/// The message of a run about a lost answer.
 const LOST: &str = "answer to an earlier attempt was lost";
 
 /// How things stood before a turn.
@@ -188,7 +188,7 @@ impl Oracle {
         Ok(Endings { names, well, in_progress, died, quiet, ..Endings::default() })
     }
 
-    /// Whoever finds that an answer was lost says so. Returns why it was, at the first time.
+    /// The run that finds a lost answer reports it. Returns the reason, the first time.
     fn losses(&mut self, seen: &Seen<'_>) -> Verdict<Option<String>> {
         if !self.truth.lost() {
             self.loss = None;
@@ -259,7 +259,7 @@ fn sound(invocation: &Invocation, seen: &Seen<'_>, tiktok: &TikTok) -> Verdict {
     Ok(())
 }
 
-/// Why an answer of TikTok's is in no version: the reasons that nobody can do away with.
+/// Why an answer of TikTok's is in no version: the reasons that cannot be removed.
 fn why_unstored(seen: &Seen<'_>, case: &Case) -> Option<String> {
     let redeems: Vec<_> = seen.journal.of(redeem(case.flow)).filter(|entry| entry.applied).collect();
     let spoiled = |entry: &&Entry| entry.fault.filter(|fault| SPOILS.contains(fault));

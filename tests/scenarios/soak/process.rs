@@ -11,7 +11,7 @@ const MOST_GROWTH: u64 = 128;
 const A_CONNECTION: u64 = 16;
 /// The same where nothing disturbs it. Were only TikTok's answer kept each time, that would be 90 in the shorter soak.
 const MOST_CALM_GROWTH: u64 = 64;
-/// By how many kB the peak of all that is resident may grow: those, and pages of the binary for trouble that comes late.
+/// By how many kB the peak of all that is resident may grow: those, and pages of the binary for failures that come late.
 const MOST_PAGES: u64 = 1024;
 /// Standard input and output, the event loop's own, and a connection for each request that may be under way at a time.
 const MOST_FILES: usize = 20;

@@ -15,7 +15,7 @@ const AWS: [(&str, &str); 5] = [
     ("UpdateSecretVersionStage", ""),
 ];
 const LIST: &str = "oauth2/advertiser/get";
-/// As many requests as a refresh makes that nothing disturbs, and a few of those that trouble adds.
+/// The requests of an undisturbed refresh, and a few that failures add.
 const REQUESTS: u64 = 10;
 
 /// A fault, and which requests it strikes.

@@ -9,13 +9,13 @@ use super::{
 /// Why the function is invoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Errand {
-    /// The next slot of the schedule has come.
+    /// The daily run.
     Slot,
-    /// The top-up.
+    /// The hourly run.
     IfNeeded,
     /// A refresh by hand.
     Refresh,
-    /// Somebody wants to know how things are.
+    /// A person asks for the status.
     Status,
     /// A person has authorized the app anew.
     Authorize,
@@ -33,7 +33,7 @@ pub struct Turn {
     pub edits_meanwhile: bool,
     /// Whether a second process is given the same event at the same moment.
     pub races: bool,
-    /// Whether nobody waits until the claim of a run that has just died is over.
+    /// True if the next event does not wait for the claim of a dead run to expire.
     pub at_once: bool,
     /// Whether a person who has to authorize anew pastes the tokens into the secret.
     pub pastes: bool,

@@ -85,7 +85,7 @@ async fn an_event_that_is_not_understood_is_logged_once() {
     assert_eq!(errors[0]["error_type"], "InvalidEvent");
 }
 
-/// A run that meets a passing trouble and leaves a warning.
+/// A run with a temporary failure and a warning.
 async fn troubled_run(level: &str, format: &str) -> Invocation {
     let world = World::start();
     world.faults.at(When::operation("oauth2/refresh_token"), Fault::tiktok(50002, "Try again."));
