@@ -8,7 +8,9 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Rustdoc and comments of these have the words and the sentences of the documentation.
-FOLDERS = ("src", "tests/stand_ins/src", "examples")
+FOLDERS = ("src", "tests/stand_ins", "tests/scenarios", "examples", "benches")
+# Others call what these have, so their rustdoc begins with a subject or a verb.
+CALLED = ("src", "tests/stand_ins/src", "examples")
 # src/refresh is rewritten in a branch of its own.
 LATER = "src/refresh/"
 
@@ -18,8 +20,8 @@ ROW = re.compile(r"^\|(.*)\|\s*$")
 NO_SENTENCE = re.compile(r"(Whether|What|Which|How|Whom?|Whose)\b")
 
 
-def sources():
-    found = (file for folder in FOLDERS for file in sorted((PROJECT / folder).rglob("*.rs")))
+def sources(folders=FOLDERS):
+    found = (file for folder in folders for file in sorted((PROJECT / folder).rglob("*.rs")))
     return [file for file in found if not str(file.relative_to(PROJECT)).startswith(LATER)]
 
 
@@ -54,7 +56,7 @@ def excerpts(pages, directory):
 def openings():
     """Rustdoc that begins with a noun clause: `Whether the token works` is no sentence."""
     found = []
-    for source in sources():
+    for source in sources(CALLED):
         before = None
         for number, line in enumerate(source.read_text().splitlines(), 1):
             doc = RUSTDOC.match(line)

@@ -15,7 +15,7 @@ use crate::{authority::Authority, bootstrap, lambda::Bootstrap};
 pub struct Contestant {
     pub name: &'static str,
     pub bootstrap: Bootstrap,
-    /// Whether it refreshes a secret; the others only start.
+    /// True if it refreshes a secret; the others only start.
     pub works: bool,
     /// What is deployed: its bytes, unpacked.
     pub size: Option<u64>,

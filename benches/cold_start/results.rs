@@ -55,7 +55,7 @@ struct Row {
     what: String,
     cells: Vec<Option<Spread>>,
     decimals: usize,
-    /// Whether it says how many times this function's figure the others' are.
+    /// True if it says how many times this function's figure the others' are.
     compared: bool,
 }
 

@@ -38,7 +38,7 @@ const AWS_WRITES_PER_SECOND: usize = 50;
 pub struct Sample {
     /// When everything was due.
     pub first: Pass,
-    /// When nothing was. None if that time did not come: some were left over, or are failing.
+    /// When nothing was. None if that time did not come: some were skipped, or fail.
     pub again: Option<Pass>,
     /// How many secrets hold a token that is new and works, after the first pass.
     pub refreshed: usize,

@@ -90,7 +90,7 @@ async fn targets() -> Vec<Target> {
     world.faults.journal().iter().map(target).collect()
 }
 
-/// What a server may repeat of a request: the app's secret as it is, as it stands in a URL and in JSON, and the token.
+/// The text of a server that repeats a request: the token, and the app's secret in plain text, in a URL and in JSON.
 fn echo(world: &World, operation: &str) -> String {
     let encoded: String = byte_serialize(APP_SECRET.as_bytes()).collect();
     let percent = encoded.replace('+', "%20");

@@ -131,7 +131,7 @@ pub fn only_result(invocation: &Invocation) -> Value {
     results[0].clone()
 }
 
-/// Whether the invocation failed with this type, and with a message that holds each of these.
+/// True if the invocation failed with this type, and with a message that holds each of these.
 #[track_caller]
 pub fn assert_failed(invocation: &Invocation, kind: &str, says: &[&str]) {
     let Outcome::Error { error_type, error_message } = &invocation.outcome else {

@@ -37,7 +37,7 @@ async fn refreshed(spec: GrantSpec, shape: Shape) -> (World, Value) {
     (world, current)
 }
 
-/// Whether a time in the document is this long after now, give or take a minute.
+/// True if a time in the document is this long after now, give or take a minute.
 fn is_in(time: &Value, lifetime: Duration) -> bool {
     let Some(Ok(time)) = time.as_str().map(str::parse::<Timestamp>) else { return false };
     let expected = Timestamp::now() + lifetime;

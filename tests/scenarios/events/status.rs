@@ -28,7 +28,7 @@ async fn status(world: &World) -> Value {
     only_result(&look(world, json!({"action": "status"})).await)
 }
 
-/// Whether a time of the answer is so far from now, give or take a few seconds.
+/// True if a time of the answer is so far from now, give or take a few seconds.
 fn is_in(time: &Value, expected: SignedDuration) -> bool {
     let time: Timestamp = time.as_str().expect("a time").parse().expect("RFC 3339");
     (time.duration_since(Timestamp::now()) - expected).abs() < SignedDuration::from_secs(10)
@@ -43,7 +43,7 @@ fn to_the_minute(time: &Value) -> String {
     format!("{}Z", &time.as_str().expect("a time")[..16])
 }
 
-/// Whether there are these warnings, each known by a part of it, and no others.
+/// True if there are these warnings, each known by a part of it, and no others.
 #[track_caller]
 fn assert_warns(status: &Value, parts: &[&str]) {
     let warnings = status["warnings"].as_array().expect("a list of warnings");

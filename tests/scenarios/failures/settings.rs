@@ -105,7 +105,7 @@ fn another_secret(world: &World, name: &str) -> String {
     name
 }
 
-/// Whether the access token that a secret holds came out of a redeem and works.
+/// True if the access token that a secret holds came out of a redeem and works.
 async fn is_refreshed(world: &World, secret: &str) -> bool {
     let (_, body) = world.secrets_manager.client().get(secret, "AWSCURRENT").await.expect("the secret is there");
     let document: Value = serde_json::from_str(&body).expect("JSON");

@@ -56,7 +56,7 @@ struct Calm {
 pub struct Cell {
     /// How the run that was disturbed ended, the one after it, and one by hand after that.
     endings: [String; 3],
-    /// Whether tokens were lost between TikTok and their write.
+    /// True if tokens were lost between TikTok and their write.
     lost: bool,
     runs: usize,
     broken: Vec<String>,
@@ -153,8 +153,8 @@ async fn strike(flow: Flow, calm: &Calm, target: &Target, trouble: Trouble) -> C
     Cell { endings, lost, runs: runs.len(), broken }
 }
 
-/// True if a failure of a request can cost an answer of TikTok's: if the process dies while it has it, if it does not arrive,
-/// or if it cannot be stored until the deadline.
+/// True if a failure of a request can lose TikTok's answer: the process dies with it, it does not arrive, or it cannot be
+/// stored before the deadline.
 fn may_lose(target: &Target, trouble: Trouble) -> bool {
     trouble.kills()
         || trouble.nature == Nature::LosesTheAnswer && target.gives_tokens()

@@ -141,7 +141,7 @@ impl Oracle<'_> {
         broken
     }
 
-    /// Whether tokens that TikTok has given out are in no version, and no request can bring them back.
+    /// True if tokens that TikTok has given out are in no version, and no request can bring them back.
     pub fn lost(&self) -> bool {
         self.secrets.iter().any(|secret| self.lost_grant(secret).is_some())
     }
@@ -326,7 +326,7 @@ impl Oracle<'_> {
         u32::try_from(redeems).expect("a few redeems")
     }
 
-    /// Whether the last that TikTok said of an access token before that request was that it is worth nothing.
+    /// True if the last that TikTok said of an access token before that request was that it is worth nothing.
     fn is_rejected(&self, grant: GrantId, number: u32, at: u64) -> bool {
         let journal = self.world.faults.journal();
         let token = format!("grant {grant} access token {number}");
@@ -358,7 +358,7 @@ impl Oracle<'_> {
         broken
     }
 
-    /// Whether AWSPENDING keeps the next rotation from beginning.
+    /// True if AWSPENDING keeps the next rotation from beginning.
     fn is_left_pending(&self, secret: &Watched) -> bool {
         let core = self.world.secrets_manager.core();
         let holder = |label: Label| core.labeled(&secret.secret_id, label.name()).map(|version| version.id);

@@ -54,12 +54,12 @@ impl Target {
         self.name.is_none_or(|name| name == 1) && self.token.as_ref().is_none_or(|token| token.starts_with(&grant))
     }
 
-    /// Whether an answer is waited for as long as there is time.
+    /// True if an answer is waited for as long as there is time.
     pub fn is_waited_for(&self) -> bool {
         self.gives_tokens() || self.operation == "oauth2/advertiser/get"
     }
 
-    /// Whether the answer holds tokens that TikTok may never give again.
+    /// True if the answer holds tokens that TikTok may never give again.
     pub fn gives_tokens(&self) -> bool {
         ["oauth2/refresh_token", "oauth2/access_token"].iter().any(|endpoint| self.operation.ends_with(endpoint))
     }

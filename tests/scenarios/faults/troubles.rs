@@ -62,7 +62,7 @@ impl Trouble {
         (self.fault)(service, operation)
     }
 
-    /// Whether an answer stays out and the connection stays open.
+    /// True if an answer stays out and the connection stays open.
     pub fn is_silence(&self) -> bool {
         ["hang", "drip"].iter().any(|silence| self.name.starts_with(silence))
     }
@@ -75,7 +75,7 @@ impl Trouble {
         }
     }
 
-    /// Whether the process is ended.
+    /// True if the process is ended.
     pub fn kills(&self) -> bool {
         self.nature == Nature::Kills
     }

@@ -239,7 +239,7 @@ async fn secrets_with_another_tag_or_value_cost_no_request() {
     for tag in [TAG, "tiktok-token-refresh", "brand=tiktok ads/EU @ 1+1=2"] {
         let Some(world) = strictly(|| World::fleet(2, tag)) else { return };
         let (key, value) = tag.split_once('=').unwrap_or((tag, "any"));
-        // More of each kind than a page takes: AWS looks for the key and for the value, and does not tie the one to the other.
+        // More of each kind than fit on a page: AWS matches the key and the value independently of each other.
         for number in 0..240 {
             let other = if number % 2 == 0 && key != tag { (key, "other") } else { ("other", value) };
             world.tagged(&format!("{}/{number}", world.secret_id), &[other]);

@@ -60,7 +60,7 @@ impl<'a> Rotation<'a> {
         outcomes
     }
 
-    /// Whether the next rotation may begin: AWSPENDING is on the version that is current, or on none.
+    /// True if the next rotation may begin: AWSPENDING is on the version that is current, or on none.
     #[track_caller]
     pub fn assert_is_over(&self) {
         let core = self.world.secrets_manager.core();

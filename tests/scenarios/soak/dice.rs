@@ -25,7 +25,7 @@ impl Dice {
         self.0.next_u64() % n
     }
 
-    /// Whether something happens that happens so many times in a hundred.
+    /// True if something happens that happens so many times in a hundred.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }

@@ -44,7 +44,7 @@ pub struct Case {
     pub name: &'static str,
     pub flow: Flow,
     pub renewal: Renewal,
-    /// Whether a renewal ends the access token before.
+    /// True if a renewal ends the access token before.
     pub old_access_token_dies: bool,
 }
 

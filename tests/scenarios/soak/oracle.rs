@@ -35,9 +35,9 @@ const LOST: &str = "answer to an earlier attempt was lost";
 /// How things stood before a turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Before {
-    /// Whether staged tokens waited.
+    /// True if staged tokens waited.
     waits: bool,
-    /// Whether a run that died may be taken to be at work.
+    /// True if a run that died may be taken to be at work.
     busy: bool,
 }
 
@@ -47,14 +47,14 @@ pub struct Seen<'a> {
     pub before: Before,
     pub invocations: &'a [Invocation],
     pub journal: &'a Journal,
-    /// Whether a refresh was asked for whatever there is.
+    /// True if a refresh was asked for whatever there is.
     pub by_hand: bool,
     /// The person's field, as they left it.
     pub mine: String,
 }
 
 impl Seen<'_> {
-    /// Whether whatever happened is none of the function's business.
+    /// True if whatever happened is none of the function's business.
     fn is_quiet(&self) -> bool {
         self.journal.iter().filter_map(|entry| entry.fault).all(|fault| HARMLESS.contains(&fault))
     }
@@ -65,16 +65,16 @@ impl Seen<'_> {
 pub struct Endings {
     /// Of each process.
     pub names: Vec<String>,
-    /// Whether one of them ended well.
+    /// True if one of them ended well.
     pub well: bool,
     pub in_progress: bool,
-    /// Whether a process died.
+    /// True if a process died.
     pub died: bool,
     /// What struck in the one moment that cannot be closed, once a run has said so.
     pub window: Option<String>,
     /// How many answers were lost that cost nothing but another redeem.
     pub in_vain: usize,
-    /// Whether nothing disturbed the run.
+    /// True if nothing disturbed the run.
     pub quiet: bool,
 }
 
@@ -109,12 +109,12 @@ impl Oracle {
         Before { waits: self.truth.waits(), busy }
     }
 
-    /// Whether a run has said that only a person can go on.
+    /// True if a run has said that only a person can go on.
     pub fn needs_a_person(&self) -> bool {
         self.loss.as_ref().is_some_and(|loss| loss.is_said)
     }
 
-    /// Whether an earlier run has not come to its end.
+    /// True if an earlier run has not come to its end.
     pub fn has_unfinished_work(&self) -> bool {
         self.truth.waits() || self.truth.unstored.is_some()
     }

@@ -18,7 +18,7 @@ pub type Place = (GrantId, u32);
 pub struct Unstored {
     pub place: Place,
     access_token: String,
-    /// Whether the refresh token in it exists nowhere else.
+    /// True if the refresh token in it exists nowhere else.
     pub rotated: bool,
 }
 
@@ -44,9 +44,9 @@ pub struct Truth {
     /// What TikTok gave after that.
     pub unstored: Option<Unstored>,
     pub current: Current,
-    /// Whether TikTok takes the access token that is current.
+    /// True if TikTok takes the access token that is current.
     pub works: bool,
-    /// Whether TikTok would take the refresh token that is current, if there is one.
+    /// True if TikTok would take the refresh token that is current, if there is one.
     pub renews: bool,
 }
 
@@ -62,12 +62,12 @@ pub struct News {
 }
 
 impl Truth {
-    /// Whether the newest tokens that are stored are not current yet.
+    /// True if the newest tokens that are stored are not current yet.
     pub fn waits(&self) -> bool {
         self.newest_access_token != self.current.access_token
     }
 
-    /// Whether a refresh token was lost: TikTok took the one that is stored, and its answer is nowhere.
+    /// True if a refresh token was lost: TikTok took the one that is stored, and its answer is nowhere.
     pub fn lost(&self) -> bool {
         self.unstored.as_ref().is_some_and(|unstored| unstored.rotated)
     }

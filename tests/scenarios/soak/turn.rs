@@ -25,17 +25,17 @@ pub enum Errand {
 #[derive(Debug)]
 pub struct Turn {
     pub errand: Errand,
-    /// Whether Lambda starts another sandbox, for reasons of its own.
+    /// True if Lambda starts another sandbox, for reasons of its own.
     pub restarts: bool,
-    /// Whether a person edits a field of theirs before the run.
+    /// True if a person edits a field of theirs before the run.
     pub edits: bool,
-    /// Whether a person does so while it is under way.
+    /// True if a person does so while it is under way.
     pub edits_meanwhile: bool,
-    /// Whether a second process is given the same event at the same moment.
+    /// True if a second process is given the same event at the same moment.
     pub races: bool,
     /// True if the next event does not wait for the claim of a dead run to expire.
     pub at_once: bool,
-    /// Whether a person who has to authorize anew pastes the tokens into the secret.
+    /// True if a person who has to authorize anew pastes the tokens into the secret.
     pub pastes: bool,
     pub troubles: Vec<Trouble>,
 }

@@ -73,7 +73,7 @@ fn and(mut one: Value, other: Value) -> Value {
     one
 }
 
-/// Whether a lifetime in seconds is so many hours, give or take the seconds of a run.
+/// True if a lifetime in seconds is so many hours, give or take the seconds of a run.
 #[track_caller]
 fn assert_hours(line: &Value, name: &str, hours: u64) {
     let seconds = line[name].as_u64().unwrap_or_else(|| panic!("{name} in {line}"));
