@@ -56,7 +56,7 @@ fn state(said: &str, plant: &Plant) {
     assert_eq!(says[1], state.redirect_uri());
     let expires_at = says[3].as_i64().expect("a time in seconds");
     for now in [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX] {
-        let timely = state.is_timely(now);
+        let timely = state.check_expiry(now);
         assert_eq!(timely.is_ok(), now.as_second() < expires_at);
         if let Err(error) = timely {
             refuses(&error, plant);
