@@ -95,7 +95,7 @@ impl<'t> Line<'t> {
 /// Every eight ASCII characters in a row of a text, in lower case.
 struct Windows {
     all: Zeroizing<Vec<u64>>,
-    /// Which of a thousand slots they fall into.
+    /// A quick test: true for each hash that one of them has.
     filled: [bool; 1024],
 }
 
