@@ -11,8 +11,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 FOLDERS = ("src", "tests/stand_ins", "tests/scenarios", "examples", "benches")
 # Others call what these have, so their rustdoc begins with a subject or a verb.
 CALLED = ("src", "tests/stand_ins/src", "examples")
-# src/refresh is rewritten in a branch of its own.
-LATER = "src/refresh/"
 
 COMMENT = re.compile(r"^\s*//[/!]? ?(.*)$")
 RUSTDOC = re.compile(r"^\s*//[/!] ?(.*)$")
@@ -21,8 +19,7 @@ NO_SENTENCE = re.compile(r"(Whether|What|Which|How|Whom?|Whose)\b")
 
 
 def sources(folders=FOLDERS):
-    found = (file for folder in folders for file in sorted((PROJECT / folder).rglob("*.rs")))
-    return [file for file in found if not str(file.relative_to(PROJECT)).startswith(LATER)]
+    return [file for folder in folders for file in sorted((PROJECT / folder).rglob("*.rs"))]
 
 
 def comments(text):

@@ -16,7 +16,7 @@ from .tools import say
 NAME = "agency"
 TAG, READER_TAG = "tiktok-token-refresh", "tiktok-token-reader"
 # Secrets Manager's greatest lengths of a name and a description; and twenty tags of the greatest length, which is more than
-# most organisations ask for.
+# most organizations ask for.
 LONGEST_NAME, LONGEST_DESCRIPTION, LONG_TAGS = 512, 2048, 20
 BATCH = 100
 
@@ -82,7 +82,7 @@ class Fleet:
         self.members = set()
 
     def create(self):
-        """More than the state machine gathers at once, with the longest of everything, and neighbours that are none of it."""
+        """More than the state machine gathers at once, with the longest of everything, and neighbors that are none of it."""
         long_tags = {f"{number:03}".ljust(128, "k"): "v" * 256 for number in range(LONG_TAGS)}
         for number in range(430):
             self.members.add(self.add(f"client/{number:04}/", {TAG: NAME} | long_tags))

@@ -61,11 +61,11 @@ impl Chain {
 
     /// The pair that counts: the last one of the newest authorization. `None` if every pair is dead.
     ///
-    /// Spent pairs, dead pairs and authorizations that a person rolled back from do not count.
+    /// Redeemed pairs, dead pairs and authorizations that a person rolled back from do not count.
     pub fn tip(&self, dead: &[Fingerprint]) -> Option<&Version> {
         let current = self.current().credentials.authorization();
         let is_abandoned = |of: u64| of > current && self.abandoned.is_some_and(|abandoned| of <= abandoned);
-        // A pair that came beside an error and does not work does not prove that its predecessor was spent.
+        // A pair that came beside an error and does not work does not prove that its predecessor was redeemed.
         let is_void = |link: &Version| link.credentials.is_doubtful() && dead.contains(&link.credentials.fingerprint);
         let alive = self.links.iter().enumerate().filter(|(place, link)| {
             !dead.contains(&link.credentials.fingerprint)

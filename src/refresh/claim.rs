@@ -31,7 +31,7 @@ pub(crate) struct HeldClaim {
     pub pair: Fingerprint,
     pub attempt: u32,
     /// True if an earlier run may have redeemed the pair without staging an answer.
-    pub spent_before: bool,
+    pub sent_before: bool,
     /// The number of failed claims in a row before this one.
     pub failures: u32,
 }
@@ -40,7 +40,7 @@ impl HeldClaim {
     /// The first claim on a pair.
     fn first(pair: &Version) -> Self {
         let (arn, pair) = (pair.claim_key(), pair.credentials.fingerprint.clone());
-        Self { arn, pair, attempt: 0, spent_before: false, failures: 0 }
+        Self { arn, pair, attempt: 0, sent_before: false, failures: 0 }
     }
 
     /// The id of its version.
@@ -52,7 +52,7 @@ impl HeldClaim {
     fn after(self, claim: &Claim, work: Work<'_>) -> Self {
         Self {
             attempt: claim.attempt + 1,
-            spent_before: work.may_have_been_sent_under(claim),
+            sent_before: work.may_have_been_sent_under(claim),
             failures: if claim.released { claim.failures } else { claim.failures + 1 },
             ..self
         }
@@ -108,8 +108,8 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 return Ok(self.in_progress(self.clock.now() + GRACE));
             };
             if claim.state(&self.nonce, self.clock.now()) == ClaimState::Ours {
-                let spent_before = held.attempt > 0;
-                return Ok(Claimed::Won(HeldClaim { spent_before, failures: claim.failures, ..held }));
+                let sent_before = held.attempt > 0;
+                return Ok(Claimed::Won(HeldClaim { sent_before, failures: claim.failures, ..held }));
             }
             if let Some(successor) = self.read_version(&pair.successor_id()).await?
                 && !chain.contains(&successor.credentials.fingerprint)

@@ -53,9 +53,9 @@ use crate::{
 
 /// The most plans of one run. It plans again after TikTok rejected a refresh token: another run may have refreshed just now.
 const MAX_PLANS: usize = 3;
-/// How often a run looks whether another one, on which it has to wait, is done.
+/// The wait between two looks at another run's claim.
 pub(crate) const WAIT_FOR_OTHER_RUN: Duration = Duration::from_secs(2);
-/// How often it does so while other secrets wait for their turn: one that is at work is done by then.
+/// The most of these waits with a retry budget. A run that works is done by then.
 const WAITS_WITHIN_BUDGET: usize = 5;
 
 /// The reason for a refresh.
@@ -65,7 +65,7 @@ pub enum Trigger {
     Now,
     /// By the schedule: refresh unless that was done at or after the scheduled time.
     Scheduled(Timestamp),
-    /// By the hourly top-up: refresh if a job that starts now could run into the end of the token.
+    /// By the hourly run: refresh if the token could expire during a job that starts now.
     IfNeeded,
 }
 

@@ -33,7 +33,7 @@ pub enum OutcomeKind {
     Superseded,
     /// Another run is at work.
     InProgress,
-    /// Nothing was spent or written, as asked.
+    /// Nothing was redeemed or written, as asked.
     DryRun,
 }
 

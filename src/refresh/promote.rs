@@ -14,7 +14,7 @@ use crate::{
     transport::{Clock, READ_LAG, Step, Store, SwapResult, TikTok},
 };
 
-/// How often a run waits for [`READ_LAG`] after a conflict that the read does not show: ten seconds in all.
+/// The most waits for [`READ_LAG`] after a conflict that the read does not show: ten seconds in all.
 const MAX_LAGS: u32 = 50;
 
 /// A change that is to become current.

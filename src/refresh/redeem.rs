@@ -22,11 +22,11 @@ pub(crate) struct Redeemed {
 impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     /// Redeems the refresh token of a version. Only the holder of the claim on its pair calls this.
     ///
-    /// `spent_before`: an earlier run claimed the pair and staged no answer.
+    /// `sent_before`: an earlier run claimed the pair and staged no answer.
     ///
     /// # Errors
     /// `ReauthorizationRequired` if TikTok rejects the token, or there is none. Others as [`TikTok::redeem`].
-    pub(crate) async fn redeem(&self, app: &App, holder: &Version, spent_before: bool) -> Result<Redeemed, Error> {
+    pub(crate) async fn redeem(&self, app: &App, holder: &Version, sent_before: bool) -> Result<Redeemed, Error> {
         let Some(refresh_token) = &holder.credentials.refresh_token else {
             let what = "TikTok rejects the access token, and there is no refresh token to get another one with.";
             return Err(Error::new(Kind::ReauthorizationRequired, what));
@@ -40,7 +40,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
                 "TikTok's answer to an earlier attempt was lost, most likely with a new refresh token in it",
             ),
             // An expired claim does not say whether its holder had an answer.
-            Kind::ReauthorizationRequired if spent_before => answer_was_lost(
+            Kind::ReauthorizationRequired if sent_before => answer_was_lost(
                 &error,
                 "Either the grant has ended, or the answer to an earlier attempt was lost, with a new refresh token in it",
             ),

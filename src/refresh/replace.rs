@@ -84,9 +84,9 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         rejection.error
     }
 
-    /// Releases a claim after an error. After a lost answer the token may be spent, and the claim says so.
+    /// Releases a claim after an error. After a lost answer TikTok may have redeemed the token, and the claim says so.
     pub(crate) async fn release_after(&self, held: HeldClaim, error: &Error, failed: Option<Failed>) {
-        let answered = !error.lost_answer() && !held.spent_before;
+        let answered = !error.lost_answer() && !held.sent_before;
         self.release(held, answered, failed).await;
     }
 }
@@ -152,13 +152,13 @@ impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {
             }
         }
         let answer = match self.work {
-            Work::Exchange(code) => self.refresher.exchange_code(&self.app, code, held.spent_before).await,
-            Work::Refresh(_) | Work::Rotation => self.refresher.redeem(&self.app, tip, held.spent_before).await,
+            Work::Exchange(code) => self.refresher.exchange_code(&self.app, code, held.sent_before).await,
+            Work::Refresh(_) | Work::Rotation => self.refresher.redeem(&self.app, tip, held.sent_before).await,
         };
         match answer {
             Ok(redeemed) => self.store(tip, held, &redeemed).await,
             Err(error) if self.work.code().is_some() => {
-                if !error.lost_answer() && !held.spent_before {
+                if !error.lost_answer() && !held.sent_before {
                     self.refresher.withdraw(&held).await;
                 }
                 Err(error)

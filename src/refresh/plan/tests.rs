@@ -120,7 +120,8 @@ impl Case {
         self.claim.starts_with("rejected") && self.waits("rejected")
     }
 
-    /// After two failures in a row the hourly run waits for fifty minutes, the daily run for a time after the latest, and a person for nothing.
+    /// After two failures in a row the hourly run waits for fifty minutes. The daily run waits for a scheduled time after the
+    /// latest failure, and a person for nothing.
     fn is_slowed_down(&self) -> bool {
         self.claim.starts_with("failed twice") && self.waits("failed twice")
     }
