@@ -42,6 +42,16 @@ async fn a_tiktok_that_does_not_answer_a_redeem_is_named_before_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_redeem_that_tiktok_answers_after_twelve_seconds_costs_no_token() {
+    let world = World::start();
+    world.faults.at(When::operation(REDEEM), Fault::SlowBody(Duration::from_secs(12)));
+    let invocation = world.lambda().invoke(scheduled(), 2 * SHORT).await;
+    assert_eq!(outcome(&invocation), "refreshed");
+    assert_eq!(world.redeemed(), 1, "a request that was sent is waited for");
+    world.assert_usable();
+}
+
+#[tokio::test]
 async fn a_tiktok_that_does_not_list_the_advertisers_keeps_no_new_token_back() {
     side_by_side(endless().map(|fault| async move {
         let world = world();
