@@ -58,6 +58,24 @@ switches! {
     PromoteRejected = "promote-rejected",
     /// Staged tokens that expired are not refreshed.
     KeepExpiredSuccessor = "keep-expired-successor",
+    /// A claim whose run died is never over.
+    KeepExpiredClaim = "keep-expired-claim",
+    /// A claim is over at its deadline, although clocks differ.
+    ClaimWithoutGrace = "claim-without-grace",
+    /// TikTok is not waited for longer than ten seconds.
+    ImpatientRedeem = "impatient-redeem",
+    /// A stage that got no answer is not repeated.
+    GiveUpStage = "give-up-stage",
+    /// A promotion whose answer was lost counts as another run's.
+    LostPromoteIsAnothers = "lost-promote-is-anothers",
+    /// A claim whose answer was lost is released as if TikTok had refused.
+    ForgetLostAnswer = "forget-lost-answer",
+    /// A run that takes a claim over does not wait until reads show the last writes.
+    TrustLaggingChain = "trust-lagging-chain",
+    /// A claim that a lagging read does not show counts as over.
+    TrustLaggingClaim = "trust-lagging-claim",
+    /// A version that a lagging read shows empty counts as one without AWSPENDING.
+    TrustLaggingPending = "trust-lagging-pending",
 }
 
 impl FaultSwitch {

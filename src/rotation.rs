@@ -34,7 +34,8 @@ use crate::{
         work::Work,
     },
     transport::{
-        Clock, InvocationContext, Label, PutResult, READ_LAG, Step, Store, SwapResult, TikTok, Trace, VersionSelector,
+        Clock, InvocationContext, Label, PutResult, READ_LAG, Step, Store, Stored, SwapResult, TikTok, Trace,
+        VersionSelector,
     },
 };
 
@@ -337,17 +338,27 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             let (current, pending) = (current?, pending?);
             // Reads lag writes: the version that this step replaced can still appear to be current.
             let current = if current.id == before { after } else { &current };
-            let Some(stored) = pending.filter(|stored| stored.version_id != current.id) else { return Ok(()) };
             let is_behind = |version: &Version| {
                 let relation = version.credentials.relation(&current.credentials);
                 version.credentials.origin.is_some() && relation != Relation::Ancestor
             };
-            if stored.version_id != token && !Version::of(&stored).is_ok_and(|version| is_behind(&version)) {
+            let is_stale = |stored: &Stored| {
+                stored.version_id == token || Version::of(stored).is_ok_and(|version| is_behind(&version))
+            };
+            let from = match &pending {
+                // A read that lags shows this rotation's version empty, or without its label.
+                None if FaultSwitch::TrustLaggingPending.is_on() => return Ok(()),
+                None => token,
+                Some(stored) if is_stale(stored) => &stored.version_id,
+                Some(_) => return Ok(()),
+            };
+            if from == current.id {
                 return Ok(());
             }
-            let moved = self.requests().move_pending(self.secret, &current.id, &stored.version_id).await?;
-            if moved == SwapResult::Conflict {
-                self.clock.sleep(READ_LAG).await;
+            match self.requests().move_pending(self.secret, &current.id, from).await? {
+                SwapResult::Conflict if pending.is_some() => self.clock.sleep(READ_LAG).await,
+                SwapResult::Conflict => return Ok(()),
+                SwapResult::Swapped => {}
             }
         }
     }

@@ -496,3 +496,6 @@ pub(super) fn holds_list(document: &Document, list: &[Advertiser]) -> bool {
     let same_ids = ids.is_some_and(|ids| ids.iter().eq(list.iter().map(|advertiser| &advertiser.id)));
     same_ids && document.get(field::ADVERTISERS).is_some() && advertisers(document) == list
 }
+
+#[cfg(test)]
+mod tests;

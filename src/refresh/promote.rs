@@ -110,6 +110,9 @@ enum Conflict {
 /// Judges a conflict. `read` was current when the run began; `current` is now.
 fn conflict(promotion: Promotion<'_>, ours: &Version, read: &Version, current: &Version) -> Conflict {
     if current.id == ours.id {
+        if FaultSwitch::LostPromoteIsAnothers.is_on() {
+            return Conflict::Superseded;
+        }
         return Conflict::Promoted;
     }
     let (ours, read, now) = (&ours.credentials, &read.credentials, &current.credentials);
@@ -130,3 +133,6 @@ fn conflict(promotion: Promotion<'_>, ours: &Version, read: &Version, current: &
         Relation::Ancestor | Relation::Later | Relation::Unrelated => Conflict::Superseded,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
 
     /// Releases a claim after an error. After a lost answer TikTok may have redeemed the token, and the claim says so.
     pub(crate) async fn release_after(&self, held: HeldClaim, error: &Error, failed: Option<Failed>) {
-        let answered = !error.lost_answer() && !held.sent_before;
+        let answered = !error.lost_answer() && !held.sent_before || FaultSwitch::ForgetLostAnswer.is_on();
         self.release(held, answered, failed).await;
     }
 }
@@ -142,6 +142,10 @@ impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {
 
     /// Redeems the refresh token, or exchanges the auth code, under a claim.
     async fn send(&mut self, tip: &Version, held: HeldClaim) -> Progress {
+        if held.is_taken_over && !FaultSwitch::TrustLaggingChain.is_on() {
+            // The last write of a run that died may have arrived just now, and reads lag writes.
+            self.refresher.clock.sleep(READ_LAG).await;
+        }
         if self.may_have_grown(tip, &held) && !FaultSwitch::ForgetEarlierClaim.is_on() {
             let walked = self.refresher.walk(&self.current).await?;
             let is_same =

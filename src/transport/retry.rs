@@ -17,6 +17,7 @@ use super::{
 use crate::{
     document::App,
     error::{Class, Error, Kind},
+    fault_switch::FaultSwitch,
 };
 
 /// The service of a request and the limits of its attempts.
@@ -266,6 +267,9 @@ impl<C: Clock> Attempts<'_, C> {
 
     fn should_retry(&self, request: Request<'_>, failures: &mut Failures, error: &Error) -> bool {
         failures.transient += 1;
+        if request.retries_every_error && FaultSwitch::GiveUpStage.is_on() {
+            return false;
+        }
         let within_budget = !self.has_retry_budget || failures.transient < RETRY_BUDGET;
         request.retries_every_error || within_budget && error.kind().class() != Class::Permanent
     }
@@ -287,6 +291,7 @@ impl<C: Clock> Attempts<'_, C> {
     fn time_for(&self, request: Request<'_>) -> Result<Duration, Error> {
         let time = self.remaining().checked_sub(request.reserve).filter(|time| *time >= request.min_time);
         let timeout = if self.has_retry_budget { request.timeout_within_budget } else { request.timeout };
+        let timeout = if FaultSwitch::ImpatientRedeem.is_on() { timeout.min(TIKTOK_ANSWER) } else { timeout };
         time.map(|time| time.min(timeout)).ok_or_else(|| self.no_time_for(request.step))
     }
 

@@ -28,6 +28,22 @@ fn noticed_by(switch: FaultSwitch) -> &'static str {
         FaultSwitch::KeepPending => "a_rotation_and_a_run_in_every_interleaving_redeem_no_refresh_token_twice",
         FaultSwitch::PromoteRejected => "tokens_that_tiktok_never_accepts_are_never_current",
         FaultSwitch::KeepExpiredSuccessor => "tokens_that_were_staged_and_forgotten_for_a_day_are_renewed",
+        FaultSwitch::KeepExpiredClaim => {
+            "two_runs_of_which_one_crashes_anywhere_end_with_working_tokens_after_the_next"
+        }
+        FaultSwitch::ClaimWithoutGrace => "as_it_is::clocks_that_differ_by_seconds_end_no_claim_before_its_run_is_over",
+        FaultSwitch::ImpatientRedeem
+        | FaultSwitch::GiveUpStage
+        | FaultSwitch::LostPromoteIsAnothers
+        | FaultSwitch::ForgetLostAnswer => {
+            "as_it_is::a_request_that_gets_no_answer_costs_a_run_no_token_that_was_stored"
+        }
+        FaultSwitch::TrustLaggingChain | FaultSwitch::TrustLaggingClaim => {
+            "as_it_is::reads_that_lag_by_a_second_break_no_promise_of_two_runs"
+        }
+        FaultSwitch::TrustLaggingPending => {
+            "as_it_is::reads_of_an_authorization_or_a_rotation_that_lag_beside_a_run_break_no_promise"
+        }
     }
 }
 

@@ -16,7 +16,9 @@ use tiktok_token_refresh::{
 
 use crate::{
     publish,
-    support::{Scenario, assert_failed, outcome, refresh, scheduled, side_by_side, strict, written},
+    support::{
+        BINARY, Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, written,
+    },
 };
 
 const REDEEM: &str = "oauth2/refresh_token";
@@ -92,6 +94,22 @@ async fn a_pair_that_tiktok_answers_with_itself_has_new_lifetimes_and_is_redeeme
     // Once its time is nearly over, the hourly run redeems it as well.
     assert_eq!(outcome(&function.run(hourly()).await), "refreshed");
     assert_eq!(world.redeemed(), 6);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_configured_by_name_and_by_arn_is_refreshed_once_and_has_one_result() {
+    side_by_side([false, true].map(|is_first| async move {
+        let world = World::with(rotating());
+        let id = world.secret_id.as_str();
+        let described = world.secrets_manager.client().call("DescribeSecret", json!({"SecretId": id})).await;
+        let described = described.expect("a secret that exists");
+        let arn = described["ARN"].as_str().expect("an ARN");
+        let ids = if is_first { format!("{arn},{id},{id}") } else { format!("{id},{arn},{id}") };
+        let invocation = world.function_with(BINARY, &[("SECRET_ID", &ids)]).run(refresh()).await;
+        assert_eq!(only_result(&invocation)["outcome"], "refreshed", "{ids}");
+        assert_eq!(world.redeemed(), 1, "{ids}");
+    }))
+    .await;
 }
 
 /// Refreshes so many times, a day apart, in a secret that has so many versions at most; then the first value comes back, and
