@@ -103,7 +103,7 @@ struct Waiting {
 #[derive(Default)]
 struct Progress {
     waiting: Vec<Waiting>,
-    /// What the run was told and when, independent of the order in which parallel requests were answered.
+    /// What the run was told, independent of the order in which parallel requests were answered.
     told: u64,
     asked: HashMap<u64, u32>,
     /// When Lambda ends the invocation, by the run's own clock.
@@ -119,6 +119,9 @@ pub struct Shared {
     pub world: World,
     progress: Vec<Progress>,
     own_time: bool,
+    /// Whether it makes a difference when a run was told something. What a run writes has its times in it, and where runs
+    /// differ by seconds nothing else does.
+    tells_times: bool,
     /// How far each run's clock is ahead of the world's.
     clocks: &'static [SignedDuration],
     /// The request whose time limit is over, and what is left to its run at least then.
@@ -240,7 +243,7 @@ impl Shared {
     }
 
     fn tell(&mut self, run: usize, name: &str, heard: u64) {
-        let now = self.world.now;
+        let now = self.tells_times.then_some(self.world.now);
         let progress = &mut self.progress[run];
         let times = progress.asked.entry(hash(name)).or_default();
         *times += 1;
@@ -350,6 +353,7 @@ impl<'a> Path<'a> {
             world,
             progress: Vec::new(),
             own_time: scenario.own_time,
+            tells_times: scenario.own_time || scenario.unanswered > 0 || scenario.stall.is_some(),
             clocks: scenario.clocks,
             timed_out: None,
             gates: 0,
