@@ -441,7 +441,7 @@ impl<'a> Path<'a> {
             Sort::Check => choices.push(Choice::Lose { run, gate }),
             Sort::Write => choices.extend([Choice::Lose { run, gate }, Choice::Delay { run, gate }]),
             Sort::Spend => {
-                choices.extend([Choice::Reset { run, gate }, Choice::Lose { run, gate }, Choice::Delay { run, gate }])
+                choices.extend([Choice::Reset { run, gate }, Choice::Lose { run, gate }, Choice::Delay { run, gate }]);
             }
         }
     }
@@ -497,9 +497,9 @@ impl<'a> Path<'a> {
         let mut shared = self.shared.borrow_mut();
         let waiting = shared.take_waiting(run, gate);
         shared.world.loses_answer = hears != Hears::TheAnswer;
-        let heard = (waiting.carry_out)(&mut shared.world, hears);
+        let told = (waiting.carry_out)(&mut shared.world, hears);
         shared.world.loses_answer = false;
-        shared.tell(run, &waiting.name, if hears == Hears::Nothing { 0 } else { heard });
+        shared.tell(run, &waiting.name, if hears == Hears::Nothing { 0 } else { told });
         drop(shared);
         self.poll(run);
     }
@@ -646,7 +646,10 @@ fn walk(scenario: &Scenario, prefix: &mut Vec<Branch>, seen: &mut HashSet<u64>, 
 
 /// Tells, when a promise is broken, how it came to that.
 #[derive(Default)]
-struct Told(Vec<(Choice, Option<(usize, Rc<str>)>)>);
+struct Told(Vec<(Choice, Option<Named>)>);
+
+/// A run, and the name of a request of its.
+type Named = (usize, Rc<str>);
 
 impl Told {
     fn note(&mut self, path: &Path<'_>, choice: Choice) {
@@ -666,7 +669,7 @@ impl Told {
     }
 }
 
-fn line(choice: Choice, request: Option<&(usize, Rc<str>)>) -> String {
+fn line(choice: Choice, request: Option<&Named>) -> String {
     let request = request.map(|(run, name)| format!("run {run}: {name}")).unwrap_or_default();
     match choice {
         Choice::Let { .. } => request,
