@@ -452,6 +452,7 @@ fn with_a_late_write(scenario: Scenario) -> Scenario {
 }
 
 #[test]
+#[ignore = "takes seconds of every core: `.ci/run model`"]
 fn a_write_that_arrives_after_its_run_was_given_up_is_not_passed_over() {
     for (name, spec) in [("rotating", rotating()), ("not rotating", not_rotating())] {
         let late = || Scenario { at_the_end: usable_at_the_end, ..with_a_late_write(scenario(spec.clone())) };
@@ -473,6 +474,7 @@ fn a_write_that_arrives_late_breaks_no_promise_of_an_authorization_or_a_rotation
 }
 
 #[test]
+#[ignore = "takes seconds of every core: `.ci/run model`"]
 fn tokens_that_were_staged_and_forgotten_for_a_day_are_renewed() {
     let forgotten = |spec| Scenario {
         together: 1,
@@ -595,6 +597,7 @@ fn exchange_beside_a_rotation(port: Port) -> Task {
 }
 
 #[test]
+#[ignore = "takes seconds of every core: `.ci/run model`"]
 fn an_exchange_and_a_rotation_that_both_have_an_answer_lose_neither() {
     let mut scenario = Scenario { start: Rc::new(exchange_beside_a_rotation), ..authorizing(rotating()) };
     scenario.world.secrets.begin_rotation(SECRET, ROTATION);
