@@ -525,6 +525,7 @@ fn a_rotation_that_crashes_anywhere_is_finished_by_the_next_run() {
 }
 
 #[test]
+#[ignore = "takes seconds of every core: `.ci/run model`"]
 fn a_rotation_and_a_run_of_which_one_crashes_anywhere_end_with_working_tokens_after_the_next() {
     told("rotating", &explore(&Scenario { crashes: 1, ..rotation(rotating()) }));
 }
