@@ -67,7 +67,7 @@ switches! {
     /// A stage that got no answer is not repeated.
     GiveUpStage = "give-up-stage",
     /// A promotion whose answer was lost counts as another run's.
-    LostPromoteIsAnothers = "lost-promote-is-anothers",
+    LostPromoteIsForeign = "lost-promote-is-foreign",
     /// A claim whose answer was lost is released as if TikTok had refused.
     ForgetLostAnswer = "forget-lost-answer",
     /// A run that takes a claim over does not wait until reads show the last writes.

@@ -110,7 +110,7 @@ enum Conflict {
 /// Judges a conflict. `read` was current when the run began; `current` is now.
 fn conflict(promotion: Promotion<'_>, ours: &Version, read: &Version, current: &Version) -> Conflict {
     if current.id == ours.id {
-        if FaultSwitch::LostPromoteIsAnothers.is_on() {
+        if FaultSwitch::LostPromoteIsForeign.is_on() {
             return Conflict::Superseded;
         }
         return Conflict::Promoted;

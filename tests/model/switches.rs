@@ -34,7 +34,7 @@ fn noticed_by(switch: FaultSwitch) -> &'static str {
         FaultSwitch::ClaimWithoutGrace => "as_it_is::clocks_that_differ_by_seconds_end_no_claim_before_its_run_is_over",
         FaultSwitch::ImpatientRedeem
         | FaultSwitch::GiveUpStage
-        | FaultSwitch::LostPromoteIsAnothers
+        | FaultSwitch::LostPromoteIsForeign
         | FaultSwitch::ForgetLostAnswer => {
             "as_it_is::a_request_that_gets_no_answer_costs_a_run_no_token_that_was_stored"
         }

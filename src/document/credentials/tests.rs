@@ -1,4 +1,4 @@
-//! How two token pairs relate, by what their documents remember.
+//! The relation of two token pairs, by what their documents remember.
 
 use serde_json::json;
 

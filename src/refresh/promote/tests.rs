@@ -1,4 +1,4 @@
-//! What a compare-and-swap that did not apply means.
+//! The meaning of a compare-and-swap that did not apply.
 
 use secrecy::SecretString;
 use serde_json::json;
