@@ -119,7 +119,7 @@ pub struct Shared {
     pub world: World,
     progress: Vec<Progress>,
     own_time: bool,
-    /// Whether it makes a difference when a run was told something. What a run writes has its times in it, and where runs
+    /// True if it makes a difference when a run was told something. What a run writes has its times in it, and where runs
     /// differ by seconds nothing else does.
     tells_times: bool,
     /// How far each run's clock is ahead of the world's.
@@ -294,7 +294,7 @@ pub struct Scenario {
     /// How many runs start together at the beginning.
     pub together: usize,
     pub crashes: u32,
-    /// Whether a crash may leave a write on its way.
+    /// True if a crash may leave a write on its way.
     pub writes_come_late: bool,
     /// How many requests may get no answer.
     pub unanswered: u32,
@@ -304,7 +304,7 @@ pub struct Scenario {
     pub troubled: usize,
     /// How long TikTok may take for a request that works once, one time.
     pub stall: Option<Duration>,
-    /// Whether other runs may do something while one sleeps.
+    /// True if other runs may do something while one sleeps.
     pub own_time: bool,
     /// How far the clock of each run is ahead.
     pub clocks: &'static [SignedDuration],

@@ -47,13 +47,13 @@ pub struct Spent {
     pub run: usize,
     pub refresh_token: String,
     pub access_token: String,
-    /// Whether the answer is in the store.
+    /// True if the answer is in the store.
     pub staged: bool,
-    /// Whether its run has begun to write it.
+    /// True if its run has begun to write it.
     pub offered: bool,
-    /// Whether its run died before it was written, or was never told.
+    /// True if its run died before it was written, or was never told.
     pub lost: bool,
-    /// Whether it arrived after its run had given it up.
+    /// True if it arrived after its run had given it up.
     pub late: bool,
 }
 
@@ -71,7 +71,7 @@ pub struct World {
     pub pasted: Option<GrantId>,
     /// The auth code that a person brings back from the consent page, if one does.
     pub code: Option<String>,
-    /// Whether the new grant puts an end to the old one.
+    /// True if the new grant puts an end to the old one.
     pub one_grant_at_a_time: bool,
     /// The grant that the code was exchanged for.
     pub exchanged: Option<GrantId>,
@@ -80,13 +80,13 @@ pub struct World {
     /// The secrets before each of the latest writes, oldest first, if reads lag.
     pub past: Vec<Past>,
     pub keeps_past: bool,
-    /// Whether the run that has sent what is carried out now is not told what came of it.
+    /// True if the run that has sent what is carried out now is not told what came of it.
     pub loses_answer: bool,
-    /// Whether it has given it up before.
+    /// True if it has given it up before.
     pub is_late: bool,
-    /// Whether something that works once arrived after its run had given it up.
+    /// True if something that works once arrived after its run had given it up.
     pub spent_late: bool,
-    /// Whether a run did not hear TikTok say that a token is dead.
+    /// True if a run did not hear TikTok say that a token is dead.
     pub missed_a_rejection: bool,
 }
 
@@ -101,7 +101,7 @@ impl Hash for World {
 }
 
 impl World {
-    /// Whether an answer of TikTok's is gone for good.
+    /// True if an answer of TikTok's is gone for good.
     pub fn lost_an_answer(&self) -> bool {
         self.spent_late || self.spent.iter().any(|spent| spent.lost)
     }
@@ -116,7 +116,7 @@ impl World {
         change(self)
     }
 
-    /// Whether reads may still show what was before a write.
+    /// True if reads may still show what was before a write.
     pub fn is_recent(&self, past: &Past) -> bool {
         self.now < past.at + LAG
     }
