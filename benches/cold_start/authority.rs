@@ -55,7 +55,7 @@ impl Authority {
         &self.root
     }
 
-    /// What a server needs to be believed.
+    /// The TLS configuration with which clients trust a server.
     pub fn server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
     }

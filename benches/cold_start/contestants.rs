@@ -1,4 +1,4 @@
-//! What is measured, built and installed on the spot: the function, its floors, and the same job in Python and Node.js.
+//! The contestants, built and installed on the spot: the function, its floors, and the same job in Python and Node.js.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ pub struct Contestant {
     pub bootstrap: Bootstrap,
     /// True if it refreshes a secret; the others only start.
     pub works: bool,
-    /// What is deployed: its bytes, unpacked.
+    /// The unpacked size of the deployed files, in bytes.
     pub size: Option<u64>,
     /// The same as a zip file.
     pub zip: Option<u64>,
@@ -166,7 +166,7 @@ impl Places {
         Ok(())
     }
 
-    /// How large a zip file with this file in it is.
+    /// Returns the size of a zip file with this file in it, in bytes.
     fn zip(&self, file: &Path) -> Result<u64, Box<dyn Error>> {
         let zip = self.work.join("size.zip");
         let _ = fs::remove_file(&zip);

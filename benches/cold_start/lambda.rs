@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 const PATIENCE: Duration = Duration::from_mins(5);
 const PATH: &str = "/2018-06-01/runtime/";
 
-/// What is started for a function: a program, and the variables that it needs beside Lambda's own.
+/// The program that is started for a function, and the variables that it needs in addition to Lambda's own.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
     pub command: Vec<String>,
@@ -43,7 +43,7 @@ pub struct Cost {
     pub cpu: Duration,
 }
 
-/// How much processor a function has while it is invoked. Its start always has all of it, as on Lambda.
+/// The share of the processor that a function has while it is invoked. Its start always has all of it, as on Lambda.
 #[derive(Clone, Copy, Debug)]
 pub enum Processor {
     Whole,
@@ -123,7 +123,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// What the process does next, unless it ends.
+    /// Waits for the next poll or outcome of the process. Fails if the process ends before that.
     fn moment(&mut self) -> Result<Moment, Box<dyn Error>> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -238,7 +238,7 @@ struct Throttle {
 impl Throttle {
     /// The period in which Lambda's hosts hand out processor time.
     const PERIOD: Duration = Duration::from_millis(20);
-    /// How often it looks. What is used beyond the share meanwhile is taken from the next period.
+    /// The time between two looks. Processor time that is used beyond the share in between is taken from the next period.
     const TICK: Duration = Duration::from_micros(200);
 
     fn start(pid: Pid, processor: Processor) -> Result<Self, Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! What a cold start costs, beside its floors and beside other languages: `cargo bench --bench cold_start`.
+//! The cost of a cold start, beside its floors and beside other languages: `cargo bench --bench cold_start`.
 //!
 //! `-- --rounds 21` for more rounds, `-- --quick` without Python and Node.js. `-- --counts` only counts the function's
 //! instructions and fails if they have grown; `-- --counts --accept` takes what it counts as the new measure. `-- --window`
@@ -104,7 +104,7 @@ fn run_round(all: &mut [Results], setting: Setting<'_>) -> Result<(), Box<dyn Er
     Ok(())
 }
 
-/// How long a crash would cost a refresh token.
+/// Measures the time in which a crash would lose a refresh token.
 fn window(function: Results, setting: Setting<'_>, rounds: usize) -> Result<(), Box<dyn Error>> {
     let mut all = [function];
     for _ in 0..rounds {

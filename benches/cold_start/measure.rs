@@ -23,7 +23,7 @@ pub struct Conditions {
     pub processor: Processor,
 }
 
-/// What one start showed.
+/// The measurements of one start.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
     pub init: Cost,
@@ -34,7 +34,7 @@ pub struct Sample {
     /// Of the first invocation.
     pub requests: u64,
     pub connections: u64,
-    /// How long the first invocation had the only copy of a new refresh token, at most.
+    /// The upper bound of the time in which the first invocation had the only copy of a new refresh token.
     pub window: Duration,
 }
 
@@ -46,7 +46,7 @@ pub struct Instructions {
     pub warm: u64,
 }
 
-/// What all starts have in common.
+/// The setting that all starts have in common.
 #[derive(Clone, Copy)]
 pub struct Setting<'s> {
     pub authority: &'s Authority,

@@ -39,7 +39,7 @@ impl Front {
         self.address.port()
     }
 
-    /// How many connections were opened so far, used or not.
+    /// The number of connections that were opened so far, used or not.
     pub fn connections(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
@@ -105,7 +105,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, opened: Instant, takes: Duratio
     });
 }
 
-/// What a round trip over the line really takes, timers and threads included: the median of many.
+/// Measures the real duration of a round trip over the line, timers and threads included: the median of many.
 pub fn round_trip(nominal: Duration) -> io::Result<Duration> {
     const TIMES: usize = 21;
     let echo = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

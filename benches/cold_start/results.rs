@@ -37,8 +37,9 @@ impl Results {
         Spread::of(self.samples.get(condition)?.iter().map(of).collect())
     }
 
-    /// How many round trips the first invocation waits for, connections included: how much longer it takes when a round
-    /// trip does. `conditions` are two indices, and the milliseconds of a round trip in each.
+    /// The number of round trips that the first invocation waits for, connections included. It is the extra time of the
+    /// invocation per extra time of a round trip. `conditions` are two indices, and the milliseconds of a round trip in
+    /// each.
     pub fn round_trips(&self, conditions: [(usize, f64); 2]) -> Option<f64> {
         let [(short, short_ms), (long, long_ms)] = conditions;
         let first = |condition| self.spread(condition, |sample| ms(sample.first.wall)).map(|spread| spread.median);

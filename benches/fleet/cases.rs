@@ -1,11 +1,11 @@
-//! What is measured: how many secrets, under which limits.
+//! The cases that are measured: numbers of secrets, and limits.
 
 use std::time::Duration;
 
 /// Lambda's longest timeout.
 pub const LONGEST: Duration = Duration::from_mins(15);
 
-/// How long a case takes, so that one can choose.
+/// The duration of a case, by which a person can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {
     Seconds,
@@ -13,7 +13,7 @@ pub enum Effort {
     QuarterOfAnHour,
 }
 
-/// What the services allow, and how fast the function may ask.
+/// The limits of the services, and the speed at which the function may send requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limits {
     /// Both services take anything and answer at once, and the function is told not to hold back.
@@ -31,7 +31,8 @@ pub struct Case {
     pub limits: Limits,
     /// The timeout of the invocation.
     pub timeout: Duration,
-    /// How many cannot be helped: for every other one TikTok never answers, the grant of the rest is revoked.
+    /// The number of secrets whose refresh has to fail. For every other one TikTok never answers. The grant of the rest is
+    /// revoked.
     pub failing: usize,
     pub rounds: usize,
     pub effort: Effort,

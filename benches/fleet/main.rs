@@ -1,4 +1,4 @@
-//! What a fleet costs: one to ten thousand authorizations, refreshed by one invocation: `cargo bench --bench fleet`.
+//! The cost of a fleet of one to ten thousand authorizations, refreshed by one invocation: `cargo bench --bench fleet`.
 //!
 //! `-- --long` adds what takes a quarter of an hour; `-- --quick` leaves out the large fleets and writes nothing.
 //! benches/README.md says how to read the figures.

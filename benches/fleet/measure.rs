@@ -28,25 +28,25 @@ const PROMOTE: &str = "UpdateSecretVersionStage";
 const AWS_LATENCY: Duration = Duration::from_millis(20);
 const TIKTOK_LATENCY: Duration = Duration::from_millis(300);
 
-/// What TikTok allows an app by default, in a second and in a minute, and what AWS allows an account.
+/// The limits of TikTok for an app by default, in a second and in a minute, and the limit of AWS for an account.
 const TIKTOK_PER_SECOND: usize = 10;
 const TIKTOK_PER_MINUTE: Limit = Limit { requests: 600, window: Duration::from_mins(1), pause: Duration::from_mins(5) };
 const AWS_WRITES_PER_SECOND: usize = 50;
 
-/// What one fleet showed.
+/// The measurements of one fleet.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// When everything was due.
     pub first: Pass,
     /// When nothing was. None if that time did not come: some were skipped, or fail.
     pub again: Option<Pass>,
-    /// How many secrets hold a token that is new and works, after the first pass.
+    /// The number of secrets that hold a new and working token after the first pass.
     pub refreshed: usize,
     /// When the last of them had it.
     pub last_refresh: Duration,
     /// The greatest number of requests to TikTok, and of writes to Secrets Manager, in any one second.
     pub most: [usize; 2],
-    /// How many requests a limit refused.
+    /// The number of requests that a limit refused.
     pub refused: u64,
 }
 
@@ -64,7 +64,7 @@ pub struct Pass {
     /// Connections that a request came over, to both services.
     pub connections: usize,
     pub log_bytes: usize,
-    /// How it ended, in a word.
+    /// The ending of the invocation, in a word.
     pub ending: String,
 }
 
@@ -214,7 +214,7 @@ fn tokens(world: &World) -> Vec<String> {
     world.members.iter().map(|member| token(&member.secret_id).unwrap_or_default()).collect()
 }
 
-/// How many secrets hold another token than before, and one that works.
+/// Returns the number of secrets that hold another token than before, and one that works.
 fn refreshed(world: &World, before: &[String]) -> usize {
     let (now, tiktok) = (tokens(world), world.tiktok.core());
     now.iter().zip(before).filter(|(now, before)| now != before && tiktok.is_alive(now)).count()

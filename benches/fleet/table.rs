@@ -8,7 +8,7 @@ use crate::{
     measure::{Pass, Sample},
 };
 
-/// What the function asks of TikTok in a second unless it is told otherwise.
+/// The number of requests that the function sends to TikTok in a second by default, at most.
 const DEFAULT_RATE: f64 = 8.0;
 
 impl Measured {

@@ -17,7 +17,7 @@ use tiktok_token_refresh::{
 };
 use tiktok_token_refresh_fuzz::Plant;
 
-/// What is no secret in a document, and shown where it helps.
+/// The fields of a document that are no secret, and are shown where that helps.
 const SHOWN: [&str; 6] =
     [field::APP_ID, field::APP_SECRET_ID, field::ADVERTISERS, field::ADVERTISER_IDS, field::PUBLISH, field::ORIGIN];
 

@@ -10,7 +10,7 @@ use tiktok_token_refresh::{
 };
 use tiktok_token_refresh_fuzz::Plant;
 
-/// What a person misspells, and an error therefore quotes.
+/// The names that a person misspells, and that an error therefore quotes.
 const QUOTED: [&str; 3] = ["action", "Step", "scheduled_time"];
 
 fuzz_target!(|data: &[u8]| -> Corpus {

@@ -1,4 +1,4 @@
-//! What a browser brings back: whole addresses, auth codes alone, and states that say whatever somebody made up.
+//! The texts that a browser brings back: whole addresses, auth codes alone, and states with invented content.
 
 #![no_main]
 

@@ -11,8 +11,8 @@ use tiktok_token_refresh::document::{
     TokenFields, field, fit, leaves_room_for_tokens,
 };
 
-/// How many advertisers, how large a person's own field, how large the tokens, how often names repeat the text, whether
-/// more is known than the names, and a text that ids and names are made of.
+/// The number of advertisers, and the sizes of a person's own field and of the tokens. The number of times that names repeat
+/// the text, and true if more is known than the names. The text that ids and names are made of.
 type Input<'a> = (u16, u16, u16, u8, bool, &'a str);
 
 fuzz_target!(|input: Input<'_>| {

@@ -16,8 +16,9 @@ use tiktok_token_refresh::{
 };
 use tiktok_token_refresh_fuzz::Plant;
 
-/// What the request carried. The dictionary has them too, as they are and as JSON and a query spell them. None ends in
-/// a quotation mark: an answer may quote a text up to its last character, and an error puts marks around what it quotes.
+/// The secrets that the request carried. The dictionary has them too, as they are and as JSON and a query spell them. None
+/// ends in a quotation mark. An answer may quote a text up to its last character, and an error puts marks around the
+/// quotation.
 const CARRIED: [&str; 2] = ["app \"secret\"/+1", "refresh-token-1"];
 const SPELLINGS: [&str; 5] =
     [CARRIED[0], CARRIED[1], "app \\\"secret\\\"/+1", "app+%22secret%22%2F%2B1", "app%20%22secret%22%2F%2B1"];

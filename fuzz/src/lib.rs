@@ -1,4 +1,4 @@
-//! What the fuzz targets share: secrets that are planted into an input, and looked for in whatever may be shown of it.
+//! The shared code of the fuzz targets. It plants secrets into an input, and looks for them in all that may be shown of it.
 
 use std::{
     fmt::{Debug, Display},
@@ -7,8 +7,8 @@ use std::{
 
 use serde_json::Value;
 
-/// What is planted into an input. It is made of the input itself, so that no input has it already: a fuzzer learns every
-/// text that it is compared with, and would have it where it may be shown, such as in the name of a field.
+/// The secret that is planted into an input. It is made of the input itself, so that no input has it already. A fuzzer
+/// learns every text that it is compared with. It would put the text where it may be shown, such as in the name of a field.
 pub struct Plant {
     seed: u64,
     text: String,
