@@ -23,7 +23,7 @@ use stand_ins::secrets_manager::SecretsManager;
 
 use super::world::{self, Past, World};
 
-/// What may happen next.
+/// A step that may happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Choice {
     /// The waiting request with that number of that run is carried out and answered; a sleeping run wakes.
@@ -40,7 +40,7 @@ pub enum Choice {
     Crash { run: usize },
     /// That run ends, and the write with that number is on its way: it is carried out at any time after that.
     CrashBeforeWrite { run: usize, gate: u64 },
-    /// What was on its way arrives.
+    /// A request that was on its way arrives.
     Arrive { late: usize },
     /// Time passes while TikTok has a request that works once.
     Stall,
@@ -48,16 +48,16 @@ pub enum Choice {
     Person,
 }
 
-/// What a lagging read shows.
+/// The state that a lagging read shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum View {
-    /// What the last lagging read of the run has shown.
+    /// The state that the last lagging read of the run has shown.
     Same,
-    /// What there was before one of the latest writes.
+    /// The state before one of the latest writes.
     Before(usize),
 }
 
-/// What a request is, as far as that decides what can happen to it.
+/// The kind of a request, as far as that decides what can happen to it.
 #[derive(Clone, Debug)]
 pub enum Sort {
     Read {
@@ -71,7 +71,7 @@ pub enum Sort {
     Sleep,
 }
 
-/// What a run hears of its request.
+/// The answer of a request, as its run hears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hears {
     TheAnswer,
@@ -79,13 +79,14 @@ pub enum Hears {
     Nothing,
 }
 
-/// How many reads of a run lag before it sees the present. Requests take no time here, so a second alone would not end that.
+/// The number of reads of a run that lag before it sees the present. Requests take no time here, so a second alone would not
+/// end that.
 const LAGGING_READS: u32 = 3;
 
-/// How many writes they miss at most.
+/// The greatest number of writes that these reads miss.
 const LAGGING_WRITES: usize = 2;
 
-/// What a run keeps back for the stage while it waits for TikTok.
+/// The time that a run reserves for the stage while it waits for TikTok.
 const TIME_TO_STAGE: SignedDuration = SignedDuration::from_secs(5);
 
 type CarryOut = Box<dyn FnOnce(&mut World, Hears) -> u64>;
@@ -103,18 +104,18 @@ struct Waiting {
 #[derive(Default)]
 struct Progress {
     waiting: Vec<Waiting>,
-    /// What the run was told, independent of the order in which parallel requests were answered.
+    /// The hash of the answers that the run got, independent of the order in which parallel requests were answered.
     told: u64,
     asked: HashMap<u64, u32>,
     /// When Lambda ends the invocation, by the run's own clock.
     deadline: Option<Timestamp>,
-    /// What lagging reads show, and until when they may.
+    /// The state that lagging reads show, and the time until which they may.
     view: Option<Past>,
-    /// How many more may.
+    /// The number of reads that may still lag.
     lagging_reads: u32,
 }
 
-/// What the gates of all runs share.
+/// The state that the gates of all runs share.
 pub struct Shared {
     pub world: World,
     progress: Vec<Progress>,
@@ -122,12 +123,12 @@ pub struct Shared {
     /// True if it makes a difference when a run was told something. What a run writes has its times in it, and where runs
     /// differ by seconds nothing else does.
     tells_times: bool,
-    /// How far each run's clock is ahead of the world's.
+    /// The time by which each run's clock is ahead of the world's.
     clocks: &'static [SignedDuration],
     /// The request whose time limit is over, and what is left to its run at least then.
     timed_out: Option<(u64, SignedDuration)>,
     gates: u64,
-    /// What is on its way although its run has given it up.
+    /// The requests that are on their way although their runs have given them up.
     late: Vec<(usize, Waiting)>,
 }
 
@@ -250,7 +251,7 @@ impl Shared {
         progress.told = progress.told.wrapping_add(hash(&(name, *times, heard, now)));
     }
 
-    /// What lagging reads of a run may show beside what is there.
+    /// Returns the states that lagging reads of a run may show in addition to the present one.
     fn views(&self, run: usize, sort: &Sort, lags_left: u32) -> Vec<View> {
         let Sort::Read { id, label } = sort else { return Vec::new() };
         let world = &self.world;
@@ -288,27 +289,27 @@ pub fn hash(value: &(impl Hash + ?Sized)) -> u64 {
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
-/// What is explored.
+/// A scenario that is explored.
 pub struct Scenario {
     pub world: World,
-    /// How many runs start together at the beginning.
+    /// The number of runs that start together at the beginning.
     pub together: usize,
     pub crashes: u32,
     /// True if a crash may leave a write on its way.
     pub writes_come_late: bool,
-    /// How many requests may get no answer.
+    /// The number of requests that may get no answer.
     pub unanswered: u32,
-    /// How many times the reads of a run may lag for a second.
+    /// The number of times that the reads of a run may lag for a second.
     pub lags: u32,
-    /// How many runs that happens to: the first ones.
+    /// The number of runs that lags and missing answers may happen to: the first ones.
     pub troubled: usize,
-    /// How long TikTok may take for a request that works once, one time.
+    /// The time that TikTok may take for a request that works once, one time.
     pub stall: Option<Duration>,
     /// True if other runs may do something while one sleeps.
     pub own_time: bool,
-    /// How far the clock of each run is ahead.
+    /// The time by which the clock of each run is ahead.
     pub clocks: &'static [SignedDuration],
-    /// How long after all others are over the next run is started.
+    /// The time between the end of all other runs and the start of the next run.
     pub pause: Duration,
     /// Makes the run with a number; a run beyond those that start together is started when all before it are over, until
     /// one is over without having crashed.
@@ -319,7 +320,7 @@ pub struct Scenario {
     pub at_the_end: fn(&World),
 }
 
-/// What an exploration covered.
+/// The extent of an exploration.
 #[derive(Debug, Default)]
 pub struct Coverage {
     pub states: usize,
@@ -327,7 +328,7 @@ pub struct Coverage {
     pub ends: usize,
 }
 
-/// What may still happen.
+/// The events that may still happen.
 #[derive(Clone, Copy, Hash)]
 struct Left {
     crashes: u32,
@@ -425,7 +426,7 @@ impl<'a> Path<'a> {
         choices
     }
 
-    /// What can go wrong with a request of a run that goes on.
+    /// Adds the faults that can happen to a request of a run that goes on.
     fn troubles(&self, shared: &Shared, run: usize, waiting: &Waiting, choices: &mut Vec<Choice>) {
         if run >= self.scenario.troubled {
             return;
@@ -586,7 +587,7 @@ pub fn after_one_run(scenario: Scenario) -> World {
     path.shared.borrow().world.clone()
 }
 
-/// What could happen at one depth of a path, and which of it does.
+/// The choices at one depth of a path, and the one that is taken.
 struct Branch {
     choices: Vec<Choice>,
     taken: usize,

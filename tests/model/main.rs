@@ -244,7 +244,7 @@ fn at_each_step_of_two_refreshes(world: &World) {
     assert_redeemed_again(world, |earlier| earlier.lost || earlier.staged);
 }
 
-/// What holds at every moment.
+/// Asserts the promises that hold at every moment.
 fn at_each_step(world: &World) {
     complete_at_each_step(world);
     assert!(world.field("refresh_token").is_some_and(|token| !token.is_empty()), "AWSCURRENT is a complete document");
@@ -258,7 +258,7 @@ fn assert_redeemed_again(world: &World, may_be: impl Fn(&Spent) -> bool) {
     }
 }
 
-/// What holds when everything is over.
+/// Asserts the promises that hold when everything is over.
 fn at_the_end(world: &World) {
     usable_at_the_end(world);
     let token = world.field("access_token").expect("AWSCURRENT is a complete document");
@@ -304,7 +304,7 @@ fn usable_at_the_end(world: &World) {
     }
 }
 
-/// What holds when everything is over and a person has authorized the app meanwhile.
+/// Asserts the promises that hold when everything is over and a person has authorized the app meanwhile.
 fn the_new_grant_counts(world: &World) {
     let token = world.field("access_token").expect("AWSCURRENT is a complete document");
     let refresh_token = world.field("refresh_token").expect("AWSCURRENT is a complete document");
@@ -327,7 +327,7 @@ fn the_new_grant_counts(world: &World) {
     assert!(world.field("authorized_at").is_some(), "the secret says when the app was authorized");
 }
 
-/// What holds at every moment, also where a new grant puts an end to tokens that are current.
+/// Asserts the promises that hold at every moment, also where a new grant puts an end to tokens that are current.
 fn complete_at_each_step(world: &World) {
     assert!(world.field("access_token").is_some_and(|token| !token.is_empty()), "AWSCURRENT is a complete document");
     assert_eq!(world.field("mine").as_deref(), Some("kept"), "a person's field survives");

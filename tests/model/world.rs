@@ -26,10 +26,10 @@ use stand_ins::{
 };
 
 pub const SECRET: &str = "tiktok/ads";
-/// How long a read may show what a write has changed.
+/// The time for which a read may show the state before a write.
 const LAG: Duration = Duration::from_secs(1);
 
-/// How a run ends that TikTok refuses, and that knows of an answer that did not come.
+/// The ending of a run that TikTok refuses, and that knows of an answer that did not come.
 pub const LOST_ANSWER: &str = "ReauthorizationRequired after a lost answer";
 
 /// The secrets before a write.
@@ -65,7 +65,7 @@ pub struct World {
     pub spent: Vec<Spent>,
     /// The access tokens that TikTok has rejected when a run checked them.
     pub rejected: Vec<String>,
-    /// How each run ended: its outcome or the name of its error; none while it runs or if it crashed.
+    /// The ending of each run: its outcome or the name of its error. A run has none while it runs or if it crashed.
     pub endings: Vec<(usize, String)>,
     /// The grant whose tokens a person pasted in, if one did.
     pub pasted: Option<GrantId>,
@@ -163,7 +163,7 @@ impl World {
         self.tiktok.clock.advance(by);
     }
 
-    /// What TikTok has given for a refresh token or an auth code, and what of it the cycle is told.
+    /// Records the tokens that TikTok has given for a refresh token or an auth code. Returns the part that the run is told.
     fn note_spent(&mut self, run: usize, spent: &str, tokens: stand_in::Tokens) -> Given {
         self.spent.push(Spent {
             run,
@@ -206,7 +206,7 @@ fn unexpected(what: impl std::fmt::Debug) -> Error {
     Error::new(Kind::SecretsManagerUnavailable, format!("the model did not expect {what:?}"))
 }
 
-/// What is in a version, found by its id or by a label.
+/// Returns the version with an id or with a label, if it has a value.
 pub fn read(secrets: &SecretsManager, id: Option<&str>, label: Option<&str>) -> Option<Version> {
     let versions = || secrets.versions(SECRET).into_iter();
     let by_id = id.and_then(|id| versions().find(|version| version.id == id));

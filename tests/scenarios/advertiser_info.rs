@@ -32,7 +32,7 @@ fn without_facts(id: &str, name: &str) -> Value {
     json!({"advertiser_id": id, "advertiser_name": name})
 }
 
-/// What a secret holds of the two advertisers that every grant covers.
+/// The entries of a secret for the two advertisers that every grant covers.
 fn both(advertiser: fn(&str, &str) -> Value) -> Value {
     json!([
         advertiser("7000000000000000001", "First Advertiser"),

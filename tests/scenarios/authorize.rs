@@ -295,7 +295,7 @@ fn altered(signature: &str) -> String {
     BASE64.encode(signature)
 }
 
-/// What a state says, with a later end.
+/// The payload of a state, with a later end.
 fn lasting(said: &str) -> String {
     let mut said: Value = serde_json::from_slice(&BASE64.decode(said).expect("base64")).expect("JSON");
     said[3] = json!(said[3].as_i64().expect("a time") + 3_600);

@@ -89,7 +89,7 @@ async fn a_connection_that_breaks_before_a_token_is_read_costs_nothing_but_an_at
 struct Line {
     url: String,
     cut: Arc<Notify>,
-    /// How many connections have ended, at whichever end.
+    /// The number of connections that have ended, at either end.
     ended: Arc<AtomicU64>,
 }
 

@@ -66,7 +66,7 @@ impl Crash {
         crashed.then_some(Self { case, world, event, at, began })
     }
 
-    /// What holds whether or not the answer was lost.
+    /// Asserts the promises that hold even if the answer was lost.
     fn assert_promises(&self, row: &str) {
         let versions = self.world.versions();
         let (tiktok, current) = (self.world.tiktok.core(), self.world.current());

@@ -128,7 +128,7 @@ async fn staged_tokens_are_promoted_even_if_nothing_else_is_due_and_their_claim_
     world.assert_usable();
 }
 
-/// What AWS may do to labels of versions that it prunes, and a person by mistake.
+/// Takes a label away, as AWS may do with versions that it prunes, and a person by mistake.
 async fn take_label_away(world: &World, label: &str) {
     let client = world.secrets_manager.client();
     let labels = client.describe(&world.secret_id).await.expect("the secret is there");

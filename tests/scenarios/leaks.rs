@@ -283,7 +283,7 @@ async fn no_secret_shows_when_all_is_well() {
     }
 }
 
-/// What a browser may ask of the function's URL with a code and a state that must not show.
+/// The requests that a browser may send to the function's URL, with a code and a state that must not show.
 fn visits(code: &str, state: &str) -> Vec<Value> {
     let (said, signature) = state.split_once('.').expect("a signed state");
     let forged = format!("{said}.{}", signature.chars().rev().collect::<String>());
@@ -341,7 +341,7 @@ fn recognizable(secret: &str) -> BTreeSet<String> {
     [secret, &encoded, &base64].into_iter().flat_map(parts).collect()
 }
 
-/// What a server may make of a secret: cut short at either end or both, in another spelling, or both.
+/// The forms that a server may give to a secret: cut short at either end or both, in another spelling, or both.
 fn mangled(secret: &str) -> Vec<String> {
     let chars: Vec<char> = secret.chars().collect();
     let cut = |from: usize, to: usize| chars[from..to].iter().collect::<String>();

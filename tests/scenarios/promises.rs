@@ -1,6 +1,6 @@
-//! What the function promises (`docs/design.md`), each promise once: in words, and as a function over what the stand-ins
-//! recorded. The model, the fault matrix, the crash sweep, the soak and the scenarios call these functions and have no version
-//! of their own.
+//! The promises of the function (`docs/design.md`), each promise once: in words, and as a function over the records of the
+//! stand-ins. The model, the fault matrix, the crash sweep, the soak and the scenarios call these functions and have no
+//! version of their own.
 //!
 //! A function returns what is broken, in sentences without a token. An empty list says that the promise is kept. A promise
 //! without a caller does not compile.
@@ -17,7 +17,7 @@ use stand_ins::{
 };
 use tiktok_token_refresh::error::Kind;
 
-/// What of a promise is broken.
+/// The violations of a promise.
 pub type Broken = Vec<String>;
 
 /// The fields that the function writes. Every other field is a person's.
@@ -38,7 +38,7 @@ const OURS: [&str; 14] = [
     "_refresh",
 ];
 
-/// How every secret of the stand-ins begins.
+/// The beginning of every secret of the stand-ins.
 const CANARY: &str = "canary";
 
 /// Fails the scenario if anything is broken.
@@ -47,7 +47,8 @@ pub fn assert_kept(broken: &[String]) {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// What holds at every moment, whatever fails, and needs no more than what was asked of TikTok and Secrets Manager.
+/// The promises that hold at every moment, under every failure. They need no more than the requests to TikTok and Secrets
+/// Manager.
 pub fn always(tiktok: &TikTok, journal: &Journal) -> Broken {
     [
         refresh_tokens_are_sent_once(tiktok),

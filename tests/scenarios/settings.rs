@@ -21,7 +21,7 @@ fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
     Settings::read(|name| variables.get(name).map(|value| (*value).to_owned()))
 }
 
-/// What TikTok and Secrets Manager are sent in a second.
+/// The number of requests to TikTok in a second, and of writes to Secrets Manager.
 fn rates(settings: &Settings) -> [String; 2] {
     [settings.tiktok_requests_per_second, settings.secrets_manager_writes_per_second].map(|rate| rate.to_string())
 }

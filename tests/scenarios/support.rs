@@ -25,7 +25,7 @@ impl From<Bootstrap> for PathBuf {
 /// second long wait: what goes on for ever ends after two seconds.
 pub const SHORT: Duration = Duration::from_secs(17);
 
-/// What the requests have in their detail that write a claim, and those that stage tokens.
+/// The text in the detail of requests that write a claim, and of requests that stage tokens.
 pub const CLAIM: &str = " TIKTOK_CLAIM";
 pub const STAGE: &str = " TIKTOK_STAGED";
 
@@ -40,7 +40,7 @@ pub fn refresh() -> Value {
     json!({"action": "refresh"})
 }
 
-/// What scenarios do in a world: they run the function, and let time pass.
+/// The actions of scenarios in a world: they run the function, and let time pass.
 pub trait Scenario {
     /// The function in this world.
     fn lambda(&self) -> Function;
@@ -54,7 +54,7 @@ pub trait Scenario {
     /// Moves the end of the claims that are there, in front of an emulator that of the latest one.
     async fn let_the_claim_end(&self, secret_id: &str, at: &str);
 
-    /// What every scenario that ends well has to end with.
+    /// Asserts the final state of every scenario that ends well.
     fn assert_usable(&self);
     /// Lets hours pass since the last refresh, which is the version that was staged last.
     async fn let_hours_pass(&self, hours: i64);
@@ -157,7 +157,7 @@ pub fn side_by_side<R, F: Future<Output = R>>(cases: impl IntoIterator<Item = F>
     stream::iter(cases).buffer_unordered(16).collect()
 }
 
-/// How many versions the requests wrote: a claim that was taken is none.
+/// The number of versions that the requests wrote. A claim that was taken is none.
 pub fn written(journal: &Journal) -> usize {
     journal.of("PutSecretValue").filter(|put| put.applied && put.code.is_none()).count()
 }

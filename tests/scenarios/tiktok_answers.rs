@@ -23,7 +23,7 @@ fn same_refresh_token() -> GrantSpec {
     GrantSpec { renewal: Renewal::SameRefreshToken, ..GrantSpec::default() }
 }
 
-/// What the secret holds after a refresh from answers of this shape, beside the fields that it began with.
+/// The world and its current document after a refresh from answers of this shape.
 async fn refreshed(spec: GrantSpec, shape: Shape) -> (World, Value) {
     let world = World::with(spec);
     let case = format!("{shape:?}");

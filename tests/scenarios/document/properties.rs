@@ -65,7 +65,7 @@ const KNOWN: [&str; 16] = [
     field::ORIGIN,
 ];
 
-/// What a change may write; the rest of [`KNOWN`] is a person's.
+/// True if a change may write the field. The rest of [`KNOWN`] is a person's.
 fn is_written_by_changes(name: &str) -> bool {
     field::TOKENS.contains(&name) || field::LIST.contains(&name) || name == field::ORIGIN
 }

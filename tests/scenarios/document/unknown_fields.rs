@@ -4,7 +4,7 @@ use stand_ins::{APP_ID, APP_SECRET, Fault, Flow, GrantSpec, When, World, tiktok:
 
 use crate::support::{Scenario, outcome, refresh};
 
-/// What a JSON library would gladly change: numbers beyond a float, escapes, white space, names of every kind.
+/// The fields that a JSON library tends to change: numbers beyond a float, escapes, white space, names of every kind.
 const UNKNOWN: [&str; 26] = [
     r#""zero":-0.0"#,
     r#""money":1.10"#,

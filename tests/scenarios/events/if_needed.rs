@@ -14,7 +14,7 @@ async fn top_up(function: &Function) -> Invocation {
     function.run(json!({"action": "refresh", "if_needed": true})).await
 }
 
-/// What the run planned first, as its log tells.
+/// The first plan of the run, from its log.
 fn plan(invocation: &Invocation) -> String {
     let lines = log(invocation);
     let planned = lines.iter().find(|line| line["message"] == "planned").expect("a plan in the log");

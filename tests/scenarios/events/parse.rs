@@ -19,7 +19,7 @@ use crate::{
 
 const SLOT: &str = "2026-11-22T03:00:00Z";
 
-/// What a refresh is by default.
+/// The refresh that is the default.
 fn now() -> Refresh {
     Refresh { trigger: Trigger::Now, secret_ids: vec![], dry_run: false }
 }

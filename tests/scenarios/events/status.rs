@@ -409,7 +409,7 @@ async fn the_least_lifetime_of_the_deployment_counts() {
     assert_warns(&status, &["less than MIN_TOKEN_LIFETIME"]);
 }
 
-/// What a value looks like: its type, and those of what it holds.
+/// The shape of a value: its type, and the types of the values in it.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {

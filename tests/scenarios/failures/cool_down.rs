@@ -24,7 +24,7 @@ fn top_up() -> Value {
     json!({"action": "refresh", "if_needed": true})
 }
 
-/// What a run asked for.
+/// Runs the function, and returns the requests of this run.
 async fn requests(world: &World, function: &Function, event: Value) -> (Invocation, Journal) {
     world.faults.reset();
     let invocation = function.run(event).await;

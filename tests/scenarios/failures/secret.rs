@@ -45,7 +45,8 @@ async fn a_secret_that_is_marked_for_deletion_is_named_and_works_once_it_is_rest
 
 type Case = (&'static str, fn(Value) -> String, &'static [&'static str]);
 
-/// What people get wrong, what it makes of a good document, and what the error has to name.
+/// The mistakes of people. Each has a name, the text that it makes of a good document, and the words that the error has to
+/// name.
 const MISTAKES: [Case; 15] = [
     ("white space", |_| " \n".to_owned(), &["is empty"]),
     ("not JSON", |good| format!("{good} and more"), &["not valid JSON"]),

@@ -27,7 +27,7 @@ pub struct Scene {
     pub world: World,
     pub function: Function,
     pub secrets: Vec<Watched>,
-    /// What may be asked for by name: credentials secrets, then reader secrets and the app's.
+    /// The secrets that a request may name: credentials secrets, then reader secrets and the app's.
     pub names: Vec<String>,
     /// The event that is disturbed.
     pub event: Value,
@@ -114,7 +114,7 @@ fn world(spec: GrantSpec, change: impl FnOnce(&mut Value)) -> World {
     world
 }
 
-/// What this project does not know: it must neither get lost nor show.
+/// Adds fields that this project does not know. They must neither get lost nor show.
 fn put_own_fields(document: &mut Value) {
     document["owner"] = json!("Überwachung, canary-note");
     document["mine"] = json!({"large": 9_007_199_254_740_995_u64, "list": [1, 2.5, null, {"": "\"\\\u{7}"}]});

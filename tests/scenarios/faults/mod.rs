@@ -22,15 +22,15 @@ use self::{
 use crate::support::{Scenario, refresh, strict};
 use stand_ins::{Invocation, Outcome, World};
 
-/// How many worlds there are at a time. Most of their time they wait, and each has a process of some 30 MB.
+/// The number of worlds at a time. Most of their time they wait, and each has a process of some 30 MB.
 const WORLDS: usize = 64;
 
 /// The fewest requests that count as all: there were 137 when this was written. A leaner function may make a few less; a
 /// flow that does not come to its end makes many less.
 const LEAST_REQUESTS: usize = 130;
 
-/// What a flood may cost in memory beyond what the run takes without it, in kilobytes. Some answers may be long, so that
-/// much of them is read before it is too much: a list, and the values of twenty secrets, in a buffer that doubles.
+/// The memory that a flood may cost beyond the memory that the run takes without it, in kilobytes. Some answers may be long:
+/// a list, and the values of twenty secrets. Much of them is read before it is too much, in a buffer that doubles.
 fn flood(operation: &str) -> u64 {
     match operation {
         "oauth2/advertiser/get" | "advertiser/info" => 12 * 1024,
@@ -42,19 +42,19 @@ fn flood(operation: &str) -> u64 {
 /// The outcomes that say that the tokens in the secret work.
 const PROOFS: [&str; 7] = ["authorized", "fresh", "kept", "promoted", "refreshed", "resumed", "verified"];
 
-/// What a flow does when nothing disturbs it.
+/// The result of a flow that nothing disturbs.
 #[derive(Debug)]
 struct Calm {
     ending: String,
     peak_kb: u64,
-    /// How many redeems it takes, up to the end of what comes next.
+    /// The number of redeems that it takes, up to the end of the events that come next.
     redeems: usize,
 }
 
 /// A cell of the matrix.
 #[derive(Debug)]
 pub struct Cell {
-    /// How the run that was disturbed ended, the one after it, and one by hand after that.
+    /// The endings of the disturbed run, of the run after it, and of a run by hand after that.
     endings: [String; 3],
     /// True if tokens were lost between TikTok and their write.
     lost: bool,
@@ -62,7 +62,7 @@ pub struct Cell {
     broken: Vec<String>,
 }
 
-/// How an invocation ended, in one word.
+/// The ending of an invocation, in one word.
 fn ending(invocation: &Invocation) -> String {
     match &invocation.outcome {
         Outcome::Error { error_type, .. } | Outcome::InitError { error_type, .. } => error_type.clone(),

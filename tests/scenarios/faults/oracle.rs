@@ -16,7 +16,7 @@ use crate::promises::{self, document as body, text};
 /// The sentence for an answer of TikTok's that arrived nowhere.
 const LOST: &str = "answer to an earlier attempt was lost";
 
-/// What the function adds to a document with the tokens that it redeemed.
+/// The fields that the function adds to a document with the tokens that it redeemed.
 const ADDED: [&str; 4] = ["access_token_expires_at", "refresh_token_expires_at", "refreshed_at", "_refresh"];
 
 /// A credentials secret that is watched.
@@ -59,8 +59,9 @@ pub struct Oracle<'w> {
 }
 
 impl Oracle<'_> {
-    /// What is broken of what holds at every moment, from the first to this one: readers saw nothing but whole documents
-    /// with the tokens that were the newest then, nothing was redeemed twice, and the labels are where they belong.
+    /// Returns the violations of promises that hold at every moment, from the first to this one. Readers saw nothing but
+    /// whole documents with the tokens that were the newest then. Nothing was redeemed twice, and the labels are where they
+    /// belong.
     pub fn always(&self) -> Vec<String> {
         let journal = self.world.faults.journal();
         let mut broken = promises::always(&self.world.tiktok.core(), &journal);
@@ -77,8 +78,8 @@ impl Oracle<'_> {
         broken
     }
 
-    /// What is broken of how an invocation ended: within its time, by a name that alarms know, without a secret in anything
-    /// that it says. `was_killed` says that a fault has ended the process.
+    /// Returns the violations by the ending of an invocation. It has to end within its time, by a name that alarms know, and
+    /// without a secret in its output. `was_killed` says that a fault has ended the process.
     pub fn ended(&self, invocation: &Invocation, was_killed: bool) -> Vec<String> {
         let mut broken = promises::secrets_are_not_shown(&self.world.tiktok.core(), invocation);
         if !(was_killed && matches!(invocation.outcome, Outcome::Crashed(_))) {
@@ -87,12 +88,13 @@ impl Oracle<'_> {
         broken
     }
 
-    /// What is broken of a success: it may be told of secrets alone that hold a working token, and whose readers have it.
+    /// Returns the violations by a success. A success may be reported only of secrets that hold a working token, and whose
+    /// readers have it.
     pub fn success(&self) -> Vec<String> {
         self.secrets.iter().flat_map(|secret| self.usable(secret)).collect()
     }
 
-    /// What is broken of a failure among several secrets: those that it does not name are in order.
+    /// Returns the violations by a failure among several secrets. The secrets that it does not name are in order.
     pub fn partial_failure(&self, message: &str) -> Vec<String> {
         let unnamed = self.secrets.iter().filter(|secret| !message.contains(&secret.secret_id));
         unnamed.flat_map(|secret| self.usable(secret)).collect()
@@ -146,14 +148,14 @@ impl Oracle<'_> {
         self.secrets.iter().any(|secret| self.lost_grant(secret).is_some())
     }
 
-    /// How many redeems were carried out whose answers are stored.
+    /// The number of redeems that were carried out and whose answers are stored.
     pub fn stored_redeems(&self) -> usize {
         let spent = self.secrets.iter().flat_map(|secret| self.spent(secret));
         spent.filter(|spent| spent.staged_at.is_some()).count()
     }
 }
 
-/// What there is to know of TikTok.
+/// The facts about TikTok.
 impl Oracle<'_> {
     /// The redeems of a secret's tokens, in order.
     fn spent(&self, secret: &Watched) -> Vec<Spent> {
@@ -214,7 +216,7 @@ impl Oracle<'_> {
     }
 }
 
-/// What there is to know of the secrets.
+/// The facts about the secrets.
 impl Oracle<'_> {
     fn versions(&self, secret_id: &str) -> Vec<Version> {
         self.world.secrets_manager.core().versions(secret_id)
@@ -259,7 +261,8 @@ impl Oracle<'_> {
         torn.map(|version| format!("the version {} is neither a claim nor a whole document", version.id)).collect()
     }
 
-    /// What was current: a whole document, with the newest pair of tokens that TikTok had given out by then.
+    /// Checks a version that was current: a whole document, with the newest pair of tokens that TikTok had given out by
+    /// then.
     fn reign(&self, secret: &Watched, reign: &Reign) -> Option<String> {
         let document = body(&reign.version);
         // What a person stores before the first authorization.
@@ -300,7 +303,7 @@ impl Oracle<'_> {
         (ids("advertiser_ids") != ids("advertisers")).then(|| broken("its two lists of advertisers differ"))?
     }
 
-    /// What a reader secret held: a whole value, with the newest access token that TikTok had given out by then.
+    /// Checks a version of a reader secret: a whole value, with the newest access token that TikTok had given out by then.
     fn reader_reign(&self, secret: &Watched, reign: &Reign) -> Option<String> {
         let value = body(&reign.version);
         let broken = |what: &str| Some(format!("a reader secret was put on {}: {what}", reign.version.id));

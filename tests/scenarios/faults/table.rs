@@ -50,7 +50,7 @@ impl Table {
         self.all().count()
     }
 
-    /// What was broken, and where.
+    /// The violations, and the cells in which they are.
     pub fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for (flow, request, cells) in &self.rows {
@@ -65,7 +65,7 @@ impl Table {
         self.rows.iter().flat_map(|(.., cells)| cells)
     }
 
-    /// How many of the runs in that place ended how.
+    /// Counts the runs in that place by their ending.
     fn endings(&self, place: usize) -> String {
         let mut counts = BTreeMap::new();
         for cell in self.all() {

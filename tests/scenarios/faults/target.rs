@@ -12,10 +12,10 @@ use stand_ins::{Entry, Service, When};
 pub struct Target {
     pub service: Service,
     pub operation: String,
-    /// Which of the scene's secrets was asked for; none if it was TikTok, or many.
+    /// The index of the scene's secret that was asked for. It is none if the request was for TikTok, or for many secrets.
     name: Option<usize>,
     label: Option<String>,
-    /// Which token of which grant, at TikTok: these are the same in every world.
+    /// The token and its grant, at TikTok. These are the same in every world.
     token: Option<String>,
     /// The how-manieth request it is that looks like this.
     nth: u64,

@@ -17,7 +17,7 @@ const FOR_EVER: Duration = Duration::from_mins(10);
 /// More than any answer may cost in memory.
 const FLOOD: u64 = 1 << 30;
 
-/// How often a request is struck.
+/// The frequency with which a request is struck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Often {
     Once,
@@ -25,7 +25,7 @@ pub enum Often {
     Always,
 }
 
-/// What a run can do about it.
+/// The nature of a fault, which decides what a run can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nature {
     /// Temporary: a retry succeeds, and the request had no effect.
@@ -123,7 +123,7 @@ fn error(to: Service, _: &str) -> Fault {
     }
 }
 
-/// What is asked for is not there, or what was sent is not accepted, although it is right.
+/// A refusal of a right request. The thing that it asks for is not there, or its content is not accepted.
 fn refusal(to: Service, operation: &str) -> Fault {
     match (to, operation) {
         (Service::SecretsManager, _) => {

@@ -9,7 +9,7 @@ use crate::{
 };
 use stand_ins::{APP_ID, GrantSpec, World, lambda::url_event};
 
-/// What TikTok's consent page sends back for a link.
+/// The redirect that TikTok's consent page sends back for a link.
 fn redirected(world: &World, link: &Value) -> String {
     let spec = GrantSpec::default();
     let code = world.tiktok.core().authorize_by_code(APP_ID, spec, std::time::Duration::from_hours(1));

@@ -19,7 +19,7 @@ fn fleet(n: usize) -> Option<World> {
     strictly(|| World::fleet(n, TAG))
 }
 
-/// What these scenarios do with a fleet.
+/// The operations of these scenarios on a fleet.
 trait Fleet {
     /// The function, with no limit of its own on what it asks of TikTok and Secrets Manager.
     fn unhurried(&self, variables: &[(&str, &str)]) -> Function;
@@ -65,7 +65,7 @@ fn next_slot() -> Value {
     json!({"action": "refresh", "scheduled_time": (Timestamp::now() + SignedDuration::from_secs(1)).to_string()})
 }
 
-/// How many of the secrets ended how.
+/// The number of secrets for each outcome.
 fn counts(invocation: &Invocation) -> Value {
     invocation.outcome.response()["counts"].clone()
 }

@@ -24,7 +24,7 @@ pub struct Site {
     pub function: Function,
 }
 
-/// What a browser gets.
+/// The response that a browser gets.
 #[derive(Debug)]
 pub struct Page {
     pub status: u64,
@@ -81,13 +81,13 @@ impl Site {
         (spent, format!("{:?}", versions.collect::<Vec<_>>()))
     }
 
-    /// How many requests reached AWS or TikTok, but for the test's own.
+    /// The number of requests that reached AWS or TikTok, without the test's own.
     pub fn requests(&self) -> usize {
         self.world.faults.journal().len()
     }
 }
 
-/// What the browser gets; a failed invocation would be nothing.
+/// The page that the browser gets. A failed invocation would be nothing.
 #[track_caller]
 pub fn page(invocation: &Invocation) -> Page {
     let Outcome::Response(response, _) = &invocation.outcome else {

@@ -108,7 +108,7 @@ async fn a_browser_that_does_not_say_where_it_goes_is_let_in() {
     assert_eq!(site.ask(plain.body(Bytes::new()).expect("a request")).await.status, 200);
 }
 
-/// What a state says, with a change.
+/// A state whose payload has a change.
 fn tampered(state: &str, change: impl FnOnce(&mut Value)) -> String {
     let (said, signature) = state.split_once('.').expect("a signed state");
     let mut said: Value = serde_json::from_slice(&BASE64.decode(said).expect("base64url")).expect("JSON");

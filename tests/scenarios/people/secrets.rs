@@ -15,7 +15,7 @@ async fn world_of(spec: GrantSpec, change: impl FnOnce(&mut Value), paste: impl 
     world
 }
 
-/// What a person makes of a document on the way into the secret.
+/// The change that a person makes to a document on the way into the secret.
 type Paste = fn(&Value) -> String;
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::{Rotation, every_kind_of_grant};
 use crate::support::{STAGE, Scenario, assert_failed, outcome, scheduled, strict};
 use stand_ins::{Fault, GrantSpec, Outcome, When, World, tiktok::Renewal};
 
-/// Who comes after a step that died.
+/// The caller that comes after a step that died.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     /// Secrets Manager, with the same step.

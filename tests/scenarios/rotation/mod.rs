@@ -25,7 +25,7 @@ pub struct Rotation<'a> {
 }
 
 impl<'a> Rotation<'a> {
-    /// What Secrets Manager does first: an empty version, labeled AWSPENDING.
+    /// Begins a rotation as Secrets Manager does: with an empty version, labeled AWSPENDING.
     pub fn begin(world: &'a World) -> Self {
         let token = new_token();
         world.secrets_manager.core().begin_rotation(&world.secret_id, &token);
@@ -47,7 +47,7 @@ impl<'a> Rotation<'a> {
         invocation
     }
 
-    /// How a step ended: its outcome, or the type of its error.
+    /// Runs a step, and returns its outcome or the type of its error.
     pub async fn step(&self, step: RotationStep) -> String {
         outcome(&self.call(step).await)
     }
@@ -89,7 +89,7 @@ fn every_kind_of_grant() -> [(&'static str, GrantSpec, usize); 4] {
     ]
 }
 
-/// How many advertisers a run lists: an account holder has none.
+/// The number of advertisers that a run lists. An account holder has none.
 fn listed(name: &str) -> Option<usize> {
     (name != "tt_user").then_some(2)
 }

@@ -26,9 +26,9 @@ use stand_ins::{
     tiktok::Renewal,
 };
 
-/// How long others leave a secret to a run that began now: its invocation, and 10 s of grace.
+/// The time for which others leave a secret to a run that began now: its invocation, and 10 s of grace.
 const CLAIM_IS_OVER: Duration = SHORT.saturating_add(Duration::from_millis(10_500));
-/// What was on its way to a server when the process died has arrived by then.
+/// The time after which a request has arrived that was on its way to a server when the process died.
 const ARRIVES: Duration = Duration::from_millis(50);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -132,7 +132,7 @@ pub struct Life {
     busy_until: Instant,
     has_died: bool,
     turns: usize,
-    /// How many refreshes there are before the memory of its process counts.
+    /// The number of refreshes before the memory of its process counts.
     warm_after: usize,
     tally: Tally,
 }
@@ -240,7 +240,8 @@ impl Life {
         }
     }
 
-    /// What the function is sent. What an earlier run left comes first: by the same event, the hourly run, or a person.
+    /// The event that the function is sent. Unfinished work of an earlier run comes first: by the same event, the hourly
+    /// run, or a person.
     async fn event(&mut self, turn: &mut Turn) -> Value {
         if self.oracle.has_unfinished_work() && matches!(turn.errand, Errand::Slot | Errand::Authorize) {
             // An event that is repeated asks for what it asked for then.

@@ -60,10 +60,10 @@ const KINDS: [Case; 6] = [
     Case { name: "long_term", flow: Flow::Business, renewal: Renewal::LongTerm, old_access_token_dies: true },
 ];
 
-/// How many secrets of each kind are treated in which way, and how many refreshes of a hundred they do together. Most of
-/// their time they wait: for a scheduled time, for TikTok, for the claim of a run that died.
+/// The number of secrets of each kind that are treated in one way, and how many refreshes of a hundred they do together.
+/// Most of their time they wait: for a scheduled time, for TikTok, for the claim of a run that died.
 const SHARES: [(Intensity, usize, usize); 2] = [(Intensity::Steady, 2, 30), (Intensity::Rough, 10, 50)];
-/// How many of a hundred one process does that nothing disturbs, and that never waits.
+/// The number of refreshes of a hundred that one process does, which nothing disturbs and which never waits.
 const CALM_SHARE: usize = 20;
 
 /// A number that who starts the test may choose.

@@ -23,7 +23,7 @@ const NEVER: [Kind; 5] =
     [Kind::InvalidEvent, Kind::InvalidConfiguration, Kind::InvalidSecret, Kind::SecretNotFound, Kind::PartialFailure];
 /// Faults after which an answer that was given has not arrived.
 const SPOILS: [&str; 5] = ["DropAfter", "ResetAfter", "HangAfter", "TruncatedBody", "AnswerAfterApplying"];
-/// What is no fault: a person who edits, and answers that take a moment.
+/// The faults that do no harm: a person who edits, and answers that take a moment.
 const HARMLESS: [&str; 3] = ["RunBefore", "Delay", "SlowBody"];
 /// The labels under which new tokens are written, but for those of an authorization, which is sent again when it fails.
 const STAGED: [&str; 2] = [Label::Pending.name(), Label::Staged.name()];
@@ -32,7 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The message of a run about a lost answer.
 const LOST: &str = "answer to an earlier attempt was lost";
 
-/// How things stood before a turn.
+/// The state before a turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Before {
     /// True if staged tokens waited.
@@ -60,7 +60,7 @@ impl Seen<'_> {
     }
 }
 
-/// How a turn ended.
+/// The ending of a turn.
 #[derive(Debug, Default)]
 pub struct Endings {
     /// Of each process.
@@ -70,9 +70,9 @@ pub struct Endings {
     pub in_progress: bool,
     /// True if a process died.
     pub died: bool,
-    /// What struck in the one moment that cannot be closed, once a run has said so.
+    /// The fault that struck in the one moment that cannot be closed, once a run has reported it.
     pub window: Option<String>,
-    /// How many answers were lost that cost nothing but another redeem.
+    /// The number of lost answers that cost nothing but another redeem.
     pub in_vain: usize,
     /// True if nothing disturbed the run.
     pub quiet: bool,
@@ -84,7 +84,7 @@ struct Loss {
     is_said: bool,
 }
 
-/// What is known of a secret and its grant.
+/// The known facts about a secret and its grant.
 #[derive(Debug)]
 pub struct Oracle {
     case: &'static Case,
@@ -148,7 +148,7 @@ impl Oracle {
         ensure(current.app == (APP_ID.to_owned(), APP_SECRET.to_owned()), "the app is another one")
     }
 
-    /// What was sent to TikTok had to be sent.
+    /// Checks that the requests that redeem a token had to be sent to TikTok.
     fn redeems(&mut self, seen: &Seen<'_>, news: &News) -> Verdict {
         // Where two people ask for a refresh, one run finishes what waits, and the other may find that done.
         let two_ask = seen.turn.races && seen.by_hand;

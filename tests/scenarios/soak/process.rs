@@ -7,7 +7,8 @@ use super::life::Intensity;
 /// By how many kB the memory of its own of a warm process may grow: pages that the allocator had not touched yet. Seen were 0
 /// to 124, and 16 in six hundred refreshes that nothing disturbed.
 const MOST_GROWTH: u64 = 128;
-/// What an open connection holds: a buffer of 8 kB for each direction. Seen were 136 kB with two of them more.
+/// The memory of an open connection, in kB: a buffer of 8 kB for each direction. With two more connections, 136 kB were
+/// seen.
 const A_CONNECTION: u64 = 16;
 /// The same where nothing disturbs it. Were only TikTok's answer kept each time, that would be 90 in the shorter soak.
 const MOST_CALM_GROWTH: u64 = 64;
@@ -21,7 +22,7 @@ const MOST_FILES: usize = 20;
 pub struct Held {
     /// Resident memory in kB.
     pub rss: u64,
-    /// What of that is its own, and not pages of its binary: the heap and the stacks.
+    /// The part of it that is its own, and not pages of its binary: the heap and the stacks.
     pub own: u64,
     /// The most that was ever resident.
     pub peak: u64,
@@ -41,7 +42,7 @@ impl Held {
     }
 }
 
-/// What a process that was never killed held, when it was warm and in the end.
+/// The memory of a process that was never killed, when it was warm and in the end.
 #[derive(Clone, Debug)]
 pub struct Memory {
     of: &'static str,
@@ -49,7 +50,7 @@ pub struct Memory {
     warm: Held,
     last: Held,
     most_files: usize,
-    /// How many refreshes it had done at either.
+    /// The number of refreshes that it had done at either time.
     refreshes: (usize, usize),
 }
 

@@ -22,7 +22,7 @@ pub struct Unstored {
     pub rotated: bool,
 }
 
-/// What downstream jobs read.
+/// The document that downstream jobs read.
 #[derive(Clone, Debug, Default)]
 pub struct Current {
     pub access_token: String,
@@ -41,7 +41,7 @@ pub struct Truth {
     /// The newest tokens that some version of the secret holds.
     pub newest: Place,
     newest_access_token: String,
-    /// What TikTok gave after that.
+    /// The answer that TikTok gave after that.
     pub unstored: Option<Unstored>,
     pub current: Current,
     /// True if TikTok takes the access token that is current.
@@ -50,7 +50,7 @@ pub struct Truth {
     pub renews: bool,
 }
 
-/// What one look shows that the look before did not.
+/// The changes that one look shows since the look before.
 #[derive(Debug, Default)]
 pub struct News {
     pub redeems: usize,

@@ -21,7 +21,7 @@ pub enum Errand {
     Authorize,
 }
 
-/// What is drawn for a turn.
+/// The circumstances that are drawn for a turn.
 #[derive(Debug)]
 pub struct Turn {
     pub errand: Errand,

@@ -1,4 +1,4 @@
-//! What each test has in hand: a server, and a client that writes as a person does.
+//! The equipment of each test: a server, and a client that writes as a person does.
 
 use std::{collections::BTreeMap, env, fmt::Debug};
 

@@ -1,4 +1,4 @@
-//! What the API reference and the user guide of AWS Secrets Manager say, asked over the wire.
+//! The rules of the API reference and the user guide of AWS Secrets Manager, tested over the wire.
 
 use serde_json::json;
 use stand_ins::secrets_manager::client::new_token;

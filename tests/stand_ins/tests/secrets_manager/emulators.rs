@@ -1,4 +1,4 @@
-//! Which documented rules public emulators break. A listed rule has to fail there: who repairs it is taken off the list.
+//! The documented rules that public emulators break. A listed rule has to fail there. A repaired rule is taken off the list.
 
 use std::{
     future::Future,

@@ -1,4 +1,4 @@
-//! What only the strict state machine can be made to do, asked in process.
+//! The behavior that only the strict state machine can show, tested in process.
 
 use std::time::Duration;
 
