@@ -9,8 +9,8 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 # Rustdoc and comments of these have the words and the sentences of the documentation.
 FOLDERS = ("src", "tests/stand_ins", "tests/scenarios", "examples", "benches")
-# Others call what these have, so their rustdoc begins with a subject or a verb.
-CALLED = ("src", "tests/stand_ins/src", "examples")
+# Rustdoc of these begins with a subject or a verb. Builds of fuzz/ are in fuzz/target, which has sources of others.
+CALLED = ("src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets", "examples")
 
 COMMENT = re.compile(r"^\s*//[/!]? ?(.*)$")
 RUSTDOC = re.compile(r"^\s*//[/!] ?(.*)$")
