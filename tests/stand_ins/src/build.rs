@@ -21,6 +21,13 @@ pub fn build_function(example: &str) -> Result<PathBuf, String> {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
+    // `cargo run` tells the example about its package. A build script that reads these variables would run anew with them,
+    // and so would all that depends on it.
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
     let status = command.current_dir(DIRECTORY).status().map_err(|error| error.to_string())?;
     let example = env::current_exe().map_err(|error| error.to_string())?;
     // target/debug/examples/demo stands beside target/debug/tiktok-token-refresh.
