@@ -73,13 +73,6 @@ fn a_request_that_gets_no_answer_breaks_no_promise_of_two_runs_or_with_a_late_wr
 }
 
 #[test]
-#[ignore = "takes a minute: `.ci/run model`"]
-fn a_request_of_an_authorization_or_a_rotation_beside_a_run_that_gets_no_answer_breaks_no_promise() {
-    told("authorization", &explore(&unanswered(of_the_first(authorizing(rotating())))));
-    told("rotation", &explore(&unanswered(of_the_first(rotation(rotating())))));
-}
-
-#[test]
 fn reads_that_lag_by_a_second_break_no_promise_of_two_runs() {
     told("two runs", &explore(&lagging(runs(rotating()))));
     told("late write", &explore(&lagging(with_a_late_write(alone(runs(rotating()))))));
