@@ -15,7 +15,7 @@ use serde_json::json;
 use stand_ins::{APP_ID, FunctionUrl, GrantSpec, World, build_function, tiktok::Advertiser};
 
 fn main() -> ExitCode {
-    println!("Building the function, about a minute on two cores if it is not built yet…");
+    println!("Building the function, about ten seconds on two cores if it is not built yet…");
     let binary = match build_function("authorize_page") {
         Ok(binary) => binary,
         Err(error) => {

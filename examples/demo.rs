@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use stand_ins::{Fault, Function, Invocation, Outcome, When, World, build_function};
 
 fn main() -> ExitCode {
-    println!("Building the function, about a minute on two cores if it is not built yet…");
+    println!("Building the function, about ten seconds on two cores if it is not built yet…");
     let binary = match build_function("demo") {
         Ok(binary) => binary,
         Err(error) => {

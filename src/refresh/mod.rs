@@ -108,8 +108,8 @@ impl<'a, S: Store, T: TikTok, C: Clock> Refresher<'a, S, T, C> {
         }
     }
 
-    /// The same while other secrets wait for their turn: whatever gets no answer is given up before the deadline, so that a
-    /// few of them cannot use up the time of all.
+    /// The same with a retry budget. A request without an answer is given up before the deadline, so that a few secrets do not
+    /// use up the time of all.
     #[must_use]
     pub fn with_retry_budget(self) -> Self {
         Self { has_retry_budget: true, ..self }

@@ -2,7 +2,7 @@
 //!
 //! A method is one attempt of one request. TikTok's documentation, its
 //! [SDK](https://github.com/tiktok/tiktok-business-api-sdk) and running clients disagree in places. So parsing accepts
-//! every form that was seen, and rejects whatever could cost a token. Errors have TikTok's code and request id, without
+//! every form that was seen, and rejects every form that could cost a token. Errors have TikTok's code and request id, without
 //! secrets.
 
 mod answer;

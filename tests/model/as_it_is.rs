@@ -87,8 +87,8 @@ fn reads_of_an_authorization_or_a_rotation_that_lag_beside_a_run_break_no_promis
     told("authorization", &explore(&lagging(of_the_first(authorizing(rotating())))));
 }
 
-/// Two cycles of one invocation, which works on many secrets at once: one nonce, and a number of their own.
-fn cycle_of_one_invocation(port: Port) -> Task {
+/// Two refreshes in one invocation. They share its nonce, and each has a number of its own.
+fn refresh_of_one_invocation(port: Port) -> Task {
     let number = u32::try_from(port.run).expect("a few runs");
     let (request_id, nonce) = ("invocation".to_owned(), format!("{:032x}", 0xc));
     let run = InvocationContext { request_id, nonce, nonces_issued: Cell::new(number), ..run_of(&port) };
@@ -97,7 +97,7 @@ fn cycle_of_one_invocation(port: Port) -> Task {
 
 #[test]
 fn a_secret_that_one_invocation_works_on_twice_at_once_is_one_redeem() {
-    told("rotating", &explore(&Scenario { start: Rc::new(cycle_of_one_invocation), ..scenario(rotating()) }));
+    told("rotating", &explore(&Scenario { start: Rc::new(refresh_of_one_invocation), ..scenario(rotating()) }));
 }
 
 /// The first run has a minute, and the second one longer.

@@ -1,4 +1,4 @@
-//! Runs the real cycle over in-memory ports and explores every order in which its requests can be carried out.
+//! Runs the real refresh over in-memory ports and explores every order in which its requests can be carried out.
 //!
 //! A request of a run waits at a gate, and so does a run that sleeps. At each state the explorer may let any of them
 //! through, lose an answer so that the time limit fires, show a read what there was a moment ago, end any run on the spot (a

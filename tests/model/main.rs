@@ -1,5 +1,5 @@
-//! Every interleaving of two runs, with crashes and a person, over the real cycle. What it would notice, `.ci/run mutations`
-//! shows: it breaks the cycle in one place at a time.
+//! Every interleaving of two runs, with crashes and a person, over the real refresh. `.ci/run mutations` breaks the refresh
+//! in one place at a time, and shows that a scenario of the model notices.
 
 mod as_it_is;
 mod explorer;
@@ -143,8 +143,8 @@ fn run_that_looks_advertisers_up(port: Port) -> Task {
 
 fn run_with(port: Port, run: InvocationContext, trigger: Trigger) -> Task {
     Box::pin(async move {
-        let cycle = Refresher::new(&port, &port, &port, &run, SECRET);
-        let ended = Box::pin(cycle.refresh(trigger)).await;
+        let refresher = Refresher::new(&port, &port, &port, &run, SECRET);
+        let ended = Box::pin(refresher.refresh(trigger)).await;
         port.world(|world| world.ended(port.run, ended.map(|outcome| outcome.outcome.name().to_owned())));
     })
 }

@@ -1,5 +1,5 @@
-//! The world of the model: the same strict Secrets Manager and TikTok that the servers put on the wire, and the cycle's
-//! ports on top of them.
+//! The world of the model: the same strict Secrets Manager and TikTok that the servers put on the wire, and the
+//! refresh's ports on top of them.
 
 use std::{
     collections::BTreeSet,

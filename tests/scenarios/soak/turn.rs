@@ -35,7 +35,7 @@ pub struct Turn {
     pub races: bool,
     /// True if the next event does not wait for the claim of a dead run to expire.
     pub at_once: bool,
-    /// True if a person who has to authorize anew pastes the tokens into the secret.
+    /// True if the person pastes the tokens of a new authorization into the secret.
     pub pastes: bool,
     pub troubles: Vec<Trouble>,
 }
