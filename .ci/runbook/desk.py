@@ -43,7 +43,6 @@ class Desk:
     def play(self, title, scenario):
         """A section in its situation. Each begins with a secret in order, and has to run all of its commands."""
         self.title, self.pasted = title, {0} if title == "Set up" else set()
-        # Sparingly: a secret takes a hundred versions.
         if self.document() != self.good():
             self.put(self.good())
         ended = self.refresh(if_needed=True)
@@ -146,6 +145,10 @@ class Desk:
 
     def document(self, secret=None, label="AWSCURRENT"):
         return self.world.document(secret or self.secret_id, label)
+
+    def versions(self):
+        """How many versions the secret has, those without labels included."""
+        return len(self.secrets.list_secret_version_ids(SecretId=self.secret_id, IncludeDeprecated=True, MaxResults=100)["Versions"])
 
     def version(self):
         return self.secrets.get_secret_value(SecretId=self.secret_id, VersionStage="AWSCURRENT")["VersionId"]
