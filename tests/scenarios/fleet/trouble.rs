@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Fleet, counts, fleet, next_slot};
+use super::{Fleet, LONG, counts, fleet, next_slot};
 use crate::{
     evidence::log,
     support::{Scenario, assert_failed, scheduled},
@@ -165,7 +165,7 @@ async fn an_error_about_hundreds_counts_those_that_it_does_not_name() {
     for number in 0..600 {
         spoil(&world, number).await;
     }
-    let invocation = world.unhurried(&[]).run(scheduled()).await;
+    let invocation = world.unhurried(&[]).invoke(scheduled(), LONG).await;
     assert_failed(
         &invocation,
         "InvalidSecret",
