@@ -15,14 +15,14 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 RUNBOOK = "docs/runbook.md"
-# Which program runs which snippets. Each fails if one of its own is missing, or was not run.
+# Which program, or which suite, runs which snippets. Each fails if one of its own is missing, or was not run.
 RUNNERS = {
     ".ci/run": {"demo", "tests", "authorize-page"},
-    ".ci/consumers/run": {
+    "tests/end_to_end/consumers": {
         "publish", "aws-cli", "readme-python", "python", "python-caching", "tiktok-sdk", "node", "rust", "airflow", "airbyte", "airbyte-api",
         "singer", "owox", "eventbridge",
     },
-    ".ci/runbook/run": {
+    "tests/end_to_end/runbook": {
         "credentials", "put-credentials", "authorize-url", "exchange", "read-token", "credentials-deploy",
         "put-credentials-deploy", "authorize-url-page", "exchange-payload", "exchange-page", "status-event",
         "status-problems", "edit-secret", "add-reader", "airbyte-publish", "attach-reader-policy", "rotate", "fleet-tags",

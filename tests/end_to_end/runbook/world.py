@@ -1,27 +1,29 @@
 """Where the runbook's commands run: the stack of infra/template.yaml in an emulator of AWS, with the real function in it.
 
 The function's Secrets Manager is the strict stand-in, its TikTok the other one; the emulator has the rest. What `sam deploy`
-would do is done here without it, since the binary of the tests is good enough.
+would do is done here without it, since the binary of the tests is good enough. What is not as in AWS:
+
+- EventBridge Scheduler's dead letters: the emulator has none, so a message is put into the queue as AWS documents it.
+- Metrics from log lines: the emulator takes none from them, so the function's line is handed to CloudWatch as it stands.
+- A disabled KMS key: the emulator's key decides, and the stand-in answers as AWS does.
+- A reserved concurrency: the emulator keeps the number, and calls the function all the same.
+- Another account: another secret behind a profile of the same credentials.
+- aws secretsmanager cancel-rotate-secret: no emulator has it, so what the AWS CLI asks for is looked at.
+- sam deploy, sam delete: see the stage infra.
 """
 
-import http.client
 import io
 import json
 import os
 import shutil
 import subprocess
-import sys
-import time
-import urllib.parse
 import zipfile
-from contextlib import contextmanager
-from pathlib import Path
+from urllib.parse import urlsplit
 
-sys.path[:0] = [str(Path(__file__).parents[1]), "infra"]
-
-from checks import emulator
+import boto3
+import emulator
 from checks.template import written
-from function import Failure, secrets_manager, stand_ins
+from support import PROJECT, TARGET, secret
 
 BUCKET = "artifacts"
 # Instead of a minute: runs that wait for something to come back give up after seconds. Less than 15, and none would redeem.
@@ -30,22 +32,17 @@ TIMEOUT = 20
 TRANSPORT = ("DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy")
 
 
-@contextmanager
-def world(target):
-    """Both stand-ins and the emulator, which has the function's package."""
-    with stand_ins([str(target / "debug/stand-ins")]) as variables, emulator.cloud() as cloud:
-        yield World(cloud, variables, target)
-
-
 class World:
-    def __init__(self, cloud, variables, target):
-        self.cloud, self.target = cloud, target
-        self.tiktok, self.api = variables["TIKTOK_API_URL"], urllib.parse.urlsplit(variables["TIKTOK_API_URL"]).path
-        self.origin = self.tiktok.removesuffix(self.api)
+    """Both stand-ins and the emulator, which has the function's package."""
+
+    def __init__(self, cloud, variables, scratch):
+        self.cloud, self.scratch = cloud, scratch
+        tiktok = urlsplit(variables["TIKTOK_API_URL"])
+        self.origin, self.api = f"http://{tiktok.netloc}", tiktok.path
         self.strict = variables["AWS_ENDPOINT_URL_SECRETS_MANAGER"]
-        where = {"AWS_ENDPOINT_URL_SECRETS_MANAGER": self.strict, "AWS_REGION": emulator.REGION}
-        self.secrets = secrets_manager(where | emulator.KEYS)
-        self.credentials = self.document(variables["SECRET_ID"])
+        keys = {name.lower(): key for name, key in emulator.KEYS.items()}
+        self.secrets = boto3.client("secretsmanager", endpoint_url=self.strict, region_name=emulator.REGION, **keys)
+        self.credentials = secret(self.secrets, variables["SECRET_ID"])
         self.bucket()
 
     def app(self):
@@ -54,8 +51,8 @@ class World:
 
     def bucket(self):
         package = io.BytesIO()
-        binary = self.target / "runbook-bootstrap"
-        subprocess.run(["strip", "-o", binary, self.target / "debug/tiktok-token-refresh"], check=True)
+        binary = self.scratch / "bootstrap"
+        subprocess.run(["strip", "-o", binary, TARGET / "debug/tiktok-token-refresh"], check=True)
         with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             entry = zipfile.ZipInfo("bootstrap")
             entry.external_attr = 0o755 << 16
@@ -100,28 +97,4 @@ class World:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         path = {"PATH": f"{directory}:{kept['PATH']}"}
         region = {"AWS_REGION": emulator.REGION, "AWS_DEFAULT_REGION": emulator.REGION}
-        return kept | path | region | emulator.KEYS | {"AWS_MAX_ATTEMPTS": "1", "REPOSITORY": str(Path.cwd())}
-
-    def document(self, secret, label="AWSCURRENT"):
-        return json.loads(self.secrets.get_secret_value(SecretId=secret, VersionStage=label)["SecretString"])
-
-
-def consent(link):
-    """What a person does with the link of authorize_url: the address that their browser ends on."""
-    page = urllib.parse.urlsplit(link)
-    connection = http.client.HTTPConnection(page.netloc, timeout=60)
-    connection.request("GET", f"/portal/decision?{page.query}&choice=0&decision=allow")
-    address = connection.getresponse().headers["Location"]
-    if not address or "auth_code=" not in address:
-        raise Failure("TikTok's stand-in does not consent.")
-    return address
-
-
-def until(so, what, seconds=60):
-    """Waits for what has to become so, and returns it."""
-    end = time.monotonic() + seconds
-    while not (found := so()):
-        if time.monotonic() > end:
-            raise Failure(f"Within {seconds} s there was no sign of {what}.")
-        time.sleep(0.3)
-    return found
+        return kept | path | region | emulator.KEYS | {"AWS_MAX_ATTEMPTS": "1", "REPOSITORY": str(PROJECT)}

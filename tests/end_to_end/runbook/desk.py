@@ -1,28 +1,66 @@
 """The operator's desk: the stack that is in trouble, a shell, and what a scenario needs to bring trouble about."""
 
-import http.client
 import json
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlencode
 
-from between import Between, tiktok_says
-from cloud import consent, until
-from function import Failure, same
-from shell import Shell
+import urllib3
+from between import Between, mentions, tiktok_says
+from support import consent, secret, until
 
 REFRESH = {"action": "refresh"}
+
+
+class Shell:
+    """A person's shell, in which the runbook's set-up was pasted once."""
+
+    def __init__(self, environment, directory):
+        self.environment, self.directory = environment, directory
+        self.set_up = ""
+
+    def run(self, block, typed="", **variables):
+        command = ["bash", "-euo", "pipefail", "-c", f"{self.set_up}\n{block}"]
+        environment = self.environment | variables
+        return subprocess.run(command, input=typed, capture_output=True, text=True, cwd=self.directory, env=environment)
+
+    def paste(self, block, typed="", **variables):
+        """Runs a block as a person pastes it, every command of it having to succeed; returns what it prints."""
+        done = self.run(block, typed, **variables)
+        said = f"{done.stdout}\n{done.stderr}".strip()
+        assert done.returncode == 0 and not done.stderr, f"{block}\n\nended with status {done.returncode}:\n{said[-6000:]}"
+        return done.stdout
+
+    def remember(self, block):
+        """Keeps the names that a block defines, without asking AWS for them again."""
+        names = "STACK RESOURCES FUNCTION LOGS ROLE GROUP UNDELIVERED FAILED SECRET"
+        self.set_up = self.paste(f"{block}\ndeclare -p {names}\ndeclare -f")
+
+
+def documents(output):
+    """The JSON documents that a program prints, one after the other, among other lines."""
+    decoder, found, at = json.JSONDecoder(), [], 0
+    while at < len(output):
+        if output[at] in "{[":
+            try:
+                document, at = decoder.raw_decode(output, at)
+                found.append(document)
+                continue
+            except ValueError:
+                pass
+        at += 1
+    return found
 
 
 class Desk:
     def __init__(self, world, sections, directory, name, open_here):
         self.world, self.sections, self.directory = world, sections, directory
         self.cloud, self.secrets, self.name = world.cloud, world.secrets, name
-        self.tiktok, self.between = (open_here(Between(url).listening()) for url in (world.tiktok, world.strict))
+        self.tiktok, self.between = (open_here(Between(url).listening()) for url in (world.origin, world.strict))
         self.secret_id = self.secrets.create_secret(Name=name, SecretString=json.dumps(world.app()))["ARN"]
         self.stack = self.deploy(name, self.between.url, ExistingSecretArn=self.secret_id, AlarmEmail="somebody@example.org")
         self.function = self.stack.physical("Function")
@@ -40,8 +78,8 @@ class Desk:
         shell.remember(self.sections["Set up"].blocks[0])
         return shell
 
-    def play(self, title, scenario):
-        """A section in its situation. Each begins with a secret in order, and has to run all of its commands."""
+    def sit_down(self, title):
+        """Each section begins with a secret in order."""
         self.title, self.pasted = title, {0} if title == "Set up" else set()
         if self.document() != self.good():
             self.put(self.good())
@@ -49,17 +87,15 @@ class Desk:
         if ended == "kept":
             # The section before had TikTok reject these tokens, and a schedule leaves them alone for a day.
             ended = self.refresh()
-        same(ended in ("fresh", "refreshed", "resumed"), True, f"that the run before '{title}' ends well, and not as {ended}")
+        assert ended in ("fresh", "refreshed", "resumed")
         self.cloud.client("sqs").purge_queue(QueueUrl=self.stack.outputs["ExecutionFailureQueueUrl"])
-        try:
-            scenario(self)
-        except Exception as failure:
-            raise Failure(f"{title}: {type(failure).__name__}: {failure}") from failure
-        section = self.sections[title]
+
+    def not_pasted(self):
+        """The commands of the section that its scenario has not run."""
+        section = self.sections[self.title]
         in_blocks = {line for it in self.sections.values() for block in it.blocks for line in block.splitlines()}
         commands = dict(enumerate(section.blocks)) | {it: it for it in section.inline() if it not in in_blocks}
-        for unused in commands.keys() - self.pasted:
-            raise Failure(f"The scenario of '{title}' does not run this:\n{commands[unused]}")
+        return [commands[unused] for unused in commands.keys() - self.pasted]
 
     def good(self):
         """The credentials with the app inline, and the tokens that are current."""
@@ -95,14 +131,13 @@ class Desk:
 
     def refresh(self, **fields):
         kind, answer = self.invoke(REFRESH | fields)
-        if kind:
-            raise Failure(f"{kind}: {answer['errorMessage']}")
+        assert kind is None, answer
         return answer["results"][0]["outcome"]
 
     def fails(self, wanted):
         """The situation is there: a run fails in the way that the section is about. Returns what it says."""
         kind, answer = self.invoke(REFRESH)
-        same(kind, wanted, f"the error type, of {answer}")
+        assert kind == wanted, answer
         return answer["errorMessage"]
 
     def status(self):
@@ -139,19 +174,17 @@ class Desk:
                     killed += 1
             except OSError:
                 continue
-        same(killed > 0, True, "that a process of the function's was killed")
+        assert killed > 0
 
     # -- the secret, as the operator of the stand-in sees it
 
-    def document(self, secret=None, label="AWSCURRENT"):
-        return self.world.document(secret or self.secret_id, label)
+    def document(self, name=None, label="AWSCURRENT"):
+        return secret(self.secrets, name or self.secret_id, label)
 
     def versions(self):
         """How many versions the secret has, those without labels included."""
-        return len(self.secrets.list_secret_version_ids(SecretId=self.secret_id, IncludeDeprecated=True, MaxResults=100)["Versions"])
-
-    def version(self):
-        return self.secrets.get_secret_value(SecretId=self.secret_id, VersionStage="AWSCURRENT")["VersionId"]
+        listed = self.secrets.list_secret_version_ids(SecretId=self.secret_id, IncludeDeprecated=True, MaxResults=100)
+        return len(listed["Versions"])
 
     def put(self, document, **options):
         self.secrets.put_secret_value(SecretId=self.secret_id, SecretString=json.dumps(document), **options)
@@ -160,7 +193,7 @@ class Desk:
         """A person authorizes the app for a secret."""
         [result] = self.invoke({"action": "authorize_url", "secret_id": secret})[1]["results"]
         address = consent(result["authorize_url"])
-        same(self.answer({"action": "exchange", "redirect_url": address, "secret_id": secret}), "authorized", "an authorization")
+        assert self.answer({"action": "exchange", "redirect_url": address, "secret_id": secret}) == "authorized"
 
     def another(self, name):
         """Another credentials secret, authorized."""
@@ -168,13 +201,10 @@ class Desk:
         self.authorize(secret)
         return secret
 
-    def usable(self, secret=None):
-        """TikTok takes the access token, whatever stands between it and the function."""
-        document, connection = self.document(secret), http.client.HTTPConnection(self.tiktok.authority, timeout=60)
-        path = f"{self.world.api}oauth2/advertiser/get/?{urlencode(self.world.app())}"
-        connection.request("GET", path, headers={"Access-Token": document["access_token"]})
-        answer = json.loads(connection.getresponse().read())
-        same(answer["code"], 0, f"TikTok's answer {answer}")
+    def usable(self, name=None):
+        """Whether TikTok takes the access token, whatever stands between it and the function."""
+        url, token = f"{self.world.origin}{self.world.api}oauth2/advertiser/get/", self.document(name)["access_token"]
+        return urllib3.request("GET", url, fields=self.world.app(), headers={"Access-Token": token}).json()["code"] == 0
 
     @contextmanager
     def dead_grant(self):
@@ -182,7 +212,7 @@ class Desk:
         dead = [self.document()[name] for name in ("access_token", "refresh_token")]
 
         def ended(request):
-            if any(map(request.mentions, dead)):
+            if any(mentions(request, token) for token in dead):
                 return tiktok_says(40105, "Token is incorrect or has been revoked.")
 
         before = self.document()
