@@ -18,6 +18,8 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or PROJECT / "target").resolve(
 # For a program that is compiled already.
 PATIENCE = 60
 FUNCTION = "tiktok-token-refresh"
+# The names that the documentation has, and the stand-ins.
+SECRET, READER = "tiktok/ads", "tiktok/ads/reader"
 # What the SDKs insist on. The stand-ins look at the signature's form alone.
 AWS = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",

@@ -8,9 +8,8 @@ import json
 
 from desk import Shell, documents
 from snippets import of
-from support import PROJECT, consent, secret
+from support import PROJECT, SECRET, consent, secret
 
-SECRET = "tiktok/ads"
 LAMBDA = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 JOB = {"Version": "2012-10-17", "Statement": [LAMBDA]}
 
