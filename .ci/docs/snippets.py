@@ -105,7 +105,8 @@ def snippets():
 def programs():
     """Programs of CI, and the pages that they run as a whole."""
     scripts = (it for it in (PROJECT / ".ci").rglob("*") if it.is_file() and it.suffix in ("", ".py") and it != Path(__file__))
-    return [*sorted(scripts), PROJECT / RUNBOOK, *sorted((PROJECT / "infra/checks").glob("*.py"))]
+    suites = [*(PROJECT / "tests/end_to_end").rglob("*.py"), *(PROJECT / "infra/checks").glob("*.py")]
+    return [*sorted(scripts), PROJECT / RUNBOOK, *sorted(suites)]
 
 
 def is_run(command, run):

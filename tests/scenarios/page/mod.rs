@@ -1,5 +1,5 @@
-//! Authorization through the function's page, with the events of a Function URL. `.ci/browser` tests it with a real
-//! browser.
+//! Authorization through the function's page, with the events of a Function URL. `tests/end_to_end/browser` tests it with a
+//! real browser.
 
 mod refused;
 mod shown;
