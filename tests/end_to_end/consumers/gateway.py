@@ -8,6 +8,7 @@ to report home.
 import asyncio
 import ssl
 import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 import trustme
@@ -23,15 +24,18 @@ def gateway(stand_in, directory):
     authority.issue_cert(HOST).configure_cert(tls)
     certificate = directory / "authority.pem"
     authority.cert_pem.write_to_path(str(certificate))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="gateway", daemon=True)
+    started = Future()
+
+    async def run():
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(lambda reader, writer: serve(reader, writer, tls, stand_in), "127.0.0.1", 0)
+        started.set_result((server.sockets[0].getsockname()[1], lambda: loop.call_soon_threadsafe(over.set)))
+        await over.wait()
+
+    # Its end cancels the connections that a consumer has left open.
+    thread = threading.Thread(target=lambda: asyncio.run(run()), name="gateway", daemon=True)
     thread.start()
-
-    async def start():
-        return await asyncio.start_server(lambda reader, writer: serve(reader, writer, tls, stand_in), "127.0.0.1", 0)
-
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result()
-    port = server.sockets[0].getsockname()[1]
+    port, stop = started.result()
     try:
         yield {
             "HTTPS_PROXY": f"http://127.0.0.1:{port}",
@@ -42,7 +46,7 @@ def gateway(stand_in, directory):
             "SSL_CERT_FILE": str(certificate),
         }
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        stop()
         thread.join(10)
 
 
