@@ -18,7 +18,7 @@ class Between:
 
     def __init__(self, upstream):
         self.upstream, self.rules, self.over = upstream, [], threading.Event()
-        self.connections = urllib3.PoolManager(timeout=PATIENCE, retries=False)
+        self.connections = urllib3.PoolManager(maxsize=20, timeout=PATIENCE, retries=False)
 
     @contextmanager
     def rule(self, answer):
