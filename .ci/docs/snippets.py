@@ -34,7 +34,7 @@ COMPARED = {"demo-output", "status"}
 # Commands in sentences that nothing runs as they stand.
 NOT_RUN = {
     "cargo lambda invoke --remote FUNCTION_NAME --data-file events/authorize-url.json": "needs an AWS account",
-    "pip install cargo-lambda ziglang": "infra/requirements.txt installs the same programs",
+    "pip install cargo-lambda ziglang": ".ci/requirements.txt installs the same programs",
     "python infra\\edit-secret …": "needs Windows; the runbook runs infra/edit-secret",
     "git pull": "needs the repository on GitHub",
     "aws secretsmanager stop-replication-to-replica": "the emulator has no replicas",
@@ -105,8 +105,8 @@ def snippets():
 def programs():
     """Programs of CI, and the pages that they run as a whole."""
     scripts = (it for it in (PROJECT / ".ci").rglob("*") if it.is_file() and it.suffix in ("", ".py") and it != Path(__file__))
-    suites = [*(PROJECT / "tests/end_to_end").rglob("*.py"), *(PROJECT / "infra/checks").glob("*.py")]
-    return [*sorted(scripts), PROJECT / RUNBOOK, *sorted(suites)]
+    tests = (it for folder in ("infra/checks", "tests/end_to_end") for it in (PROJECT / folder).rglob("*.py"))
+    return [*sorted(scripts), PROJECT / RUNBOOK, *sorted(tests)]
 
 
 def is_run(command, run):
@@ -114,8 +114,6 @@ def is_run(command, run):
     program, *arguments = command.split(" ")
     if program == ".ci/run":
         return all(f"\nstage_{stage}() {{" in run for stage in arguments)
-    if program == "infra/check":
-        return all((PROJECT / f"infra/checks/{stage}.py").exists() for stage in arguments)
     if program == "sam":
         return f'"sam", "{arguments[0]}"' in run or f'sam("{arguments[0]}"' in run or f"sam {arguments[0]}" in run
     return command in NOT_RUN or command in run or command.replace(" --", " --locked --", 1) in run

@@ -1,9 +1,6 @@
 """What a stack for one secret costs a month, computed from the template, and the table of it in the documentation."""
 
-import re
-
-from .template import resources, transformed
-from .tools import PROJECT, Failure, say
+from .template import PROJECT, resources, transformed
 
 # Of us-east-1, in US dollars.
 SECRET, CALLS, METRIC, ALARM_METRIC, COMPOSITE, DASHBOARD = 0.40, 0.05 / 10_000, 0.30, 0.10, 0.50, 3.00
@@ -13,7 +10,7 @@ FREE_METRICS, FREE_ALARM_METRICS, FREE_DASHBOARDS = 10, 10, 3
 # A month of 30 days. The hourly run refreshes at half of a token's life, so there are two refreshes a day.
 HOURLY, DAILY, REFRESHES = 720, 30, 60
 LOOK_CALLS, REFRESH_CALLS = 3, 9
-# The deploy stage counts them in what the function writes.
+# tests/end_to_end/infra counts them in what the function writes.
 METRICS_OF_EVERY_RUN, METRICS_OF_A_REFRESH = 19, 5
 MARKS = ("<!-- costs: infra/check --write -->\n", "<!-- end of costs -->")
 
@@ -59,18 +56,11 @@ def pages():
     return [page for page in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("infra/*.md")) if MARKS[0] in page.read_text()]
 
 
-def stage():
-    """The documentation's table of costs is what the template comes to; `infra/check --write` writes it."""
-    if not pages():
-        raise Failure(f"No page has a table of costs, between {MARKS[0].strip()} and {MARKS[1]}.")
-    for page in pages():
-        shown = re.search(re.escape(MARKS[0]) + "(.*?)" + re.escape(MARKS[1]), page.read_text(), re.DOTALL)
-        if not shown or shown[1] != table():
-            raise Failure(f"{page.name} has another table than:\n{table()}")
-    say(table().splitlines()[-1])
+def shown(page):
+    """The table that a page has."""
+    return page.read_text().partition(MARKS[0])[2].partition(MARKS[1])[0]
 
 
 def write():
     for page in pages():
-        text = re.sub(re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1]), lambda _: MARKS[0] + table() + MARKS[1], page.read_text(), flags=re.DOTALL)
-        page.write_text(text)
+        page.write_text(page.read_text().replace(shown(page), table()))

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import cfnlint
 
-from .template import transformed, written
-from .tools import INFRA, PAGE, Failure, say
+from .template import INFRA, PAGE, transformed, written
 
 POLICY = INFRA / "deployer-policy.json"
 # A managed policy's limit, without white space.
@@ -57,8 +56,7 @@ def policy():
     types = {it["Type"] for template in (transformed(), written(PAGE)) for it in template["Resources"].values()}
     schemas = (json.loads(file.read_text()) for file in (Path(cfnlint.__file__).parent / "data/schemas/resources").glob("*.json"))
     handlers = {it["typeName"]: it["handlers"] for it in schemas if it.get("typeName") in types and "handlers" in it}
-    if missing := types - set(handlers):
-        raise Failure(f"cfn-lint has no handlers of {sorted(missing)}.")
+    assert set(handlers) == types, f"cfn-lint has no handlers of {sorted(types - set(handlers))}."
     steps = [of_type.get(step, {}) for of_type in handlers.values() for step in ("create", "read", "update", "delete")]
     actions = {action for step in steps for action in step.get("permissions", []) if not action.startswith(NOT_NEEDED)}
     statements = [allow(EVERYWHERE, "*")]
@@ -68,8 +66,7 @@ def policy():
         arns = [f"arn:*:{service}:{'' if it.startswith(':') else '*'}:*:{it.lstrip(':')}" for it in names]
         statements.append(allow(own, arns))
         actions -= own
-    if actions:
-        raise Failure(f"Nobody has said on which resources: {sorted(actions)}")
+    assert not actions, f"Nobody has said on which resources: {sorted(actions)}"
     services = [f"{it}.amazonaws.com" for it in ("lambda", "scheduler", "states")]
     passed = allow({"iam:PassRole"}, [f"arn:*:iam::*:role/{STACK}-*"])
     statements.append(passed | {"Condition": {"StringEquals": {"iam:PassedToService": services}}})
@@ -82,17 +79,6 @@ def policy():
 
 def allow(actions, resources):
     return {"Effect": "Allow", "Action": sorted(actions), "Resource": resources}
-
-
-def stage():
-    """infra/deployer-policy.json is what CloudFormation needs for the template's resources, and no more; `infra/check --write` writes it."""
-    derived = policy()
-    if json.loads(POLICY.read_text()) != derived:
-        raise Failure(f"{POLICY.name} is another one than the template needs; infra/check --write corrects it.")
-    size = len(json.dumps(derived, separators=(",", ":")))
-    if size > LARGEST:
-        raise Failure(f"{POLICY.name} has {size} characters, and IAM takes {LARGEST}.")
-    say(f"{sum(len(it['Action']) for it in derived['Statement'])} actions, {size} characters of {LARGEST}")
 
 
 def write():

@@ -4,8 +4,7 @@ import json
 import re
 import tomllib
 
-from .template import branches, references, resources, walk, written
-from .tools import PAGE, PROJECT
+from .template import PAGE, PROJECT, branches, references, resources, walk, written
 
 # CloudFormation writes it at creation and on a change of this text: a change would overwrite live tokens.
 PLACEHOLDER = '{"app_id":"","secret":"","access_token":"","refresh_token":""}'

@@ -1,14 +1,15 @@
 """The template: as it is written, and as CloudFormation gets it."""
 
-import copy
 import logging
 import os
+from pathlib import Path
 
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from .tools import TEMPLATE
-
+INFRA = Path(__file__).resolve().parent.parent
+PROJECT = INFRA.parent
+TEMPLATE, PAGE = INFRA / "template.yaml", INFRA / "page.yaml"
 
 # The transform keeps usage metrics that it has nobody to send to, and says so.
 logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
@@ -18,12 +19,12 @@ def written(template=TEMPLATE):
     return yaml_parse(template.read_text())
 
 
-def transformed(parameters=None):
+def transformed():
     """What AWS's own transform makes of the template, with the code in some bucket."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
-    template = copy.deepcopy(written())
+    template = written()
     template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/key"
-    return transform(template, parameters or {}, None)
+    return transform(template, {}, None)
 
 
 def resources(template, kind):

@@ -2,23 +2,27 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
-from samtranslator.yaml_helper import yaml_parse
+from botocore.exceptions import ClientError
+from checks.template import PAGE, PROJECT, written
 
-from checks.build import built
-from checks.tools import PAGE, PROJECT, WORK, Failure, dump, environment_of, free_port, offline, process, run
-
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or PROJECT / "target").resolve()
+# What `sam build` has built, in stage_infra of .ci/run.
+BUILT = TARGET / "infra/sam"
 REGION = "eu-west-1"
 # MiniStack's administrator.
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+BUCKET = "artifacts"
 # MiniStack refuses alarms over metric math, and knows no composite alarms. There, such an alarm watches the first metric of
 # its expression instead.
 METRIC_MATH = ("NoInvocationsAlarm", "DeliveryAlarm", "FleetSecretsInvalidAlarm", "FleetCapacityAlarm", "FleetExecutionsFailedAlarm")
@@ -27,6 +31,8 @@ METRIC_MATH = ("NoInvocationsAlarm", "DeliveryAlarm", "FleetSecretsInvalidAlarm"
 class Cloud:
     def __init__(self, url, scratch):
         self.url, self.scratch = url, scratch
+        bucket = {"LocationConstraint": REGION}
+        self.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=bucket)
 
     def client(self, service, keys=KEYS):
         config = Config(retries={"max_attempts": 1}, read_timeout=120, proxies={})
@@ -40,37 +46,54 @@ class Cloud:
             config=config,
         )
 
-    def deploy(self, name, parameters=None, change=lambda template: None):
-        """`sam deploy` of the built template, with what the emulator needs."""
-        template = yaml_parse(built().read_text())
-        template["Resources"]["Function"]["Properties"]["CodeUri"] = str(built().parent / "Function")
-        for path in ("LicenseUrl", "ReadmeUrl"):
-            del template["Metadata"]["AWS::ServerlessRepo::Application"][path]
+    def upload(self, file):
+        """What a CodeUri says of a zip that is in the bucket."""
+        self.client("s3").upload_file(str(file), BUCKET, file.name)
+        return {"Bucket": BUCKET, "Key": file.name}
+
+    def deploy(self, name, parameters=None, *, code, change=lambda template: None):
+        """Creates a stack of the template with that code, without the SAM CLI, which takes seconds to start."""
+        template = written()
+        template["Resources"]["Function"]["Properties"]["CodeUri"] = code
         simpler_alarms(template)
         change(template)
-        path = self.scratch / f"{name}.json"
-        path.write_text(dump(template))
+        self.client("s3").put_object(Bucket=BUCKET, Key=f"{name}.json", Body=json.dumps(template, default=str))
         values = {"Architecture": "x86_64"} | (parameters or {})
-        overrides = [f'{key}="{value}"' for key, value in values.items()]
-        command = ["sam", "deploy", "--template-file", path, "--stack-name", name, "--resolve-s3", "--no-confirm-changeset"]
-        command += ["--no-fail-on-empty-changeset", "--capabilities", "CAPABILITY_NAMED_IAM", "--no-progressbar"]
-        run([*command, "--parameter-overrides", *overrides], "sam deploy failed", env=self.environment(), cwd=self.scratch)
+        formation = self.client("cloudformation")
+        formation.create_stack(
+            StackName=name,
+            TemplateURL=f"{self.url}/{BUCKET}/{name}.json",
+            Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Parameters=[{"ParameterKey": key, "ParameterValue": str(value)} for key, value in values.items()],
+        )
+        formation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.3, "MaxAttempts": 300})
+        return Stack(self, name)
+
+    def run(self, *command, cwd=None):
+        """Runs a command of AWS's to its end, as somebody whose AWS this is."""
+        done = subprocess.run(
+            [str(part) for part in command], cwd=cwd or self.scratch, env=self.environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def aws_deploy(self, name, template, *more, **parameters):
+        """`aws cloudformation deploy`, as the documentation has it."""
+        command = ["aws", "cloudformation", "deploy", "--stack-name", name, "--template-file", template, *more]
+        command += ["--capabilities", "CAPABILITY_NAMED_IAM", "--no-fail-on-empty-changeset"]
+        overrides = ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())] if parameters else []
+        self.run(*command, *overrides)
         return Stack(self, name)
 
     def deploy_page(self, stack):
         """The page's own stack."""
-        self.aws(f"{stack.name}-page", PAGE, FunctionName=stack.outputs["FunctionName"])
-        return Stack(self, f"{stack.name}-page")
-
-    def aws(self, name, template, *more, **parameters):
-        """`aws cloudformation deploy`, as the documentation has it."""
-        command = [environment_of("aws") / "aws", "cloudformation", "deploy", "--stack-name", name, "--template-file", template, *more]
-        command += ["--capabilities", "CAPABILITY_NAMED_IAM", "--no-fail-on-empty-changeset"]
-        overrides = ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())] if parameters else []
-        run([*command, *overrides], "aws cloudformation deploy failed", env=self.environment(), cwd=self.scratch)
+        return self.aws_deploy(f"{stack.name}-page", PAGE, FunctionName=stack.outputs["FunctionName"])
 
     def environment(self):
-        return offline() | KEYS | {"AWS_ENDPOINT_URL": self.url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        """Nobody else's credentials, and no telemetry."""
+        region = {"AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION, "SAM_CLI_TELEMETRY": "0"}
+        return without_aws() | region | KEYS | {"AWS_ENDPOINT_URL": self.url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 class Stack:
@@ -97,6 +120,12 @@ class Stack:
         )
         answer = json.loads(done["Payload"].read())
         return (answer.get("errorType"), answer) if "FunctionError" in done else (None, answer)
+
+    def outcome(self, **event):
+        """The outcome of an event that succeeds."""
+        error, answer = self.invoke(event)
+        assert error is None, answer
+        return answer["results"][0].get("outcome")
 
     def secret(self, output="SecretArn"):
         """What AWSCURRENT of a secret holds."""
@@ -134,6 +163,17 @@ def role_with(cloud, name, *policies, managed=()):
     return cloud.client("secretsmanager", keys)
 
 
+def may(call, **arguments):
+    """True if somebody is allowed a call."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AccessDeniedException":
+            raise
+        return False
+    return True
+
+
 def simpler_alarms(template):
     """Alarms without metric math, and one with a metric of its own in the place of the composite alarm."""
     for name in METRIC_MATH:
@@ -147,15 +187,14 @@ def simpler_alarms(template):
 
 @contextmanager
 def cloud():
-    """MiniStack on a free port of loopback, with IAM enforced."""
-    python = environment_of("emulator") / "python"
-    port = free_port()
+    """MiniStack, which is on PATH, on a free port of loopback, with IAM enforced."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    WORK.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=WORK, prefix="cloud-") as scratch:
-        scratch = type(WORK)(scratch)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environment = kept | {
+    with tempfile.TemporaryDirectory(dir=TARGET, prefix="cloud-") as directory:
+        scratch = Path(directory)
+        environment = without_aws() | {
             "AUTH": "true",
             "AWS_ENDPOINT_URL": url,
             "BIND_HOST": "127.0.0.1",
@@ -169,19 +208,34 @@ def cloud():
             # A state machine's retries come at once.
             "SFN_WAIT_SCALE": "0",
             "STATE_DIR": str(scratch / "state"),
-            "TMPDIR": str(scratch),
+            "TMPDIR": directory,
         }
         log = scratch / "ministack.log"
-        with log.open("w") as output:
-            command = [python, "-m", "ministack"]
-            with process(command, env=environment, cwd=scratch, stdout=output, stderr=output) as running:
-                try:
-                    await_health(url, running)
-                    yield Cloud(url, scratch)
-                except BaseException:
-                    lines = [line[:300] for line in log.read_text().splitlines()]
-                    print("The end of what MiniStack logged:", *lines[-40:], sep="\n", flush=True)
-                    raise
+        with log.open("w") as output, process(["ministack"], env=environment, cwd=scratch, stdout=output, stderr=output) as running:
+            try:
+                await_health(url, running)
+                yield Cloud(url, scratch)
+            except BaseException:
+                lines = [line[:300] for line in log.read_text().splitlines()]
+                print("The end of what MiniStack logged:", *lines[-40:], sep="\n", flush=True)
+                raise
+
+
+@contextmanager
+def process(command, **options):
+    """A program that runs until the block ends, with everything that it started."""
+    running = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+    try:
+        yield running
+    finally:
+        for way in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(running.pid, way)
+                running.wait(10)
+                break
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+        running.wait()
 
 
 def await_health(url, running):
@@ -191,33 +245,10 @@ def await_health(url, running):
         try:
             opener.open(f"{url}/_ministack/health", timeout=5).close()
             return
-        except (OSError, urllib.error.URLError) as error:
-            if running.poll() is not None or time.monotonic() > until:
-                raise Failure(f"MiniStack did not start: {error}") from None
+        except OSError:
+            assert running.poll() is None and time.monotonic() < until, "MiniStack did not start."
             time.sleep(0.1)
 
 
-@contextmanager
-def tiktok():
-    """The project's stand-in for TikTok; yields its address and a credentials document that it knows the tokens of."""
-    run(["cargo", "build", "--locked", "--quiet", "--package", "stand-ins"], "the stand-ins did not build", cwd=PROJECT)
-    target = WORK.parent / "debug" / "stand-ins"
-    with process([target], stdout=subprocess.PIPE, text=True, env=offline()) as running:
-        variables = {}
-        for line in running.stdout:
-            if line.strip() == "READY":
-                break
-            name, _, value = line.strip().partition("=")
-            variables[name] = value
-        else:
-            raise Failure("The stand-ins ended before they were ready.")
-        secrets = boto3.client(
-            "secretsmanager",
-            endpoint_url=variables["AWS_ENDPOINT_URL_SECRETS_MANAGER"],
-            region_name=REGION,
-            aws_access_key_id="anybody",
-            aws_secret_access_key="anything",
-            config=Config(proxies={}),
-        )
-        value = secrets.get_secret_value(SecretId=variables["SECRET_ID"], VersionStage="AWSCURRENT")
-        yield variables["TIKTOK_API_URL"], json.loads(value["SecretString"])
+def without_aws():
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

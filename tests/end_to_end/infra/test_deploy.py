@@ -1,0 +1,146 @@
+"""The stack comes up in an emulator, and its function does its work there: by hand, by schedule, after an update.
+
+For the emulator the schedules fire every minute, and failures of the unqualified function go to the queue instead of the alias's.
+"""
+
+import json
+import shutil
+import subprocess
+import time
+
+import emulator
+import pytest
+from checks import costs
+from checks.rules import FLEET, STATE_MACHINE
+from checks.template import INFRA, written
+from emulator import BUILT, simpler_alarms
+from samtranslator.yaml_helper import yaml_parse
+
+# The schedules fire every minute.
+PATIENCE = 100
+# What the emulator, which speaks plain HTTP, does not let anybody past; test_stacks.py keeps them, and shows it.
+TRANSPORT = {"DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy"}
+# There only if somebody asks for it.
+ROTATION = {"Rotation", "RotationPermission"}
+
+
+def sam_deploy(cloud, change, **parameters):
+    """`sam deploy` of what `sam build` built."""
+    template = yaml_parse((BUILT / "template.yaml").read_text())
+    template["Resources"]["Function"]["Properties"]["CodeUri"] = str(BUILT / "Function")
+    for path in ("LicenseUrl", "ReadmeUrl"):
+        del template["Metadata"]["AWS::ServerlessRepo::Application"][path]
+    simpler_alarms(template)
+    change(template)
+    template["Resources"]["HourlySchedule"]["Properties"]["ScheduleExpression"] = "rate(1 minute)"
+    # The emulator knows the destinations of the unqualified function alone.
+    template["Resources"]["FunctionEventInvokeConfig"]["Properties"]["Qualifier"] = "$LATEST"
+    for policy in TRANSPORT:
+        del template["Resources"][policy]
+    path = cloud.scratch / "first.json"
+    path.write_text(json.dumps(template, default=str))
+    parameters = {"Architecture": "x86_64", "ScheduleExpression": "rate(1 minute)", "AlarmEmail": "somebody@example.org"} | parameters
+    overrides = [f'{key}="{value}"' for key, value in parameters.items()]
+    command = ["sam", "deploy", "--template-file", path, "--stack-name", "first", "--resolve-s3", "--no-confirm-changeset"]
+    command += ["--no-fail-on-empty-changeset", "--capabilities", "CAPABILITY_NAMED_IAM", "--no-progressbar"]
+    cloud.run(*command, "--parameter-overrides", *overrides)
+    return emulator.Stack(cloud, "first")
+
+
+@pytest.fixture(scope="module")
+def stack(cloud, stand_ins_for):
+    return sam_deploy(cloud, stand_ins_for)
+
+
+@pytest.fixture(scope="module")
+def credentials(stack, tiktok):
+    """What the log has of a refresh, after somebody has put credentials into the secret."""
+    stack.put_secret(tiktok.document | {"publish": json.loads(stack.outputs["PublishField"])})
+    logged = len(stack.logs())
+    assert stack.outcome(action="refresh") == "refreshed"
+    return stack.logs()[logged:]
+
+
+def test_sam_build_makes_a_function_that_lambdas_glibc_can_run():
+    symbols = subprocess.check_output(["readelf", "--dyn-syms", "--wide", BUILT / "Function/bootstrap"], text=True).split()
+    needed = {tuple(map(int, word.split("@GLIBC_")[1].strip("()@").split("."))) for word in symbols if "@GLIBC_" in word}
+    # All that provided.al2023 has.
+    assert needed and max(needed) <= (2, 34)
+
+
+def test_the_stack_has_every_resource_but_those_that_are_asked_for(stack):
+    assert stack.status == "CREATE_COMPLETE"
+    wanted = {name: it["Type"] for name, it in written()["Resources"].items()}
+    wanted |= {"Function": "AWS::Lambda::Function", "CredentialsAtRiskAlarm": "AWS::CloudWatch::Alarm"}
+    asked_for = FLEET | STATE_MACHINE | ROTATION
+    found = {name: kind for name, (kind, _) in stack.resources.items()}
+    assert {name: found.get(name) for name in wanted} == {
+        name: None if name in asked_for | TRANSPORT else kind for name, kind in wanted.items()
+    }
+
+
+def test_sam_deploy_without_sam_build_uploads_nothing(cloud, tmp_path):
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(INFRA / name, tmp_path)
+    with pytest.raises(AssertionError, match="Template file not found"):
+        cloud.run("sam", "deploy", "--no-confirm-changeset", cwd=tmp_path)
+
+
+def test_the_function_writes_the_metrics_that_the_costs_reckon_with(stack, credentials):
+    logged = len(stack.logs())
+    assert stack.outcome(action="refresh", if_needed=True) == "fresh"
+    every_run = published(stack.logs()[logged:])
+    assert len(every_run) == costs.METRICS_OF_EVERY_RUN
+    assert len(published(credentials) - every_run) == costs.METRICS_OF_A_REFRESH
+
+
+def published(lines):
+    """The names of the metrics in embedded metric format."""
+    documents = [json.loads(line) for line in lines if '"_aws"' in line]
+    return {metric["Name"] for it in documents for directive in it["_aws"]["CloudWatchMetrics"] for metric in directive["Metrics"]}
+
+
+def test_a_refresh_fills_both_secrets_and_the_readers_has_no_refresh_token(stack, credentials, tiktok):
+    new, reader = stack.secret(), stack.secret("ReaderSecretArn")
+    assert new["access_token"] != tiktok.document["access_token"] and new["advertiser_ids"]
+    for key in ("access_token", "access_token_expires_at", "advertiser_ids"):
+        assert reader[key] == new[key]
+    assert new["refresh_token"] not in json.dumps(reader)
+
+
+def test_an_update_keeps_both_secrets_and_the_version_to_roll_back_to(cloud, stack, credentials, stand_ins_for):
+    before = stack.secret(), stack.secret("ReaderSecretArn")
+    updated = sam_deploy(cloud, stand_ins_for, TimeoutSeconds="90")
+    assert updated.status == "UPDATE_COMPLETE"
+    assert (updated.secret(), updated.secret("ReaderSecretArn")) == before
+    functions = cloud.client("lambda")
+    alias = functions.get_function_configuration(FunctionName=updated.outputs["FunctionAliasArn"])
+    assert alias["Timeout"] == 90 and alias["Version"] != "1"
+    versions = functions.list_versions_by_function(FunctionName=updated.outputs["FunctionName"])["Versions"]
+    assert {"1", alias["Version"]} <= {it["Version"] for it in versions}
+
+
+def test_a_failed_event_is_repeated_and_ends_in_the_queue_with_its_reason(cloud, stack, credentials):
+    good = stack.secret()
+    stack.put_secret({"app_id": ""})
+    functions, queues = cloud.client("lambda"), cloud.client("sqs")
+    functions.invoke(FunctionName=stack.outputs["FunctionName"], InvocationType="Event", Payload=b'{"action":"refresh"}')
+    messages, until = [], time.monotonic() + 30
+    while not messages and time.monotonic() < until:
+        messages = queues.receive_message(QueueUrl=stack.outputs["ExecutionFailureQueueUrl"], WaitTimeSeconds=1).get("Messages", [])
+    stack.put_secret(good)
+    (body,) = (json.loads(message["Body"]) for message in messages)
+    assert body["responsePayload"]["errorType"] == "InvalidSecret"
+    assert body["requestContext"]["approximateInvokeCount"] > 1
+
+
+def test_both_schedules_reach_the_function(stack, credentials):
+    """The emulator does not fill in <aws.scheduler.scheduled-time>, so the function rejects the daily event and names the
+    placeholder: that is how it is known to have arrived, unchanged."""
+    signs = {"the access token lives until", "still the placeholder <aws.scheduler.scheduled-time>"}
+    known, until = len(stack.logs()), time.monotonic() + PATIENCE
+    while signs and time.monotonic() < until:
+        time.sleep(2)
+        logged = "".join(stack.logs()[known:])
+        signs = {sign for sign in signs if sign not in logged}
+    assert not signs, f"no sign of them within {PATIENCE} s"
