@@ -62,3 +62,20 @@ def branches(value):
         _, yes, no = value["Fn::If"]
         return branches(yes) + branches(no)
     return [] if value == {"Ref": "AWS::NoValue"} else [value]
+
+
+def at(value, path):
+    """What a tree has at a path of keys, the empty one being its own; or None."""
+    for key in filter(None, path.split(".")):
+        if isinstance(value, list):
+            value = value[int(key)]
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def differences(template, agreed):
+    """A sentence for every path at which a template has something else than agreed."""
+    for path, wanted in agreed.items():
+        if at(template, path) != wanted:
+            yield f"{path} is {at(template, path)}"
