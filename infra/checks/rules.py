@@ -36,25 +36,6 @@ EVERYWHERE = {
     "FleetStateMachinePolicy": {"states:DescribeExecution", "states:StopExecution"},
 }  # fmt: skip
 
-# A resource whose name is given and not generated; the name has to depend on the stack or on its owner's choice.
-NAMES = {
-    "AWS::CloudWatch::Alarm": "AlarmName",
-    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
-    "AWS::CloudWatch::Dashboard": "DashboardName",
-    "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
-    "AWS::IAM::Role": "RoleName",
-    "AWS::Lambda::Function": "FunctionName",
-    "AWS::Logs::LogGroup": "LogGroupName",
-    "AWS::SNS::Topic": "TopicName",
-    "AWS::SQS::Queue": "QueueName",
-    "AWS::Scheduler::Schedule": "Name",
-    "AWS::Scheduler::ScheduleGroup": "Name",
-    "AWS::SecretsManager::Secret": "Name",
-    "AWS::StepFunctions::StateMachine": "StateMachineName",
-}
-# These are names within a resource of the same stack.
-LOCAL_NAMES = {"AWS::Lambda::Alias"}
-
 READ = {"secretsmanager:GetSecretValue"}
 READ_CACHED = READ | {"secretsmanager:DescribeSecret"}
 WRITE = READ | {"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"}
@@ -505,17 +486,14 @@ def names_unlike_arns(template):
 def deploys_twice(template):
     """No name is fixed, so a second stack in the same account and Region collides with nothing."""
     for name, resource in template["Resources"].items():
-        kind, properties = resource["Type"], resource.get("Properties", {})
-        given = {key for key in properties if key == "Name" or (key.endswith("Name") and key == NAMES.get(kind))}
-        if kind in LOCAL_NAMES:
-            continue
-        for key in given:
+        # A composite alarm has an AlarmName. An alias's name is one within its function, a policy's one within its role.
+        kind, properties = resource["Type"].rpartition("::")[2].removeprefix("Composite"), resource.get("Properties", {})
+        for key in {"Name", f"{kind}Name"} & set(properties) if kind not in ("Alias", "Policy") else ():
             for value in branches(properties[key]):
                 if not references(value) & {"AWS::StackName", "SecretName"}:
                     yield f"{name} is always named {value}"
     for schedule in resources(template, "AWS::Scheduler::Schedule").values():
-        if schedule["Properties"].get("GroupName") != {"Ref": "ScheduleGroup"}:
-            yield "a schedule is in somebody else's group"
+        yield from differences(schedule, {"Properties.GroupName": {"Ref": "ScheduleGroup"}})
 
 
 def every_change_is_published(template):
