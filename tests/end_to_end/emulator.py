@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +13,16 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from checks.template import PAGE, PROJECT, written
+from checks.template import PAGE, written
 
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or PROJECT / "target").resolve()
+from support import TARGET, until
+
 # What `sam build` has built, in stage_infra of .ci/run.
 BUILT = TARGET / "infra/sam"
 REGION = "eu-west-1"
 # MiniStack's administrator.
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-BUCKET = "artifacts"
+BUCKET = "deployments"
 # MiniStack refuses alarms over metric math, and knows no composite alarms. There, such an alarm watches the first metric of
 # its expression instead.
 METRIC_MATH = ("NoInvocationsAlarm", "DeliveryAlarm", "FleetSecretsInvalidAlarm", "FleetCapacityAlarm", "FleetExecutionsFailedAlarm")
@@ -213,7 +213,7 @@ def cloud():
         log = scratch / "ministack.log"
         with log.open("w") as output, process(["ministack"], env=environment, cwd=scratch, stdout=output, stderr=output) as running:
             try:
-                await_health(url, running)
+                until(lambda: healthy(url, running), "MiniStack")
                 yield Cloud(url, scratch)
             except BaseException:
                 lines = [line[:300] for line in log.read_text().splitlines()]
@@ -238,16 +238,13 @@ def process(command, **options):
         running.wait()
 
 
-def await_health(url, running):
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    until = time.monotonic() + 60
-    while True:
-        try:
-            opener.open(f"{url}/_ministack/health", timeout=5).close()
-            return
-        except OSError:
-            assert running.poll() is None and time.monotonic() < until, "MiniStack did not start."
-            time.sleep(0.1)
+def healthy(url, running):
+    assert running.poll() is None, "MiniStack ended."
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{url}/_ministack/health", timeout=5).close()
+        return True
+    except OSError:
+        return False
 
 
 def without_aws():

@@ -1,14 +1,12 @@
 """An emulator and a stand-in for TikTok for each file of tests, and the function that .ci/run has built with `sam build`."""
 
 import functools
-import json
-import subprocess
 import zipfile
 
 import boto3
 import emulator
 import pytest
-from botocore.config import Config
+from support import AWS, SECRET, secret, stand_ins
 
 
 @pytest.fixture(scope="session")
@@ -27,28 +25,18 @@ def cloud():
 
 
 class TikTok:
-    """The project's stand-in: its address, and a credentials document whose tokens it knows."""
+    """The stand-in: its address, and a credentials document whose tokens it knows."""
 
     def __init__(self, variables):
-        self.url = variables["TIKTOK_API_URL"]
-        secrets = boto3.client(
-            "secretsmanager",
-            endpoint_url=variables["AWS_ENDPOINT_URL_SECRETS_MANAGER"],
-            region_name=emulator.REGION,
-            aws_access_key_id="anybody",
-            aws_secret_access_key="anything",
-            config=Config(proxies={}),
-        )
-        value = secrets.get_secret_value(SecretId=variables["SECRET_ID"], VersionStage="AWSCURRENT")
-        self.document = json.loads(value["SecretString"])
+        keys = {key: AWS[key.upper()] for key in ("aws_access_key_id", "aws_secret_access_key")}
+        where = {"endpoint_url": variables["AWS_ENDPOINT_URL_SECRETS_MANAGER"], "region_name": emulator.REGION}
+        self.url, self.document = variables["TIKTOK_API_URL"], secret(boto3.client("secretsmanager", **where, **keys), SECRET)
 
 
 @pytest.fixture(scope="module")
 def tiktok():
-    command = [emulator.TARGET / "debug/stand-ins"]
-    with emulator.process(command, stdout=subprocess.PIPE, text=True, env=emulator.without_aws()) as running:
-        lines = iter(running.stdout.readline, "READY\n")
-        yield TikTok(dict(line.strip().split("=", 1) for line in lines))
+    with stand_ins() as variables:
+        yield TikTok(variables)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,11 @@
 """Executions of a fleet's state machine."""
 
 import json
-import time
+
+from support import until
+
+# For an execution to end, in seconds.
+PATIENCE = 120
 
 
 def execute(stack, event):
@@ -9,7 +13,7 @@ def execute(stack, event):
     states = stack.cloud.client("stepfunctions")
     started = states.start_execution(stateMachineArn=stack.outputs["FleetStateMachineArn"], input=json.dumps(event))
     arn = started["executionArn"]
-    wait_until(lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING")
+    until(lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING", "the execution's end", PATIENCE)
     end = states.describe_execution(executionArn=arn)
     pages = states.get_paginator("get_execution_history").paginate(executionArn=arn)
     end["largest"] = max(len(text) for page in pages for event in page["events"] for text in texts(event))
@@ -26,10 +30,3 @@ def texts(event):
     """Every input and output in an event of an execution's history."""
     details = (it for key, it in event.items() if key.endswith("EventDetails"))
     return [text for it in details for key, text in it.items() if key in ("input", "output")]
-
-
-def wait_until(so, seconds=120):
-    until = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < until, "the execution does not end"
-        time.sleep(0.2)

@@ -6,7 +6,6 @@ For the emulator the schedules fire every minute, and failures of the unqualifie
 import json
 import shutil
 import subprocess
-import time
 
 import emulator
 import pytest
@@ -15,6 +14,7 @@ from checks.rules import FLEET, STATE_MACHINE
 from checks.template import INFRA, written
 from emulator import BUILT, simpler_alarms
 from samtranslator.yaml_helper import yaml_parse
+from support import until
 
 # The schedules fire every minute.
 PATIENCE = 100
@@ -125,9 +125,8 @@ def test_a_failed_event_is_repeated_and_ends_in_the_queue_with_its_reason(cloud,
     stack.put_secret({"app_id": ""})
     functions, queues = cloud.client("lambda"), cloud.client("sqs")
     functions.invoke(FunctionName=stack.outputs["FunctionName"], InvocationType="Event", Payload=b'{"action":"refresh"}')
-    messages, until = [], time.monotonic() + 30
-    while not messages and time.monotonic() < until:
-        messages = queues.receive_message(QueueUrl=stack.outputs["ExecutionFailureQueueUrl"], WaitTimeSeconds=1).get("Messages", [])
+    queue = stack.outputs["ExecutionFailureQueueUrl"]
+    messages = until(lambda: queues.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"), "the failed event")
     stack.put_secret(good)
     (body,) = (json.loads(message["Body"]) for message in messages)
     assert body["responsePayload"]["errorType"] == "InvalidSecret"
@@ -137,10 +136,6 @@ def test_a_failed_event_is_repeated_and_ends_in_the_queue_with_its_reason(cloud,
 def test_both_schedules_reach_the_function(stack, credentials):
     """The emulator does not fill in <aws.scheduler.scheduled-time>, so the function rejects the daily event and names the
     placeholder: that is how it is known to have arrived, unchanged."""
-    signs = {"the access token lives until", "still the placeholder <aws.scheduler.scheduled-time>"}
-    known, until = len(stack.logs()), time.monotonic() + PATIENCE
-    while signs and time.monotonic() < until:
-        time.sleep(2)
-        logged = "".join(stack.logs()[known:])
-        signs = {sign for sign in signs if sign not in logged}
-    assert not signs, f"no sign of them within {PATIENCE} s"
+    known = len(stack.logs())
+    for sign in ("the access token lives until", "still the placeholder <aws.scheduler.scheduled-time>"):
+        until(lambda: sign in "".join(stack.logs()[known:]), f"'{sign}'", PATIENCE)

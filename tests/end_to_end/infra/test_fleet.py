@@ -13,7 +13,8 @@ import emulator
 import pytest
 from checks.rules import STATE_BYTES
 from emulator import may
-from executions import execute, wait_until
+from executions import PATIENCE, execute
+from support import until
 
 NAME = "agency"
 TAG, READER_TAG = "tiktok-token-refresh", "tiktok-token-reader"
@@ -156,7 +157,7 @@ def test_the_hourly_run_ends_at_once_while_another_execution_is_at_work(cloud, f
     known = len(fleet.record())
     states.start_execution(stateMachineArn=machine, input="{}")
     end = execute(fleet.stack, {"action": "refresh", "if_needed": True})
-    wait_until(lambda: not states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"])
+    until(lambda: not states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"], "its end", PATIENCE)
     asked = fleet.record()[known:]
     assert end["status"] == "SUCCEEDED", end
     assert asked and not [it for it in asked if it["event"].get("if_needed")]

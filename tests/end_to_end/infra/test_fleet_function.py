@@ -6,8 +6,8 @@ from datetime import timezone
 
 import pytest
 from executions import execute
-from pages import consent
 from roles import Role
+from support import consent, secret
 
 TAG, READER_TAG = "tiktok-token-refresh", "tiktok-token-reader"
 
@@ -31,12 +31,12 @@ class Clients:
         arn = self.create(name, body, TAG)
         error, answer = self.stack.invoke({"action": "authorize_url", "secret_id": arn, "redirect_uri": "https://agency.example/callback"})
         assert error is None, answer
-        error, answer = self.stack.invoke({"action": "exchange", "redirect_url": consent(answer)})
+        error, answer = self.stack.invoke({"action": "exchange", "redirect_url": consent(answer["results"][0]["authorize_url"])})
         assert error is None, answer
         return arn
 
     def token(self, arn):
-        return json.loads(self.secrets.get_secret_value(SecretId=arn, VersionStage="AWSCURRENT")["SecretString"])["access_token"]
+        return secret(self.secrets, arn)["access_token"]
 
     def tokens(self):
         return [self.token(arn) for arn in self.members]

@@ -16,9 +16,9 @@ BUCKET = "releases"
 
 @pytest.fixture(scope="module")
 def release(zipped, tmp_path_factory):
-    """What `.ci/release` makes of the built function, for this machine's architecture."""
+    """What `.ci/release.py` makes of the built function, for this machine's architecture."""
     folder = tmp_path_factory.mktemp("release") / "files"
-    subprocess.run([sys.executable, PROJECT / ".ci/release", "deployable", zipped, folder], check=True)
+    subprocess.run([sys.executable, PROJECT / ".ci/release.py", "deployable", zipped, folder], check=True)
     return folder
 
 

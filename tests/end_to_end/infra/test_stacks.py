@@ -1,11 +1,12 @@
 """Stacks with other parameters than the defaults, beside each other, and removed."""
 
+import http.client
 from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 from emulator import REGION
-from pages import consent, get
+from support import PATIENCE, consent
 
 KEY = f"arn:aws:kms:{REGION}:000000000000:key/12345678-1234-1234-1234-12345678901"
 SECRET = f"arn:aws:secretsmanager:{REGION}:000000000000:secret:tiktok/"
@@ -118,14 +119,23 @@ def test_somebody_authorizes_the_app_over_the_page(cloud, deploy, tiktok):
     redirect_uri = page.outputs["AuthorizeRedirectUri"]
     error, answer = stack.invoke({"action": "authorize_url", "redirect_uri": redirect_uri})
     assert error is None, answer
-    redirect, host = consent(answer), urlsplit(redirect_uri).netloc
+    redirect = consent(answer["results"][0]["authorize_url"])
     assert redirect.startswith(redirect_uri)
-    status, headers, body = get(cloud.url + redirect.removeprefix(redirect_uri.removesuffix("/callback")), host)
+    status, headers, body = browse(cloud, redirect)
     assert status == 200 and "<h1>TikTok is connected</h1>" in body
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert stack.secret()["advertiser_ids"] and stack.secret()["access_token"]
-    status, _, body = get(f"{cloud.url}/", host)
+    status, _, body = browse(cloud, redirect_uri.removesuffix("callback"))
     assert status == 404 and "<h1>404 Not Found</h1>" in body
+
+
+def browse(cloud, url):
+    """What a browser gets at a Function URL: the emulator itself, under another name."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(urlsplit(cloud.url).netloc, timeout=PATIENCE)
+    connection.request("GET", f"{address.path}?{address.query}", headers={"Host": address.netloc})
+    answer = connection.getresponse()
+    return answer.status, answer.headers, answer.read().decode()
 
 
 def test_the_credentials_outlive_the_stack_and_the_readers_copy_does_not(cloud, deploy):

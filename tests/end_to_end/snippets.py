@@ -104,9 +104,8 @@ def snippets():
 
 def programs():
     """Programs of CI, and the pages that they run as a whole."""
-    scripts = (it for it in (PROJECT / ".ci").rglob("*") if it.is_file() and it.suffix in ("", ".py") and it != Path(__file__))
-    tests = (it for folder in ("infra/checks", "tests/end_to_end") for it in (PROJECT / folder).rglob("*.py"))
-    return [*sorted(scripts), PROJECT / RUNBOOK, *sorted(tests)]
+    found = (it for folder in (".ci", "infra/checks", "tests/end_to_end") for it in sorted((PROJECT / folder).rglob("*")))
+    return [PROJECT / RUNBOOK, *(it for it in found if it.is_file() and it.suffix in ("", ".py") and it != Path(__file__))]
 
 
 def is_run(command, run):

@@ -6,7 +6,7 @@ Each becomes a Markdown file in which every line keeps its number.
 import re
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 # Rustdoc and comments of these have the words and the sentences of the documentation.
 FOLDERS = ("src", "tests/stand_ins", "tests/scenarios", "examples", "benches")
 # Rustdoc of these begins with a subject or a verb. Builds of fuzz/ are in fuzz/target, which has sources of others.

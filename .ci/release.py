@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
 """What a release consists of, and when there may be one.
 
-    .ci/release check TAG           TAG, Cargo.toml and CHANGELOG.md agree; prints the changelog's section
-    .ci/release package ZIP INTO    INTO gets the zip of cargo lambda under its name, what deploys it, its bill of materials, and checksums
-    .ci/release deployable ZIP INTO of these, the zip and what deploys it alone: needs aws-sam-translator and nothing else
-    .ci/release prove INTO          what must be refused, is: wrong tags, and bills of materials that are not true
+    .ci/release.py check TAG           TAG, Cargo.toml and CHANGELOG.md agree; prints the changelog's section
+    .ci/release.py package ZIP INTO    INTO gets the zip of cargo lambda under its name, what deploys it, its bill of materials, and checksums
+    .ci/release.py deployable ZIP INTO of these, the zip and what deploys it alone: needs aws-sam-translator and nothing else
 
-`package` and `prove` need .ci/requirements-release.txt and cargo-cyclonedx.
+`package` needs .ci/requirements-release.txt and cargo-cyclonedx.
 """
 
-import copy
 import hashlib
 import json
 import os
@@ -198,46 +196,6 @@ def verify(bill, target):
     print(f"CycloneDX {CYCLONEDX}: {len(linked)} crates in the function, {len(compiling)} that run while it is compiled")
 
 
-def prove(into):
-    changelog = "# Changelog\n\n## Unreleased\n\n## 1.2.0 (2026-01-02)\n\nNew.\n\n## 1.1.0\n\n## 1.1.0-rc.1\n\nA try.\n"
-    expect(notes("v1.2.0", "1.2.0", changelog) == "New.", "the changelog's section of the version was found")
-    for tag, its_version in [("v1.2.1", "1.2.0"), ("1.2.0", "1.2.0"), ("v1.3.0", "1.3.0"), ("v1.1.0", "1.1.0"), ("v1.2", "1.2")]:
-        refused(f"tag {tag} of version {its_version}", notes, tag, its_version, changelog)
-    for file in into.glob("*.cdx.json"):
-        target = next(target for architecture, target in TARGETS.items() if architecture in file.name)
-        bill = json.loads(file.read_text())
-        for what, change in LIES.items():
-            lie = copy.deepcopy(bill)
-            change(lie["components"])
-            refused(f"a bill of materials with {what}", verify, lie, target)
-
-
-# Changes to the components of a bill of materials that make it untrue.
-LIES = {
-    "a crate less": lambda components: components.pop(),
-    "a crate more": lambda components: components.append(components[0] | {"name": "openssl", "bom-ref": "openssl"}),
-    "a crate twice": lambda components: components.append(components[0] | {"bom-ref": "again"}),
-    "another version": lambda components: components[0].update(version="0.0.0"),
-    "another checksum": lambda components: components[0]["hashes"][0].update(content="0" * 64),
-    "a macro in the function": lambda components: next(it for it in components if it["scope"] == "excluded").update(scope="required"),
-    "what CycloneDX does not know": lambda components: components[0].update(type="crate"),
-}
-
-
-def refused(what, call, *arguments):
-    try:
-        call(*arguments)
-    except Refused as refusal:
-        print(f"refused, as it should be: {what}: {str(refusal).partition(chr(10))[0]:.150}")
-    else:
-        raise Refused(f"Nobody refused {what}.")
-
-
-def expect(so, what):
-    if not so:
-        raise Refused(f"It is not so that {what}.")
-
-
 def main(arguments):
     match arguments:
         case ["check", tag]:
@@ -246,8 +204,6 @@ def main(arguments):
             package(Path(built), Path(into))
         case ["deployable", built, into]:
             deployable(Path(built), Path(into))
-        case ["prove", into]:
-            prove(Path(into))
         case _:
             sys.exit(__doc__)
 
