@@ -115,6 +115,13 @@ def test_every_format_of_a_reader_secret_is_documented_and_known_to_edit_secret(
         assert f"| `{it}` |" in text("docs/consumers.md") and f'"{it}"' in text("infra/edit-secret")
 
 
+def test_every_proof_of_the_threat_model_is_where_it_says():
+    proofs = re.findall(r"\[`(\w+)`\]\(([^)]+)\)", text("docs/threat-model.md"))
+    # Fewer would mean that they are no longer found.
+    assert len(proofs) >= 40
+    assert [it for it in proofs if not re.search(rf"\b(fn|def) {it[0]}\(", text(f"docs/{it[1]}"))] == []
+
+
 def test_rustdoc_begins_with_a_subject_or_a_verb():
     """'Returns true if …', 'The number of …'."""
     assert openings() == []
