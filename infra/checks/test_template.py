@@ -39,7 +39,8 @@ def run(*command, ok=(0,), cwd=None):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = kept | {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
     done = subprocess.run(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert done.returncode in ok, done.stdout + done.stderr
+    failed = done.returncode not in ok
+    assert not failed, done.stdout + done.stderr
     return done.stdout
 
 

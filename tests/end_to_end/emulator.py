@@ -75,7 +75,8 @@ class Cloud:
             [str(part) for part in command], cwd=cwd or self.scratch, env=self.environment(),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout
+        failed = done.returncode != 0
+        assert not failed, done.stdout
         return done.stdout
 
     def aws_deploy(self, name, template, *more, **parameters):
