@@ -1,7 +1,4 @@
-"""The stack comes up in an emulator, and its function does its work there: by hand, by schedule, after an update.
-
-For the emulator the schedules fire every minute, and failures of the unqualified function go to the queue instead of the alias's.
-"""
+"""`sam build` and `sam deploy` bring the stack up in an emulator, and its function does its work there, also after an update."""
 
 import json
 import shutil
@@ -14,12 +11,7 @@ from checks.rules import FLEET, STATE_MACHINE
 from checks.template import INFRA, written
 from emulator import BUILT, simpler_alarms
 from samtranslator.yaml_helper import yaml_parse
-from support import until
 
-# The schedules fire every minute.
-PATIENCE = 100
-# What the emulator, which speaks plain HTTP, does not let anybody past; test_stacks.py keeps them, and shows it.
-TRANSPORT = {"DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy"}
 # There only if somebody asks for it.
 ROTATION = {"Rotation", "RotationPermission"}
 
@@ -32,14 +24,9 @@ def sam_deploy(cloud, change, **parameters):
         del template["Metadata"]["AWS::ServerlessRepo::Application"][path]
     simpler_alarms(template)
     change(template)
-    template["Resources"]["HourlySchedule"]["Properties"]["ScheduleExpression"] = "rate(1 minute)"
-    # The emulator knows the destinations of the unqualified function alone.
-    template["Resources"]["FunctionEventInvokeConfig"]["Properties"]["Qualifier"] = "$LATEST"
-    for policy in TRANSPORT:
-        del template["Resources"][policy]
     path = cloud.scratch / "first.json"
     path.write_text(json.dumps(template, default=str))
-    parameters = {"Architecture": "x86_64", "ScheduleExpression": "rate(1 minute)", "AlarmEmail": "somebody@example.org"} | parameters
+    parameters = {"Architecture": "x86_64", "AlarmEmail": "somebody@example.org"} | parameters
     overrides = [f'{key}="{value}"' for key, value in parameters.items()]
     command = ["sam", "deploy", "--template-file", path, "--stack-name", "first", "--resolve-s3", "--no-confirm-changeset"]
     command += ["--no-fail-on-empty-changeset", "--capabilities", "CAPABILITY_NAMED_IAM", "--no-progressbar"]
@@ -74,9 +61,7 @@ def test_the_stack_has_every_resource_but_those_that_are_asked_for(stack):
     wanted |= {"Function": "AWS::Lambda::Function", "CredentialsAtRiskAlarm": "AWS::CloudWatch::Alarm"}
     asked_for = FLEET | STATE_MACHINE | ROTATION
     found = {name: kind for name, (kind, _) in stack.resources.items()}
-    assert {name: found.get(name) for name in wanted} == {
-        name: None if name in asked_for | TRANSPORT else kind for name, kind in wanted.items()
-    }
+    assert {name: found.get(name) for name in wanted} == wanted | dict.fromkeys(asked_for)
 
 
 def test_sam_deploy_without_sam_build_uploads_nothing(cloud, tmp_path):
@@ -118,24 +103,3 @@ def test_an_update_keeps_both_secrets_and_the_version_to_roll_back_to(cloud, sta
     assert alias["Timeout"] == 90 and alias["Version"] != "1"
     versions = functions.list_versions_by_function(FunctionName=updated.outputs["FunctionName"])["Versions"]
     assert {"1", alias["Version"]} <= {it["Version"] for it in versions}
-
-
-def test_a_failed_event_is_repeated_and_ends_in_the_queue_with_its_reason(cloud, stack, credentials):
-    good = stack.secret()
-    stack.put_secret({"app_id": ""})
-    functions, queues = cloud.client("lambda"), cloud.client("sqs")
-    functions.invoke(FunctionName=stack.outputs["FunctionName"], InvocationType="Event", Payload=b'{"action":"refresh"}')
-    queue = stack.outputs["ExecutionFailureQueueUrl"]
-    messages = until(lambda: queues.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"), "the failed event")
-    stack.put_secret(good)
-    (body,) = (json.loads(message["Body"]) for message in messages)
-    assert body["responsePayload"]["errorType"] == "InvalidSecret"
-    assert body["requestContext"]["approximateInvokeCount"] > 1
-
-
-def test_both_schedules_reach_the_function(stack, credentials):
-    """The emulator does not fill in <aws.scheduler.scheduled-time>, so the function rejects the daily event and names the
-    placeholder: that is how it is known to have arrived, unchanged."""
-    known = len(stack.logs())
-    for sign in ("the access token lives until", "still the placeholder <aws.scheduler.scheduled-time>"):
-        until(lambda: sign in "".join(stack.logs()[known:]), f"'{sign}'", PATIENCE)
