@@ -108,7 +108,7 @@ def test_every_option_is_deployed_as_asked(cloud, deploy, plain):
 )
 def test_nobody_can_ask_for(parameters, deploy):
     with pytest.raises(ClientError, match=f"ValidationError.*({'|'.join(parameters)})"):
-        deploy("refused", parameters)
+        deploy("-".join(parameters), parameters)
 
 
 def test_somebody_authorizes_the_app_over_the_page(cloud, deploy, tiktok):
