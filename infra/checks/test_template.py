@@ -75,9 +75,10 @@ def test_checkov_objects_to_nothing_else(tmp_path):
     # By relative names: of a whole path, forty characters without a hyphen look like a secret to it.
     command = ["checkov", "--skip-download", "--framework", "cloudformation", "--directory", ".", "--output", "json", "--compact"]
     report = json.loads(run(*command, ok=(0, 1), cwd=tmp_path))
-    assert report["summary"]["parsing_errors"] == 0 and report["summary"]["passed"] > 0
-    failed = report["results"]["failed_checks"]
-    objections = {(it["check_id"], it["resource"].rpartition(".")[2]): it["check_name"] for it in failed}
+    results = report["results"]
+    assert report["summary"]["parsing_errors"] == 0
+    assert {it["file_path"] for it in results["passed_checks"]} == {f"/{name}.json" for name in STACKS}
+    objections = {(it["check_id"], it["resource"].rpartition(".")[2]): it["check_name"] for it in results["failed_checks"]}
     assert dict.fromkeys(objections) == dict.fromkeys(CHECKOV), objections
 
 
