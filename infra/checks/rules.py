@@ -612,12 +612,16 @@ def options_are_off(template):
 
 def secrets_are_lists(template):
     """Reader secrets and app secrets, and their keys, are lists that end in the policy, and take several ARNs and no spaces."""
-    arn = {"Secret": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:a/b-AbCdEf", "Key": "arn:aws:kms:eu-west-1:111122223333:key/1"}
-    for name, example in (("ReaderSecretArns", "Secret"), ("AppSecretArns", "Secret"), ("ReaderSecretKmsKeyArns", "Key"), ("AppSecretKmsKeyArns", "Key")):
-        takes = [bool(re.fullmatch(template["Parameters"][name]["AllowedPattern"], text)) for text in ("", arn[example], f"{arn[example]},{arn[example]}", f"{arn[example]}, {arn[example]}", f"{arn[example]},")]
-        split = {"Fn::Split": [",", {"Ref": name}]}
-        if takes != [True, True, True, False, False] or not any(it == split and path[-1] == "Resource" for path, it in walk(template["Resources"]["FunctionRole"])):
-            yield f"{name} takes {takes}"
+    arn = "arn:aws:{}:eu-west-1:111122223333:{}"
+    for kind in ("Reader", "App"):
+        for name, it in {"Arns": arn.format("secretsmanager", "secret:a/b-AbCdEf"), "KmsKeyArns": arn.format("kms", "key/1")}.items():
+            name = f"{kind}Secret{name}"
+            pattern = template["Parameters"][name]["AllowedPattern"]
+            if [text for text in ("", it, f"{it},{it}", f"{it}, {it}", f"{it},") if re.fullmatch(pattern, text)] != ["", it, f"{it},{it}"]:
+                yield f"{name} takes something else than ARNs with commas"
+            split = {"Fn::Split": [",", {"Ref": name}]}
+            if not any(found == split and path[-1] == "Resource" for path, found in walk(template["Resources"]["FunctionRole"])):
+                yield f"{name} is not in the policy"
 
 
 def commands_are_for_everybody(template):

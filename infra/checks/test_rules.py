@@ -92,7 +92,10 @@ SABOTAGE = {
         put("Resources.DestinationAlarm"),
         put("Resources.FleetCapacityAlarm"),
         put("Resources.FleetCapacityAlarm.Properties.Metrics.0.Expression", "FILL(leftOver, 0)"),
-        put("Resources.FleetAccessDeniedAlarm.Properties.Dimensions", [{"Name": "FunctionName"}, {"Name": "secret_id", "Value": "tiktok/ads"}]),
+        put(
+            "Resources.FleetAccessDeniedAlarm.Properties.Dimensions",
+            [{"Name": "FunctionName"}, {"Name": "secret_id", "Value": "tiktok/ads"}],
+        ),
     ],
     rules.metrics_exist: [
         put("Resources.FleetAccessDeniedAlarm.Properties.MetricName", "AccessIsDenied"),

@@ -27,7 +27,10 @@ CHECKOV = {
     ("CKV_AWS_26", "NoticeTopic"): "The same.",
     ("CKV_AWS_27", "DeliveryDeadLetterQueue"): "Encrypted by SqsManagedSseEnabled; the rule knows customer managed keys alone.",
     ("CKV_AWS_27", "ExecutionFailureQueue"): "Encrypted by SqsManagedSseEnabled; the rule knows customer managed keys alone.",
-    ("CKV_AWS_116", "Function"): "FunctionEventInvokeConfig sends failures to a queue, with more in them than a dead-letter queue gets.",
+    (
+        "CKV_AWS_116",
+        "Function",
+    ): "FunctionEventInvokeConfig sends failures to a queue, with more in them than a dead-letter queue gets.",
     ("CKV_AWS_173", "Function"): "No variable holds a secret; Lambda encrypts them by itself.",
 }
 # checkov leaves out what the defaults of the parameters leave out.

@@ -25,7 +25,13 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 BUCKET = "deployments"
 # MiniStack refuses alarms over metric math, and knows no composite alarms. There, such an alarm watches the first metric of
 # its expression instead.
-METRIC_MATH = ("NoInvocationsAlarm", "DeliveryAlarm", "FleetSecretsInvalidAlarm", "FleetCapacityAlarm", "FleetExecutionsFailedAlarm")
+METRIC_MATH = (
+    "NoInvocationsAlarm",
+    "DeliveryAlarm",
+    "FleetSecretsInvalidAlarm",
+    "FleetCapacityAlarm",
+    "FleetExecutionsFailedAlarm",
+)
 
 
 class Cloud:
@@ -212,7 +218,10 @@ def cloud():
             "TMPDIR": directory,
         }
         log = scratch / "ministack.log"
-        with log.open("w") as output, process(["ministack"], env=environment, cwd=scratch, stdout=output, stderr=output) as running:
+        with (
+            log.open("w") as output,
+            process(["ministack"], env=environment, cwd=scratch, stdout=output, stderr=output) as running,
+        ):
             try:
                 until(lambda: healthy(url, running), "MiniStack")
                 yield Cloud(url, scratch)

@@ -100,14 +100,19 @@ def test_every_variable_of_the_configuration_is_one_of_the_code():
 
 
 def test_every_parameter_of_the_documentation_is_one_of_the_template():
-    parameters = text("infra/template.yaml").partition("\nParameters:\n")[2].partition("\nRules:\n")[0].partition("\nConditions:\n")[0]
+    parameters = (
+        text("infra/template.yaml").partition("\nParameters:\n")[2].partition("\nRules:\n")[0].partition("\nConditions:\n")[0]
+    )
     named = {name for name in rows(section("docs/deploy.md", "Parameters")) if name[0].isupper()}
     assert named and named - set(re.findall(r"^  (\w+):$", parameters, re.MULTILINE)) == set()
 
 
 def test_the_fields_of_the_credentials_secret_are_those_of_its_schema():
     fields = set(json.loads(text("src/document/credentials.schema.json"))["properties"])
-    assert rows(text("docs/configuration.md").partition("## The credentials secret")[2].partition("\n## ")[0]) | {"app_secret"} == fields
+    assert (
+        rows(text("docs/configuration.md").partition("## The credentials secret")[2].partition("\n## ")[0]) | {"app_secret"}
+        == fields
+    )
 
 
 def test_every_format_of_a_reader_secret_is_documented_and_known_to_edit_secret():

@@ -82,7 +82,9 @@ def test_the_function_writes_the_metrics_that_the_costs_reckon_with(stack, crede
 def published(lines):
     """The names of the metrics in embedded metric format."""
     documents = [json.loads(line) for line in lines if '"_aws"' in line]
-    return {metric["Name"] for it in documents for directive in it["_aws"]["CloudWatchMetrics"] for metric in directive["Metrics"]}
+    return {
+        metric["Name"] for it in documents for directive in it["_aws"]["CloudWatchMetrics"] for metric in directive["Metrics"]
+    }
 
 
 def test_a_refresh_fills_both_secrets_and_the_readers_has_no_refresh_token(stack, credentials, tiktok):

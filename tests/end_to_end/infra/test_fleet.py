@@ -235,5 +235,8 @@ def test_the_function_may_do_what_a_secrets_tags_say(tags, granted, fleet, twin,
 def test_a_batch_reads_the_members_alone_and_the_list_is_allowed(twin, tagged):
     member, stranger = tagged("member", {TAG: NAME}), tagged("stranger", {TAG: "agency2"})
     read = twin.batch_get_secret_value(SecretIdList=[member, stranger])
-    assert ([it["ARN"] for it in read["SecretValues"]], [it["ErrorCode"] for it in read["Errors"]]) == ([member], ["AccessDeniedException"])
+    assert ([it["ARN"] for it in read["SecretValues"]], [it["ErrorCode"] for it in read["Errors"]]) == (
+        [member],
+        ["AccessDeniedException"],
+    )
     assert twin.list_secrets(MaxResults=1)["SecretList"]

@@ -29,7 +29,9 @@ class Clients:
     def authorized(self, name, body):
         """As its client does it."""
         arn = self.create(name, body, TAG)
-        error, answer = self.stack.invoke({"action": "authorize_url", "secret_id": arn, "redirect_uri": "https://agency.example/callback"})
+        error, answer = self.stack.invoke(
+            {"action": "authorize_url", "secret_id": arn, "redirect_uri": "https://agency.example/callback"}
+        )
         assert error is None, answer
         error, answer = self.stack.invoke({"action": "exchange", "redirect_url": consent(answer["results"][0]["authorize_url"])})
         assert error is None, answer
