@@ -1,6 +1,6 @@
 //! A person writes to the secret during a run, at each of its requests.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use stand_ins::{APP_ID, Fault, Flow, GrantSpec, When, World, credentials};
@@ -12,6 +12,10 @@ const REQUESTS: u64 = 12;
 
 /// Lets a person change the document at the k-th request of a run, before or after it is carried out.
 fn edit(world: &World, k: u64, before: bool, change: impl Fn(&mut Value) + Send + Sync + 'static) {
+    edit_at(world, When::request(k), before, change);
+}
+
+fn edit_at(world: &World, when: When, before: bool, change: impl Fn(&mut Value) + Send + Sync + 'static) {
     let (client, secret_id, change) = (world.secrets_manager.client(), world.secret_id.clone(), Arc::new(change));
     let action = move || {
         let (client, secret_id, change) = (client.clone(), secret_id.clone(), Arc::clone(&change));
@@ -22,7 +26,7 @@ fn edit(world: &World, k: u64, before: bool, change: impl Fn(&mut Value) + Send 
             client.put(&secret_id, &document.to_string()).await.expect("a person may write");
         }
     };
-    world.faults.at(When::request(k), if before { Fault::run_before(action) } else { Fault::run_after(action) });
+    world.faults.at(when, if before { Fault::run_before(action) } else { Fault::run_after(action) });
 }
 
 fn moments() -> impl Iterator<Item = (u64, bool)> {
@@ -45,6 +49,19 @@ async fn a_persons_other_fields_are_kept_whenever_they_write() {
         world.assert_usable();
         assert_eq!(world.tiktok.core().redeems().len(), 1, "{moment}");
     }
+}
+
+#[tokio::test]
+async fn a_persons_edit_that_no_read_shows_yet_is_waited_for_and_kept() {
+    let Some(world) = strict(World::start()) else { return };
+    world.secrets_manager.core().semantics.read_delay = Duration::from_millis(900);
+    edit_at(&world, When::operation("UpdateSecretVersionStage"), true, |document| document["note"] = json!("new"));
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    assert_eq!(world.field("note"), "new");
+    world.assert_usable();
+    assert_eq!(world.redeemed(), 1);
+    let swaps = world.faults.journal().count("UpdateSecretVersionStage");
+    assert!(swaps < 10, "{swaps} swaps while nothing can have changed");
 }
 
 #[tokio::test]

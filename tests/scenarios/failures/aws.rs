@@ -154,7 +154,8 @@ async fn a_promotion_that_is_refused_although_nobody_was_faster_is_tried_again_f
 
     let world = World::start();
     world.faults.at(promotion().always(), refusal());
-    let invocation = world.lambda().invoke(scheduled(), SHORT).await;
+    // Ten seconds of waiting, and a hundred requests between them.
+    let invocation = world.lambda().invoke(scheduled(), Duration::from_mins(1)).await;
     assert_failed(&invocation, "SecretsManagerUnavailable", &["does not move AWSCURRENT"]);
     let swaps = world.faults.journal().count("UpdateSecretVersionStage");
     assert!(swaps < 60, "{swaps} swaps");
