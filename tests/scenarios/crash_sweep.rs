@@ -48,7 +48,7 @@ struct Crash {
     world: World,
     event: Value,
     at: String,
-    began: Instant,
+    died: Instant,
 }
 
 impl Crash {
@@ -56,14 +56,15 @@ impl Crash {
         let world = case.world();
         let when = if matches!(fault, Fault::KillBefore) { "before" } else { "after" };
         world.faults.at(When::request(request), fault);
-        let (event, began) = (scheduled(), Instant::now());
+        let event = scheduled();
         let invocation = world.lambda().invoke(event.clone(), INVOCATION).await;
+        let died = Instant::now();
         // Killed after its last request, a run may have answered already.
         let crashed = matches!(invocation.outcome, Outcome::Crashed(_));
         let journal = world.faults.journal();
         let killed = journal.iter().find(|entry| entry.ordinal == request)?;
         let at = format!("{when} {} {}", killed.operation, label(&killed.detail));
-        crashed.then_some(Self { case, world, event, at, began })
+        crashed.then_some(Self { case, world, event, at, died })
     }
 
     /// Asserts the promises that hold even if the answer was lost.
@@ -81,7 +82,7 @@ impl Crash {
 
     /// Lets the next run come when the claim is over. Returns a row of the table, and whether the answer was lost.
     async fn recover(self) -> (String, bool) {
-        tokio::time::sleep_until((self.began + CLAIM_IS_OVER).into()).await;
+        tokio::time::sleep_until((self.died + CLAIM_IS_OVER).into()).await;
         // Only now: a write that was under way when the process died may have arrived after it.
         let (redeemed, staged) =
             (!self.world.tiktok.core().redeems().is_empty(), is_staged(&self.world.faults.journal()));
