@@ -127,7 +127,7 @@ def package(built, into):
 
 
 def architecture_of(built):
-    """What the zip was built for, by what is in it and not by what somebody says."""
+    """The architecture of the zip, read from the binary in it."""
     with zipfile.ZipFile(built) as content:
         if content.namelist() != ["bootstrap"]:
             raise Refused(f"{built} has {content.namelist()} in it, where Lambda looks for bootstrap alone.")

@@ -1,4 +1,4 @@
-"""The least that somebody needs who deploys the stack: derived from CloudFormation's own schemas of the template's resources."""
+"""The permissions that a deployment of the stack needs, and no more: derived from CloudFormation's own schemas of the template's resources."""
 
 import json
 from pathlib import Path
@@ -66,7 +66,7 @@ def policy():
         arns = [f"arn:*:{service}:{'' if it.startswith(':') else '*'}:*:{it.lstrip(':')}" for it in names]
         statements.append(allow(own, arns))
         actions -= own
-    assert not actions, f"Nobody has said on which resources: {sorted(actions)}"
+    assert not actions, f"No resource is named for these actions: {sorted(actions)}"
     services = [f"{it}.amazonaws.com" for it in ("lambda", "scheduler", "states")]
     passed = allow({"iam:PassRole"}, [f"arn:*:iam::*:role/{STACK}-*"])
     statements.append(passed | {"Condition": {"StringEquals": {"iam:PassedToService": services}}})

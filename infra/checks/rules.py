@@ -80,8 +80,7 @@ FLEET = {"FleetSecretsInvalidAlarm", "FleetAccessDeniedAlarm", "FleetTikTokMisco
 STATE_MACHINE = {
     "FleetStateMachine", "FleetStateMachineLogGroup", "FleetStateMachineRole", "FleetStateMachinePolicy", "FleetExecutionsFailedAlarm",
 }  # fmt: skip
-# What the function may end with that the same batch may not end with some minutes later. Of the others, whoever put
-# something right starts again.
+# Errors that may be over some minutes later. The others stay until a person has mended the cause, and starts the run again.
 HEALS = {
     "PartialFailure", "DeadlineExceeded", "TikTokThrottled", "TikTokUnavailable", "SecretsManagerUnavailable", "NewTokenRejected",
 }  # fmt: skip
@@ -255,7 +254,7 @@ def least_privilege(template):
         yield f"managed policies: {list(resources(template, 'AWS::IAM::ManagedPolicy'))}"
     reader = template["Resources"]["ReaderPolicy"]["Properties"]
     if {"Roles", "Users", "Groups"} & set(reader):
-        yield "ReaderPolicy is attached to somebody"
+        yield "ReaderPolicy is attached to a role, user or group"
     statements = [it for conditional in reader["PolicyDocument"]["Statement"] for it in branches(conditional)]
     granted = [(it["Effect"], it["Sid"], it["Resource"]) for it in statements]
     if granted != [("Allow", "ReadReader", READER), ("Allow", "UseKeyOfReader", {"Ref": "KmsKeyArn"})]:
@@ -307,7 +306,7 @@ def page_is_apart(template):
 
 
 def rotation_is_asked_for(template):
-    """Rotation is off unless somebody wants it, begins by its schedule alone, and only for this account's secrets."""
+    """Rotation is off by default, begins by its schedule alone, and only for this account's secrets."""
     yield from differences(
         template,
         {
@@ -388,7 +387,7 @@ def state_machine_is_as_agreed(template):
             if key not in field:
                 yield f"{key} is not in {field}"
     if "${FleetMapConcurrency}" not in text or template["Parameters"]["FleetMapConcurrency"]["Default"] != 1:
-        yield "one app's rate is shared by several invocations, and nobody has asked for it"
+        yield "one app's rate is shared by several invocations, although no parameter asks for it"
     if "$merge([{'action': 'refresh', 'secret_ids': [$batch]}, $order])" not in text or "{'if_needed': true}" not in states["Begin"]["Assign"]["order"]:
         yield "a batch of the hourly run is not told so"
     kinds = set(re.findall(r'Self::\w+ => "(\w+)"', (PROJECT / "src/error.rs").read_text()))
@@ -425,7 +424,7 @@ def unconnected(machine):
 
 
 def public_principals(template):
-    """Whoever is named as * is only ever denied."""
+    """A statement with the principal * only ever denies."""
     for path, value in walk(template["Resources"]):
         if isinstance(value, dict) and value.get("Principal") in ("*", {"AWS": "*"}) and value.get("Effect") != "Deny":
             yield "/".join(map(str, path))

@@ -11,7 +11,7 @@ INFRA = Path(__file__).resolve().parent.parent
 PROJECT = INFRA.parent
 TEMPLATE, PAGE = INFRA / "template.yaml", INFRA / "page.yaml"
 
-# The transform keeps usage metrics that it has nobody to send to, and says so.
+# The transform logs that its usage metrics go nowhere.
 logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
 

@@ -38,7 +38,7 @@ STACKS = {"one-secret": {}, "fleet": {"FleetName": "agency", "CreateFleetStateMa
 
 
 def run(*command, ok=(0,), cwd=None):
-    """The standard output of a tool that finds nobody's credentials, but a Region."""
+    """The standard output of a tool, which finds a Region and no credentials."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = kept | {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
     done = subprocess.run(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -15,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from checks.template import PAGE, written
 
-from support import TARGET, until
+from support import TARGET, process, until
 
 # What `sam build` has built, in stage_infra of .ci/run.
 BUILT = TARGET / "infra/sam"
@@ -76,7 +75,7 @@ class Cloud:
         return Stack(self, name)
 
     def run(self, *command, cwd=None):
-        """Runs a command of AWS's to its end, as somebody whose AWS this is."""
+        """Runs a command to its end, with the emulator as its AWS."""
         done = subprocess.run(
             [str(part) for part in command], cwd=cwd or self.scratch, env=self.environment(),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -98,7 +97,7 @@ class Cloud:
         return self.aws_deploy(f"{stack.name}-page", PAGE, FunctionName=stack.outputs["FunctionName"])
 
     def environment(self):
-        """Nobody else's credentials, and no telemetry."""
+        """The emulator's address and credentials, no others, and no telemetry."""
         region = {"AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION, "SAM_CLI_TELEMETRY": "0"}
         return without_aws() | region | KEYS | {"AWS_ENDPOINT_URL": self.url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
@@ -171,7 +170,7 @@ def role_with(cloud, name, *policies, managed=()):
 
 
 def may(call, **arguments):
-    """True if somebody is allowed a call."""
+    """True if a call is allowed."""
     try:
         call(**arguments)
     except ClientError as error:
@@ -179,6 +178,13 @@ def may(call, **arguments):
             raise
         return False
     return True
+
+
+def fillable_queues(template):
+    """Lets the emulator deliver to the queues: it speaks plain HTTP, and knows the destinations of the unqualified function alone."""
+    template["Resources"]["FunctionEventInvokeConfig"]["Properties"]["Qualifier"] = "$LATEST"
+    for policy in ("DeliveryDeadLetterQueuePolicy", "ExecutionFailureQueuePolicy"):
+        del template["Resources"][policy]
 
 
 def simpler_alarms(template):
@@ -229,23 +235,6 @@ def cloud():
                 lines = [line[:300] for line in log.read_text().splitlines()]
                 print("The end of what MiniStack logged:", *lines[-40:], sep="\n", flush=True)
                 raise
-
-
-@contextmanager
-def process(command, **options):
-    """A program that runs until the block ends, with everything that it started."""
-    running = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
-    try:
-        yield running
-    finally:
-        for way in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(running.pid, way)
-                running.wait(10)
-                break
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
-        running.wait()
 
 
 def healthy(url, running):

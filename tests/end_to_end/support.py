@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -31,11 +32,18 @@ AWS = {
 
 @contextmanager
 def process(command, **options):
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True, **options) as running:
+    """A program that runs until the block ends, with everything that it started."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True, start_new_session=True, **options) as running:
         try:
             yield running
         finally:
-            running.terminate()
+            for way in (signal.SIGTERM, signal.SIGKILL):
+                try:
+                    os.killpg(running.pid, way)
+                    running.wait(10)
+                    break
+                except (ProcessLookupError, subprocess.TimeoutExpired):
+                    continue
 
 
 @contextmanager
@@ -122,7 +130,7 @@ def secret(client, name, label="AWSCURRENT"):
 
 
 def follows(schema, value):
-    """Whether a value is as one of the project's schemas says; it says what is wrong by itself."""
+    """True if a value follows one of the project's schemas. Otherwise it raises an error that says what is wrong."""
     schema = json.loads((PROJECT / "src" / schema).read_text())
     validate(value, schema, Draft202012Validator, format_checker=Draft202012Validator.FORMAT_CHECKER)
     return True

@@ -106,7 +106,7 @@ class Visit:
         assert (page.title(), self.text("h1")) == (heading, heading)
         hosts = {urlsplit(answer.url).netloc for answer in self.answers}
         mine = urlsplit(page.url).netloc
-        assert hosts - {urlsplit(other).netloc for other in others} == {mine}, "Somebody else was asked."
+        assert hosts - {urlsplit(other).netloc for other in others} == {mine}, "The page asked other hosts."
         assert [(it.url, it.status) for it in self.answers if urlsplit(it.url).netloc == mine] == [(page.url, status)]
         said = [it.text for it in self.said if urlsplit(it.location["url"]).netloc == mine]
         assert status != 200 or said == []

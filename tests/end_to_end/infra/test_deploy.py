@@ -12,7 +12,7 @@ from checks.template import INFRA, written
 from emulator import BUILT, simpler_alarms
 from samtranslator.yaml_helper import yaml_parse
 
-# There only if somebody asks for it.
+# There only if a parameter asks for it.
 ROTATION = {"Rotation", "RotationPermission"}
 
 
@@ -41,7 +41,7 @@ def stack(cloud, stand_ins_for):
 
 @pytest.fixture(scope="module")
 def credentials(stack, tiktok):
-    """What the log has of a refresh, after somebody has put credentials into the secret."""
+    """What the log has of a refresh, after a person has put credentials into the secret."""
     stack.put_secret(tiktok.document | {"publish": json.loads(stack.outputs["PublishField"])})
     logged = len(stack.logs())
     assert stack.outcome(action="refresh") == "refreshed"

@@ -105,12 +105,12 @@ def orders(asked):
 
 
 def test_a_stack_for_a_fleet_has_no_secret_and_finds_none(deploy_recorder):
-    nobodys = deploy_recorder("nobody")
-    stack = nobodys.stack
+    empty = deploy_recorder("empty")
+    stack = empty.stack
     assert stack.status == "CREATE_COMPLETE"
     assert not {"CredentialsSecret", "ReaderSecret", "ReaderPolicy", "Rotation"} & set(stack.resources)
-    assert "SecretArn" not in stack.outputs and "nobody" in stack.outputs["TagCommand"]
-    end, asked = nobodys.run({"scheduled_time": "2026-11-22T03:00:00Z"})
+    assert "SecretArn" not in stack.outputs and "empty" in stack.outputs["TagCommand"]
+    end, asked = empty.run({"scheduled_time": "2026-11-22T03:00:00Z"})
     assert (end["status"], asked) == ("SUCCEEDED", [])
 
 

@@ -76,7 +76,7 @@ def test_an_ordinary_refresh_does_not_need(action, secret, stack, role, arns):
 
 @pytest.mark.parametrize(("action", "secret"), sorted(ON_READER))
 def test_the_tokens_are_renewed_and_the_next_run_fills_the_reader_secret_without(action, secret, stack, role, arns):
-    """The label AWSPENDING that the emulator leaves on older versions does no harm here: nobody reads a reader secret by it."""
+    """The label AWSPENDING that the emulator leaves on older versions does no harm here: no job reads a reader secret by it."""
     action, tokens, copied = f"secretsmanager:{action}", stack.secret()["access_token"], stack.secret("ReaderSecretArn")
     with role.without(action, arns[secret]):
         error, answer = stack.invoke({"action": "refresh"})

@@ -46,7 +46,7 @@ class Between:
         return Response(passed.data, passed.status, kept(passed))
 
     def hang(self):
-        """Answers a request with nothing, for as long as anybody waits."""
+        """Answers a request with nothing until the client gives up."""
         self.over.wait(PATIENCE)
         return 504, {}
 
@@ -63,13 +63,18 @@ def action(request):
 
 
 def mentions(request, text):
-    """Whether a token travels in it, wherever."""
+    """True if the request has the text in its address, body or headers."""
     return text in request.environ["RAW_URI"] or text.encode() in request.get_data() or text in request.headers.values()
 
 
 def tiktok_says(code, message):
     """TikTok refuses: status 200 and a code."""
     return 200, {"code": code, "message": message, "request_id": "20261123", "data": {}}
+
+
+def refuses(part, code, message):
+    """The rule that TikTok refuses the requests with that part in their path."""
+    return lambda request: tiktok_says(code, message) if part in request.path else None
 
 
 def aws_says(exception, message):

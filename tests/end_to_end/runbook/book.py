@@ -6,7 +6,7 @@ from support import PROJECT
 
 BOOK = PROJECT / "docs/runbook.md"
 HEADING = re.compile(r"^#{1,6} (.*)$")
-# A command that is too short for a block; an ellipsis in it stands for what nobody can know.
+# A command that is too short for a block; an ellipsis in it stands for a value that differs each time.
 INLINE = re.compile(r"`((?:aws|call|edit) [^`…]+)`")
 
 

@@ -50,7 +50,7 @@ def desk(desks, taken, request):
     desk.sit_down(request.node.get_closest_marker("section").args[0])
     yield desk
     if request.session.testsfailed:
-        # Nobody knows in which situation a failure has left it.
+        # A failure may have left it in any situation.
         taken.clear()
     else:
         assert desk.not_pasted() == []

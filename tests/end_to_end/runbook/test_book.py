@@ -1,4 +1,4 @@
-"""docs/runbook.md is complete, and no section is too long for somebody who was asleep a minute ago."""
+"""docs/runbook.md is complete, and its sections are short enough for an operator in a hurry."""
 
 import re
 

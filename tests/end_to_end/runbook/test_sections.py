@@ -4,7 +4,7 @@ import json
 import threading
 
 import pytest
-from between import action, aws_says, mentions, tiktok_says
+from between import action, aws_says, mentions, refuses, tiktok_says
 from desk import REFRESH, documents
 from support import consent, until
 
@@ -144,12 +144,7 @@ def test_wrong_credentials_of_the_app_are_corrected(desk):
     desk.put(desk.document() | {"secret": good["secret"]})
     assert outcomes(desk.paste()) == ["dry_run", "refreshed"]
     desk.put(desk.document() | {"flow": "tt_user"})
-
-    def other_family(request):
-        if "refresh_token" in request.path:
-            return tiktok_says(40108, "Grant type is invalid.")
-
-    with desk.tiktok.rule(other_family):
+    with desk.tiktok.rule(refuses("refresh_token", 40108, "Grant type is invalid.")):
         assert "Check 'flow'" in desk.fails("TikTokMisconfigured")
     desk.inline("edit")
     assert desk.refresh() == "refreshed"
@@ -335,11 +330,7 @@ def test_authorizing_again_gives_usable_tokens(desk):
 
 @section("Kept")
 def test_kept_tokens_are_verified_by_hand(desk):
-    def rejected(request):
-        if "refresh_token" in request.path:
-            return tiktok_says(40107, "Refresh token is invalid.")
-
-    with desk.tiktok.rule(rejected):
+    with desk.tiktok.rule(refuses("refresh_token", 40107, "Refresh token is invalid.")):
         assert desk.refresh() == "kept"
         assert "verified" in outcomes(desk.paste())
     desk.shell.paste("edit --remove flow")
@@ -347,11 +338,7 @@ def test_kept_tokens_are_verified_by_hand(desk):
 
 @section("Stale advertisers")
 def test_stale_advertisers_say_why(desk):
-    def forbidden(request):
-        if "advertiser/get" in request.path:
-            return tiktok_says(40001, "No permission")
-
-    with desk.tiktok.rule(forbidden):
+    with desk.tiktok.rule(refuses("advertiser/get", 40001, "No permission")):
         shown = desk.paste()
         assert "40001" in shown and documents(shown)[-1]["advertisers_stale"]
     assert not documents(desk.paste())[-1]["advertisers_stale"]

@@ -48,8 +48,7 @@ async fn a_throttle_that_one_secret_meets_is_a_pause_for_all_of_its_app() {
     assert_eq!(counts(&invocation), json!({"refreshed": 24}));
     let journal = world.faults.journal();
     let throttled = journal.iter().find(|entry| entry.code.as_deref() == Some("40100")).expect("a throttle");
-    // Requests that were on their way are half a second late at most.
-    let during = throttled.at + Duration::from_millis(500)..throttled.at + Duration::from_secs(2);
+    let during = throttled.at + Duration::from_millis(100)..throttled.at + Duration::from_secs(2);
     let of_app = |name: &str, app: &str| {
         let grants = world.members.iter().filter(|member| member.app_id == app);
         grants.map(|member| format!("grant {}", member.grant)).any(|grant| name.starts_with(&grant))
