@@ -116,9 +116,9 @@ fn a_change_changes_its_own_fields_alone(document: &Document) {
     let next = change.apply(document, "the-version").expect("a document that was read takes new tokens");
     assert_eq!(others(document), others(&next));
     let renewed = Credentials::of(&next).expect("what was written can be read");
-    assert!(renewed.origin.is_some() && renewed.lineage().any(|ancestor| ancestor == credentials.fingerprint));
+    assert!(renewed.origin.is_some() && renewed.lineage().contains(&credentials.fingerprint));
     assert_eq!(renewed.advertisers, credentials.advertisers);
-    assert!(renewed.lineage().count() <= 16);
+    assert!(renewed.lineage().len() <= 16);
     // A rebase after a crash says the same once more.
     let again = change.apply(&next, "the-version").expect("it was taken once");
     assert_eq!(again.to_body().expose_secret(), next.to_body().expose_secret());

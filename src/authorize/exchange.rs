@@ -7,11 +7,8 @@ use super::{UnverifiedState, link::last_redirect_uri, redirect::Redirect};
 use crate::{
     document::{App, Fingerprint, Flow},
     error::{Error, Kind},
-    refresh::{
-        Outcome, Refresher, WAIT_FOR_OTHER_RUN, chain::Chain, redeem::Redeemed, replace::Replaced, version::Version,
-        work::Work,
-    },
-    transport::{Clock, Step, Store, TikTok},
+    refresh::{Outcome, Refresher, WAIT_FOR_OTHER_RUN, chain::Chain, replace::Replaced, version::Version, work::Work},
+    transport::{Clock, Step, Store, TikTok, TokenSet},
 };
 
 /// The result of a consent: an auth code, and its state.
@@ -125,13 +122,10 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
         Ok(Outcome { published, ..outcome })
     }
 
-    pub(crate) async fn exchange_code(&self, app: &App, code: &AuthCode, sent_before: bool) -> Result<Redeemed, Error> {
+    pub(crate) async fn exchange_code(&self, app: &App, code: &AuthCode, sent_before: bool) -> Result<TokenSet, Error> {
         let requests = self.requests();
         let exchange = requests.exchange(code.flow, app, &code.code, &code.redirect_uri);
-        self.timed(Step::Redeem, exchange)
-            .await
-            .map(Redeemed::from)
-            .map_err(|error| with_exchange_advice(error, code.flow, sent_before))
+        self.timed(Step::Redeem, exchange).await.map_err(|error| with_exchange_advice(error, code.flow, sent_before))
     }
 }
 

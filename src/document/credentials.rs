@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Document, Fingerprint, field, json_text, pasted};
+use super::{Document, Fingerprint, Origin, Provenance, field, json_text, pasted};
 use crate::error::{Error, Kind};
 
 /// The kind of grant, which determines how an access token is renewed.
@@ -94,37 +94,6 @@ impl Advertiser {
     }
 }
 
-/// The field `_refresh`: the position of the document's token pair in its chain.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Origin {
-    /// The version that was AWSCURRENT before this document.
-    pub parent: String,
-    /// The fingerprint of the pair in this document. If it differs, a person wrote other tokens, and this field does
-    /// not count.
-    pub fingerprint: String,
-    /// The fingerprint of the first pair of the chain.
-    pub root: String,
-    /// The number of pairs before this one in the chain.
-    pub place: u32,
-    /// The fingerprints of the pairs directly before this one, oldest first.
-    pub lineage: Vec<String>,
-    /// The fingerprint of the pair whose refresh token was redeemed. `None` after an exchange.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redeemed: Option<String>,
-    /// True if TikTok reported an error beside the pair.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub doubtful: bool,
-    /// Increases with each authorization and with each roll-back to an earlier one. The highest number counts.
-    pub authorization: u64,
-    /// The fingerprint of the auth code, if this function exchanged it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// The request id of the run that obtained the pair.
-    pub run: String,
-    /// The time of the request to TikTok.
-    pub at: Timestamp,
-}
-
 /// The position of the current pair compared with another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
@@ -168,7 +137,7 @@ impl Credentials {
         let flow = flow(document, refresh_token.is_some())?;
         let fingerprint = Fingerprint::of(refresh_token.as_ref(), access_token.as_ref());
         let origin: Option<Origin> =
-            own(document, field::ORIGIN).filter(|origin: &Origin| origin.fingerprint == fingerprint.as_str());
+            own(document, field::ORIGIN).filter(|origin: &Origin| origin.fingerprint == fingerprint);
         if origin.is_none() {
             // Only pasted tokens are checked for damage. TikTok's are used as they are.
             for name in [field::REFRESH_TOKEN, field::ACCESS_TOKEN] {
@@ -192,10 +161,16 @@ impl Credentials {
         })
     }
 
+    /// Returns the position of the pair in its chain. `None` if a person wrote the pair.
+    #[must_use]
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.origin.as_ref().map(|origin| &origin.provenance)
+    }
+
     /// Returns the fingerprints of the pairs directly before this one, oldest first.
-    pub fn lineage(&self) -> impl Iterator<Item = Fingerprint> {
-        let lineage = self.origin.as_ref().map_or(&[][..], |origin| &origin.lineage[..]);
-        lineage.iter().filter_map(|text| Fingerprint::parse(text))
+    #[must_use]
+    pub fn lineage(&self) -> &[Fingerprint] {
+        self.provenance().map_or(&[], |provenance| &provenance.lineage)
     }
 
     /// Checks that the tokens of the flow are there. A secret without tokens is valid, because an authorization adds
@@ -244,37 +219,37 @@ impl Credentials {
     /// Returns the number of pairs before this one. Zero for a pair that a person wrote.
     #[must_use]
     pub fn place(&self) -> u32 {
-        self.origin.as_ref().map_or(0, |origin| origin.place)
+        self.provenance().map_or(0, |provenance| provenance.place)
     }
 
     /// Returns the number of the authorization. Zero for a pair that a person wrote.
     #[must_use]
     pub fn authorization(&self) -> u64 {
-        self.origin.as_ref().map_or(0, |origin| origin.authorization)
+        self.provenance().map_or(0, |provenance| provenance.authorization)
     }
 
     /// Returns the fingerprint of the first pair of the chain.
     #[must_use]
-    pub fn root(&self) -> &str {
-        self.origin.as_ref().map_or(self.fingerprint.as_str(), |origin| &origin.root)
+    pub fn root(&self) -> &Fingerprint {
+        self.provenance().map_or(&self.fingerprint, |provenance| &provenance.root)
     }
 
     /// Returns true if TikTok reported an error beside the pair.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
-        self.origin.as_ref().is_some_and(|origin| origin.doubtful)
+        self.provenance().is_some_and(|provenance| provenance.doubtful)
     }
 
     /// Returns true if the grant was exchanged for the auth code with that fingerprint.
     #[must_use]
     pub fn is_of_code(&self, code: &Fingerprint) -> bool {
-        self.origin.as_ref().and_then(|origin| origin.code.as_deref()) == Some(code.as_str())
+        self.provenance().is_some_and(|provenance| provenance.code.as_ref() == Some(code))
     }
 
     /// Returns the position of `current` compared with this pair.
     #[must_use]
     pub fn relation(&self, current: &Self) -> Relation {
-        let remembers = |one: &Self, other: &Self| one.lineage().any(|ancestor| ancestor == other.fingerprint);
+        let remembers = |one: &Self, other: &Self| one.lineage().contains(&other.fingerprint);
         if self.fingerprint == current.fingerprint {
             Relation::Same
         } else if self.root() != current.root() && !remembers(self, current) && !remembers(current, self) {

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A SHA-256 hash of a token pair: refresh token and access token, each after its length.
 ///
 /// Both tokens count, because TikTok may return the same refresh token with each new access token.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
@@ -35,17 +37,20 @@ impl Fingerprint {
         Self(hex(&hash.finalize()))
     }
 
-    /// Parses the result of [`Fingerprint::as_str`]. Returns `None` for anything else.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let hex_digits = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
-        hex_digits.then(|| Self(text.to_owned()))
-    }
-
     /// Returns 64 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Accepts the text of [`Fingerprint::as_str`].
+impl TryFrom<String> for Fingerprint {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_hash = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+        if is_hash { Ok(Self(text)) } else { Err("A fingerprint has 64 hexadecimal digits.") }
     }
 }
 

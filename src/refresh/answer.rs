@@ -11,24 +11,23 @@ use super::{
     new_tokens::NewTokens,
     outcome::AdvertiserUpdate,
     promote::{Promoted, Promotion},
-    redeem::Redeemed,
     replace::{Progress, Replaced, Replacement},
     version::Version,
     work::Work,
 };
 use crate::{
-    document::{Change, Credentials, Provenance},
+    document::{Change, Credentials},
     error::{Error, Kind},
     fault_switch::FaultSwitch,
-    transport::{Clock, Store, TikTok},
+    transport::{Clock, Store, TikTok, TokenSet},
 };
 
 impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {
     /// Stages, checks and promotes what TikTok gave for `tip`, or for an auth code under the claim on `tip`.
-    pub(super) async fn store(&mut self, tip: &Version, held: HeldClaim, redeemed: &Redeemed) -> Progress {
+    pub(super) async fn store(&mut self, tip: &Version, held: HeldClaim, answer: &TokenSet) -> Progress {
         let (refresher, current) = (self.refresher, &self.current);
         let (now, request_id) = (refresher.clock.now(), &refresher.run.request_id);
-        let new = NewTokens::of((current, self.work), &self.chain, tip, redeemed, now, request_id);
+        let new = NewTokens::of((current, self.work), &self.chain, tip, answer, now, request_id);
         let credentials = Credentials::of(&new.document(current, self.chain.end())?)?;
         if self.chain.knows(&credentials.fingerprint) {
             return self.store_known_pair(tip, held, &new, &credentials).await;
@@ -47,7 +46,7 @@ impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {
             // Another run had an answer, too, and that one's authorization is newer.
             return Ok(ControlFlow::Continue(()));
         }
-        let checked = match checked.despite(redeemed.tokens.reported_error.as_ref()) {
+        let checked = match checked.despite(answer.reported_error.as_ref()) {
             Ok(checked) => checked,
             Err(error) => {
                 let failed = Failed::new(&error, refresher.clock.now(), None);
@@ -59,7 +58,7 @@ impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {
         let update = new.update(&self.current, checked);
         let change = Change { tokens: staged.tokens_over(&self.current), list: None };
         let progress = self.finish(change, Some(staged), (update, new.at), new.kind).await?;
-        Ok(with_warnings(progress, &redeemed.tokens.warnings))
+        Ok(with_warnings(progress, &answer.warnings))
     }
 
     /// TikTok answered with a pair that the chain has already, with new lifetimes or for a new authorization. It is no
@@ -67,7 +66,7 @@ impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {
     async fn store_known_pair(&self, tip: &Version, held: HeldClaim, new: &NewTokens, pair: &Credentials) -> Progress {
         let is_tip = tip.credentials.fingerprint == pair.fingerprint;
         let provenance = if is_tip { new.unmoved(&tip.credentials) } else { new.provenance(self.chain.end()) };
-        let tokens: (_, Provenance) = (new.fields.clone(), provenance);
+        let tokens = (new.fields.clone(), provenance);
         let change = Change { tokens: Some(tokens), list: None };
         let document = change.apply(&self.current.document, &self.current.id)?;
         let credentials = Credentials::of(&document)?;

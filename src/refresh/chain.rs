@@ -90,7 +90,7 @@ impl Chain {
 
     /// True if a pair is in the chain, as a link or before the current pair.
     pub fn knows(&self, pair: &Fingerprint) -> bool {
-        self.contains(pair) || self.end().credentials.lineage().any(|ancestor| ancestor == *pair)
+        self.contains(pair) || self.end().credentials.lineage().contains(pair)
     }
 
     pub fn ends_like(&self, other: &Self) -> bool {
@@ -118,8 +118,8 @@ impl Chain {
 /// True if a link is of the same grant as one before it: a grant has one pair at a time.
 fn was_redeemed_from(later: &Version, link: &Version) -> bool {
     let (later, link) = (&later.credentials, &link.credentials);
-    let redeemed = later.origin.as_ref().and_then(|origin| origin.redeemed.as_deref());
-    redeemed == Some(link.fingerprint.as_str()) || later.authorization() == link.authorization()
+    let redeemed = later.provenance().and_then(|provenance| provenance.redeemed.as_ref());
+    redeemed == Some(&link.fingerprint) || later.authorization() == link.authorization()
 }
 
 /// True if a person moved AWSCURRENT from a newer authorization to an older one. No run does that.
@@ -180,7 +180,7 @@ fn is_known(links: &[Version], version: &Version) -> bool {
 fn is_behind(links: &[Version], version: &Version) -> bool {
     let end = &links[links.len() - 1].credentials;
     let is_same_chain = end.relation(&version.credentials) != Relation::Unrelated;
-    is_same_chain && version.credentials.origin.is_some() && version.credentials.place() > end.place()
+    is_same_chain && version.credentials.provenance().is_some() && version.credentials.place() > end.place()
 }
 
 fn endless() -> Error {

@@ -214,8 +214,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             Work::Exchange(_) => deadline.min(self.clock.now() + EXCHANGE_TIME),
             Work::Refresh(_) | Work::Rotation => deadline,
         };
-        let code = work.code().map(|code| code.as_str().to_owned());
-        let body = Claim { code, ..self.record(held, work.purpose(), expires_at) }.to_body();
+        let body = Claim { code: work.code().cloned(), ..self.record(held, work.purpose(), expires_at) }.to_body();
         self.requests().put_claim(self.secret, &held.id(), &body).await
     }
 
@@ -223,7 +222,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     fn record(&self, held: &HeldClaim, purpose: Purpose, expires_at: Timestamp) -> Claim {
         Claim {
             attempt: held.attempt,
-            fingerprint: held.pair.as_str().to_owned(),
+            fingerprint: held.pair.clone(),
             nonce: self.nonce.clone(),
             claimed_by: self.run.request_id.clone(),
             claimed_at: self.clock.now(),

@@ -34,7 +34,7 @@ pub(crate) struct Claim {
     #[serde(rename = "n")]
     pub attempt: u32,
     /// Of the pair that is to be replaced.
-    pub fingerprint: String,
+    pub fingerprint: Fingerprint,
     pub nonce: String,
     pub claimed_by: String,
     pub claimed_at: Timestamp,
@@ -46,7 +46,7 @@ pub(crate) struct Claim {
     pub purpose: Purpose,
     /// The fingerprint of the auth code that is exchanged under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
+    pub code: Option<Fingerprint>,
     /// True if its run is over, and released it.
     #[serde(default)]
     pub released: bool,
@@ -73,7 +73,7 @@ pub(crate) struct Failed {
     pub advice: String,
     /// The fingerprint of the current pair, if its access token still worked then; none if TikTok rejected that too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<String>,
+    pub kept: Option<Fingerprint>,
 }
 
 impl Failed {
@@ -84,7 +84,7 @@ impl Failed {
             code: error.code(),
             what: error.what().to_owned(),
             advice: error.advice().to_owned(),
-            kept: kept.map(|pair| pair.as_str().to_owned()),
+            kept: kept.cloned(),
         }
     }
 

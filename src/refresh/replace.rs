@@ -160,7 +160,7 @@ impl<S: Store, T: TikTok, C: Clock> Replacement<'_, '_, S, T, C> {
             Work::Refresh(_) | Work::Rotation => self.refresher.redeem(&self.app, tip, held.sent_before).await,
         };
         match answer {
-            Ok(redeemed) => self.store(tip, held, &redeemed).await,
+            Ok(tokens) => self.store(tip, held, &tokens).await,
             Err(error) if self.work.code().is_some() => {
                 if !error.lost_answer() && !held.sent_before {
                     self.refresher.withdraw(&held).await;

@@ -64,7 +64,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
     /// Repeats the result of a failed redeem during its cooldown.
     pub(crate) fn replay_recorded_failure(&self, current: &Version, failed: &Failed) -> Result<Outcome, Error> {
         let error = failed.error();
-        let worked = failed.kept.as_deref() == Some(current.credentials.fingerprint.as_str());
+        let worked = failed.kept.as_ref() == Some(&current.credentials.fingerprint);
         if !worked || current.credentials.access_token_has_expired(self.clock.now()) {
             return Err(error);
         }

@@ -58,7 +58,7 @@ impl Version {
     pub fn tokens_over(&self, current: &Self) -> Option<(TokenFields, Provenance)> {
         let is_new_grant = self.credentials.authorized_at != current.credentials.authorized_at;
         let fields = if is_new_grant { TokenFields::of_new_grant } else { TokenFields::of };
-        Some((fields(&self.document), Provenance::of(&self.credentials)?))
+        Some((fields(&self.document), self.credentials.provenance()?.clone()))
     }
 }
 

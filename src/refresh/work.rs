@@ -36,15 +36,14 @@ impl Work<'_> {
 
     /// True if this run need not wait for the holder of the claim: exchanges of different auth codes send different things.
     pub fn may_pass(self, claim: &Claim) -> bool {
-        let other = |code: &Fingerprint| claim.code.as_deref().is_some_and(|held| held != code.as_str());
-        self.code().is_some_and(other)
+        self.code().is_some_and(|code| claim.code.as_ref().is_some_and(|held| held != code))
     }
 
     /// True if what this run is going to send may have been sent under an earlier claim, and the answer was lost.
     pub fn may_have_been_sent_under(self, claim: &Claim) -> bool {
         let is_same = match self {
             Self::Refresh(_) | Self::Rotation => claim.purpose == Purpose::Refresh,
-            Self::Exchange(code) => claim.code.as_deref() == Some(code.fingerprint.as_str()),
+            Self::Exchange(code) => claim.code.as_ref() == Some(&code.fingerprint),
         };
         is_same && !claim.answered
     }

@@ -94,8 +94,7 @@ impl Findings<'_> {
     /// Returns true if the access token worked after the refresh token was rejected, and has not expired since.
     fn was_kept(&self, failed: &Failed) -> bool {
         let credentials = self.credentials();
-        failed.kept.as_deref() == Some(credentials.fingerprint.as_str())
-            && !credentials.access_token_has_expired(self.now)
+        failed.kept.as_ref() == Some(&credentials.fingerprint) && !credentials.access_token_has_expired(self.now)
     }
 
     fn tokens(&self) -> Option<Warning> {

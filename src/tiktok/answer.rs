@@ -86,11 +86,11 @@ impl Answer {
     }
 
     /// Returns the tokens, from `data` or from the top level. Older answers name the lifetimes differently. Lifetimes
-    /// count from `now`.
+    /// count from `asked_at`.
     ///
     /// # Errors
     /// A sentence about the missing part.
-    pub fn grant(&self, now: Timestamp) -> Result<TokenSet, &'static str> {
+    pub fn grant(&self, asked_at: Timestamp) -> Result<TokenSet, &'static str> {
         let (fields, access_token) =
             self.tokens().ok_or("TikTok answered with success but without an access token.")?;
         let refresh_token = fields.token("refresh_token");
@@ -113,7 +113,7 @@ impl Answer {
             );
         }
         let mut lifetime = |names: &[&str], of: &str| {
-            let (name, lifetime) = names.iter().find_map(|name| Some((name, fields.lifetime(name, now)?)))?;
+            let (name, lifetime) = names.iter().find_map(|name| Some((name, fields.lifetime(name, asked_at)?)))?;
             if let Lifetime::Odd(number) = &lifetime {
                 warnings.push(format!("TikTok's '{name}' is {number}, which is neither a lifetime nor a time to come, so the end of the {of} is not known."));
             }
@@ -124,6 +124,7 @@ impl Answer {
             ["refresh_token_expires_in", "refresh_expires_in", "refresh_expires", "refresh_token_expires_at"];
         let refresh_token_expires_in = lifetime(&refresh_names, "refresh token");
         Ok(TokenSet {
+            asked_at,
             access_token,
             refresh_token,
             expires_in,

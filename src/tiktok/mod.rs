@@ -99,7 +99,8 @@ impl BusinessApi {
     ) -> Result<TokenSet, Error> {
         let call = Call { endpoint, limit: MAX_TOKEN_ANSWER, secrets };
         let request = self.post(endpoint, body)?;
-        self.send(request, call, |received| call.judge_tokens(received, Timestamp::now())).await
+        let asked_at = Timestamp::now();
+        self.send(request, call, |received| call.judge_tokens(received, asked_at)).await
     }
 
     fn post(&self, endpoint: &str, body: serde_json::Result<Vec<u8>>) -> Result<RequestBuilder, Error> {
@@ -330,13 +331,13 @@ impl Call<'_> {
     ///
     /// # Errors
     /// If the answer has no tokens.
-    pub fn tokens(self, status: u16, body: &[u8], now: Timestamp) -> Result<TokenSet, Error> {
-        self.judge_tokens(Received { status, answer: Answer::parse(body), broken: None }, now)
+    pub fn tokens(self, status: u16, body: &[u8], asked_at: Timestamp) -> Result<TokenSet, Error> {
+        self.judge_tokens(Received { status, answer: Answer::parse(body), broken: None }, asked_at)
     }
 
-    fn judge_tokens(self, received: Received, now: Timestamp) -> Result<TokenSet, Error> {
+    fn judge_tokens(self, received: Received, asked_at: Timestamp) -> Result<TokenSet, Error> {
         let Received { status, answer, broken } = received;
-        let grant = answer.as_ref().map(|answer| answer.grant(now));
+        let grant = answer.as_ref().map(|answer| answer.grant(asked_at));
         let is_cut = answer.as_ref().is_none_or(|answer| answer.cut);
         // A cut answer that has the tokens and reports success is a success.
         let is_well = (200..=299).contains(&status) && answer.as_ref().is_some_and(Answer::is_success);

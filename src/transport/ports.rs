@@ -204,10 +204,11 @@ pub trait Directory {
 /// TikTok's answer to a redeemed refresh token or an exchanged auth code.
 #[derive(Clone, Debug)]
 pub struct TokenSet {
+    /// The time just before the request. The lifetimes count from it.
+    pub asked_at: Timestamp,
     pub access_token: SecretString,
     /// `None` if TikTok returned no refresh token. The old one is used again then.
     pub refresh_token: Option<SecretString>,
-    /// The lifetimes, counted from the answer.
     pub expires_in: Option<Duration>,
     pub refresh_token_expires_in: Option<Duration>,
     /// The JSON of the answer, unchanged: names separated by commas, or a list of numbers that can exceed a float.

@@ -123,37 +123,22 @@ impl<S: Store, T: TikTok, C: Clock> Requests<'_, S, T, C> {
         self.attempts.wait_out_pause(Request::redeem(Step::Redeem, app)).await
     }
 
-    /// As [`TikTok::redeem`]. Also returns the time just before the request, from which the lifetimes count.
-    pub async fn redeem(
-        &self,
-        flow: Flow,
-        app: &App,
-        refresh_token: &SecretString,
-    ) -> Result<(TokenSet, Timestamp), Error> {
-        self.tokens(app, || self.tiktok.redeem(flow, app, refresh_token)).await
+    /// As [`TikTok::redeem`].
+    pub async fn redeem(&self, flow: Flow, app: &App, refresh_token: &SecretString) -> Result<TokenSet, Error> {
+        let request = Request::redeem(Step::Redeem, app);
+        self.attempts.attempt(request, || self.tiktok.redeem(flow, app, refresh_token)).await
     }
 
-    /// As [`TikTok::exchange`]. Also returns the time just before the request, from which the lifetimes count.
+    /// As [`TikTok::exchange`].
     pub async fn exchange(
         &self,
         flow: Flow,
         app: &App,
         auth_code: &SecretString,
         redirect_uri: &str,
-    ) -> Result<(TokenSet, Timestamp), Error> {
-        self.tokens(app, || self.tiktok.exchange(flow, app, auth_code, redirect_uri)).await
-    }
-
-    async fn tokens<F: Future<Output = Result<TokenSet, Error>>>(
-        &self,
-        app: &App,
-        send: impl Fn() -> F,
-    ) -> Result<(TokenSet, Timestamp), Error> {
-        let timed = || async {
-            let asked_at = self.attempts.clock.now();
-            Ok((send().await?, asked_at))
-        };
-        self.attempts.attempt(Request::redeem(Step::Redeem, app), timed).await
+    ) -> Result<TokenSet, Error> {
+        let request = Request::redeem(Step::Redeem, app);
+        self.attempts.attempt(request, || self.tiktok.exchange(flow, app, auth_code, redirect_uri)).await
     }
 
     /// As [`TikTok::advertisers`].

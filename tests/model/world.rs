@@ -327,8 +327,9 @@ impl TikTok for Port {
             let tokens = world.tiktok.refresh(family, &app.id, app.secret.expose_secret(), &token)?;
             Ok(world.note_spent(run, &token, tokens))
         };
+        let asked_at = self.now();
         let answer = self.request("redeem".to_owned(), Sort::Spend, redeem, || Err(Failure::Reset)).await;
-        answer.map(grant).map_err(rejection)
+        answer.map(|given| grant(given, asked_at)).map_err(rejection)
     }
 
     async fn exchange(&self, family: Flow, app: &App, code: &SecretString, _: &str) -> Result<TokenSet, Error> {
@@ -342,8 +343,9 @@ impl TikTok for Port {
             }
             Ok(world.note_spent(run, &code, tokens))
         };
+        let asked_at = self.now();
         let answer = self.request("exchange".to_owned(), Sort::Spend, exchange, || Err(Failure::Reset)).await;
-        answer.map(grant).map_err(rejection)
+        answer.map(|given| grant(given, asked_at)).map_err(rejection)
     }
 
     async fn advertisers(&self, app: &App, access_token: &SecretString) -> Result<Listing, Error> {
@@ -393,8 +395,9 @@ impl TikTok for Port {
 /// Access token, refresh token, and how long the former lives.
 type Given = (String, Option<String>, Option<Duration>);
 
-fn grant((access_token, refresh_token, expires_in): Given) -> TokenSet {
+fn grant((access_token, refresh_token, expires_in): Given, asked_at: Timestamp) -> TokenSet {
     TokenSet {
+        asked_at,
         access_token: SecretString::from(access_token),
         refresh_token: refresh_token.map(SecretString::from),
         expires_in,

@@ -11,7 +11,7 @@ fn time(text: &str) -> Timestamp {
 fn claim(purpose: Purpose, released: bool) -> Claim {
     Claim {
         attempt: 0,
-        fingerprint: "pair".to_owned(),
+        fingerprint: Fingerprint::of(None, None),
         nonce: "ours".to_owned(),
         claimed_by: "run".to_owned(),
         claimed_at: time("2026-11-22T03:00:00Z"),

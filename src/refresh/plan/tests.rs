@@ -226,7 +226,7 @@ fn version(flow: &str, origin: bool, refreshed_at: &str, end: Option<&str>) -> V
 fn claim(pair: &Fingerprint) -> Claim {
     Claim {
         attempt: 0,
-        fingerprint: pair.as_str().to_owned(),
+        fingerprint: pair.clone(),
         nonce: "nonce".to_owned(),
         claimed_by: "run".to_owned(),
         claimed_at: time(NOW),
