@@ -794,3 +794,40 @@ async fn an_exchange_fills_the_reader_secrets_and_names_them() {
     let body = crate::publish::read(&world, &reader).await.expect("a value");
     assert_eq!(body["access_token"], world.current()["access_token"]);
 }
+
+#[tokio::test]
+async fn tokens_that_tiktok_gives_once_more_for_another_authorization_are_current_and_stay() {
+    for (spec, next) in [(GrantSpec::long_term(), "verified"), (GrantSpec::default(), "refreshed")] {
+        let world = unauthorized();
+        let function = world.lambda();
+        authorize(&world, &function, spec.clone()).await;
+        let first = world.current();
+        // The same tokens at once, and after others.
+        for between in [0, 1] {
+            for _ in 0..between {
+                assert_eq!(outcome(&authorize(&world, &function, spec.clone()).await), "authorized");
+                assert_ne!(world.field("access_token"), first["access_token"]);
+            }
+            let tokens = first.clone();
+            let same_tokens = Fault::rewritten(move |answer| {
+                let mut answer: Value = serde_json::from_str(answer).expect("JSON");
+                for name in ["access_token", "refresh_token"] {
+                    answer["data"][name] = tokens[name].clone();
+                }
+                answer.to_string().into_bytes()
+            });
+            world.faults.at(When::operation("oauth2/access_token"), same_tokens);
+            assert_eq!(outcome(&authorize(&world, &function, spec.clone()).await), "authorized", "after {between}");
+            assert_eq!(world.faults.unfired(), 0);
+            assert_eq!(world.field("access_token"), first["access_token"], "after {between}");
+            assert_eq!(outcome(&function.run(if_needed()).await), if next == "verified" { next } else { "fresh" });
+            assert_eq!(world.field("access_token"), first["access_token"], "after {between}");
+        }
+        for _ in 0..3 {
+            assert_eq!(outcome(&function.run(refresh()).await), next);
+            let access_token = world.field("access_token");
+            assert_eq!(access_token == first["access_token"], next == "verified");
+            world.assert_usable();
+        }
+    }
+}
