@@ -74,6 +74,8 @@ switches! {
     TrustLaggingChain = "trust-lagging-chain",
     /// A claim that a lagging read does not show counts as over.
     TrustLaggingClaim = "trust-lagging-claim",
+    /// A conflict is judged by one read, which may lag.
+    TrustLaggingConflict = "trust-lagging-conflict",
     /// A version that a lagging read shows empty counts as one without AWSPENDING.
     TrustLaggingPending = "trust-lagging-pending",
 }

@@ -72,7 +72,14 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             if self.requests().promote(Step::Promote, self.secret, &version.id, &from).await? == SwapResult::Swapped {
                 return Ok(Promoted::Ours { version, reduction });
             }
-            let current = self.read_current().await?;
+            let mut current = self.read_current().await?;
+            if conflict(promotion, &version, read, &current) == Conflict::Superseded
+                && !FaultSwitch::TrustLaggingConflict.is_on()
+            {
+                // A read that lags can show a version from before this run.
+                self.clock.sleep(READ_LAG).await;
+                current = self.read_current().await?;
+            }
             match conflict(promotion, &version, read, &current) {
                 Conflict::Promoted => return Ok(Promoted::Ours { version: current, reduction }),
                 Conflict::Superseded => return Ok(Promoted::Theirs(current)),

@@ -87,6 +87,23 @@ fn reads_of_an_authorization_or_a_rotation_that_lag_beside_a_run_break_no_promis
     told("authorization", &explore(&lagging(of_the_first(authorizing(rotating())))));
 }
 
+#[test]
+#[ignore = "takes a minute: `.ci/run model`"]
+fn a_request_that_gets_no_answer_while_reads_lag_breaks_no_promise_of_a_run() {
+    let both = |scenario| unanswered(lagging(alone(scenario)));
+    told("run", &explore(&both(runs(rotating()))));
+    told("edit", &explore(&both(edited(runs(rotating())))));
+    told("new grant", &explore(&both(pasted(runs(rotating())))));
+    told("authorization", &explore(&both(authorizing(rotating()))));
+    told("rotation", &explore(&both(rotation(rotating()))));
+}
+
+#[test]
+#[ignore = "takes a minute: `.ci/run model`"]
+fn reads_that_lag_while_two_runs_and_a_person_write_break_no_promise() {
+    told("new grant", &explore(&lagging(of_the_first(pasted(runs(rotating()))))));
+}
+
 /// Two refreshes in one invocation. They share its nonce, and each has a number of its own.
 fn refresh_of_one_invocation(port: Port) -> Task {
     let number = u32::try_from(port.run).expect("a few runs");

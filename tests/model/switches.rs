@@ -41,6 +41,9 @@ fn noticed_by(switch: FaultSwitch) -> &'static str {
         FaultSwitch::TrustLaggingChain | FaultSwitch::TrustLaggingClaim => {
             "as_it_is::reads_that_lag_by_a_second_break_no_promise_of_two_runs"
         }
+        FaultSwitch::TrustLaggingConflict => {
+            "as_it_is::reads_that_lag_while_two_runs_and_a_person_write_break_no_promise"
+        }
         FaultSwitch::TrustLaggingPending => {
             "as_it_is::reads_of_an_authorization_or_a_rotation_that_lag_beside_a_run_break_no_promise"
         }

@@ -142,3 +142,24 @@ async fn an_edit_that_follows_a_promotion_whose_answer_was_lost_does_not_hide_it
     assert_eq!((world.faults.unfired(), world.current()["mine"].as_str()), (0, Some("meanwhile")));
     world.assert_usable();
 }
+
+#[tokio::test]
+async fn a_read_that_shows_an_older_version_after_a_promotion_whose_answer_was_lost_does_not_hide_it() {
+    let Some(world) = strict(World::start()) else { return };
+    let older = world.secrets_manager.client().get(&world.secret_id, "AWSCURRENT").await.expect("the first version");
+    let theirs = world.tiktok.core().authorize(APP_ID, GrantSpec::default());
+    let mut document = world.current();
+    document["access_token"] = json!(theirs.access_token);
+    document["refresh_token"] = json!(theirs.refresh_token);
+    world.store(&document.to_string()).await;
+    world.faults.at(When::operation("UpdateSecretVersionStage"), Fault::DropAfter);
+    let lagging = Fault::rewritten(move |answer| {
+        let mut answer: Value = serde_json::from_str(answer).expect("JSON");
+        (answer["VersionId"], answer["SecretString"]) = (json!(older.0), json!(older.1));
+        answer.to_string().into_bytes()
+    });
+    world.faults.at(When::operation("GetSecretValue").detail("AWSCURRENT").nth(2), lagging);
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    assert_eq!(world.faults.unfired(), 0);
+    assert_eq!(world.field("access_token"), world.tiktok.core().newest(theirs.grant).0);
+}
