@@ -104,6 +104,14 @@ fn reads_that_lag_while_two_runs_and_a_person_write_break_no_promise() {
     told("new grant", &explore(&lagging(of_the_first(pasted(runs(rotating()))))));
 }
 
+#[test]
+#[ignore = "takes a minute: `.ci/run model`"]
+fn a_secret_that_was_refreshed_the_day_before_keeps_its_promises_in_the_world_as_it_is() {
+    let settled = || Scenario { world: refreshed_before(rotating(), true), ..runs(rotating()) };
+    told("lag", &explore(&lagging(settled())));
+    told("unanswered", &explore(&unanswered(settled())));
+}
+
 /// Two refreshes in one invocation. They share its nonce, and each has a number of its own.
 fn refresh_of_one_invocation(port: Port) -> Task {
     let number = u32::try_from(port.run).expect("a few runs");
@@ -139,6 +147,8 @@ fn clocks_that_differ_by_seconds_end_no_claim_before_its_run_is_over() {
 #[test]
 #[ignore = "takes a minute: `.ci/run model`"]
 fn what_others_do_while_a_run_sleeps_breaks_no_promise() {
+    told("crash", &explore(&in_their_own_time(crashing(runs(rotating())))));
+    told("lag", &explore(&in_their_own_time(lagging(of_the_first(runs(rotating()))))));
     told("authorization", &explore(&in_their_own_time(authorizing(rotating()))));
     told("rotation", &explore(&in_their_own_time(rotation(rotating()))));
 }
