@@ -73,7 +73,8 @@ def policy():
     statements.append(allow({"cloudformation:CreateChangeSet"}, "arn:*:cloudformation:*:aws:transform/Serverless-2016-10-31"))
     statements.append(allow({"s3:GetObject", "s3:PutObject"}, "arn:*:s3:::BUCKET/*"))
     through = {"Condition": {"StringLike": {"kms:ViaService": "secretsmanager.*"}}}
-    statements.append(allow({"kms:Decrypt", "kms:GenerateDataKey"}, "arn:*:kms:*:*:key/*") | through)
+    # Without Encrypt a change of KmsKeyArn would leave the current versions under the old key, without an error.
+    statements.append(allow({"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"}, "arn:*:kms:*:*:key/*") | through)
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 
+from .stack import Stack
 from .template import PAGE, PROJECT, at, branches, differences, references, resources, walk, written
 
 # CloudFormation writes it at creation and on a change of this text: a change would overwrite live tokens.
@@ -113,6 +114,38 @@ SILENCE = {"NoInvocationsAlarm", "NoSuccessAlarm"}
 AT_RISK = SILENCE | {"AccessTokenBelowTwoHoursAlarm", "ReauthorizationRequiredAlarm", "RefreshTokenRejectedAlarm"}
 # What an alarm's name says of time, in seconds.
 THRESHOLDS = {"BelowTwoHours": 7_200, "Below7Days": 604_800, "Below30Days": 2_592_000}
+# By type: properties whose change makes CloudFormation replace the resource.
+REPLACES = {
+    "AWS::IAM::Role": ["RoleName", "Path"],
+    "AWS::Logs::LogGroup": ["LogGroupName"],
+    "AWS::SecretsManager::Secret": ["Name"],
+}
+# Every parameter at a value that is not its default and as long as in a large company; and those that cannot be given beside another.
+ACCOUNT = "ap-northeast-1:111122223333"
+SECRET_ARN, KEY_ARN = f"arn:aws:secretsmanager:{ACCOUNT}:secret:tiktok/ads/reader{{}}-AbCdEf", f"arn:aws:kms:{ACCOUNT}:key/{{:036}}"
+OPTIONS = {
+    "SecretName": "marketing/tiktok/ads", "CreateReaderSecret": "false", "KmsKeyArn": KEY_ARN.format(1), "PreviousKmsKeyArn": KEY_ARN.format(2),
+    "ReaderSecretArns": ",".join(SECRET_ARN.format(it) for it in range(20)), "ReaderSecretKmsKeyArns": KEY_ARN.format(3),
+    "AppSecretArns": ",".join(SECRET_ARN.format(it) for it in range(20, 25)), "AppSecretKmsKeyArns": KEY_ARN.format(4),
+    "LogsKmsKeyArn": KEY_ARN.format(5), "MaxConcurrency": "100", "TikTokRequestsPerSecond": "12.5", "FleetMapConcurrency": "4",
+    "ScheduleExpression": "rate(1 day)", "ScheduleExpressionTimezone": "Europe/Berlin", "MinTokenLifetime": "150m",
+    "RotationScheduleExpression": "rate(12 hours)", "AlarmEmail": "data@example.org", "AlarmTopicArn": f"arn:aws:sns:{ACCOUNT}:page",
+    "CreateDashboard": "false", "MetricsNamespace": "Marketing/TikTok", "Architecture": "x86_64", "TimeoutSeconds": "900",
+    "AdvertiserInfo": "true", "SuccessEventBusArn": f"arn:aws:events:{ACCOUNT}:event-bus/results",
+    "SubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1", "SecurityGroupIds": "sg-0123456789abcdef0",
+    "HttpsProxy": "http://proxy.corp.example.org:3128", "NoProxy": ".amazonaws.com", "LayerArn": f"arn:aws:lambda:{ACCOUNT}:layer:corp-roots:12",
+    "CaBundlePath": "/opt/ca.pem", "UseFipsEndpoint": "true", "PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess",
+    "RolePath": "/service/", "RoleNamePrefix": "corp-", "CodeSigningConfigArn": f"arn:aws:lambda:{ACCOUNT}:code-signing-config:csc-0123456789abcdef0",
+    "ReservedConcurrency": "5", "LogRetentionDays": "3653",
+}  # fmt: skip
+ALTERNATIVES = {"ExistingSecretArn": SECRET_ARN.format(30), "NoticeTopicArn": f"arn:aws:sns:{ACCOUNT}:notice"}
+INSTEAD = {"ExistingSecretArn": "SecretName", "NoticeTopicArn": "AlarmEmail"}
+KINDS = {"one secret": {}, "a fleet": {"FleetName": "agency", "CreateFleetStateMachine": "true", "SecretName": "", "RotationScheduleExpression": ""}}
+NOT_FOR = {
+    "one secret": {"FleetName", "CreateFleetStateMachine", "FleetMapConcurrency"},
+    # The template's rules refuse the first three for a fleet. The last one is on by default, so it cannot be refused.
+    "a fleet": {"SecretName", "ExistingSecretArn", "RotationScheduleExpression", "CreateReaderSecret"},
+}
 NOTHING = {"Ref": "AWS::NoValue"}
 ALIAS = {"Ref": "FunctionAliaslive"}
 
@@ -221,7 +254,7 @@ def least_privilege(template):
             actions = set(several(statement["Action"]))
             if statement["Effect"] == "Deny":
                 continue
-            for resource in branches(statement["Resource"]):
+            for resource in (it for each in several(statement["Resource"]) for it in branches(each)):
                 if not isinstance(resource, dict) and resource != "*":
                     yield f"{name}, {sid}: {resource} is written out"
                 if sid in TAGS:
@@ -500,12 +533,62 @@ def every_change_is_published(template):
     function = dict(template["Resources"]["Function"]["Properties"])
     for unversioned in ("Tags", "Code", "CodeSigningConfigArn", "ReservedConcurrentExecutions"):
         function.pop(unversioned)
-    # Replaced only with the stack itself.
-    constant = {"FunctionRole", "FunctionLogGroup", "AWS::NoValue"}
     (version,) = resources(template, "AWS::Lambda::Version").values()
-    missing = references(function) - references(version["Properties"]["Description"]) - constant
+    missing = references(function) - references(version["Properties"]["Description"]) - {"AWS::NoValue"}
+    # A resource is as good as a constant if no parameter replaces it.
+    for name in missing & set(template["Resources"]):
+        resource = template["Resources"][name]
+        names = {key: resource["Properties"].get(key) for key in REPLACES.get(resource["Type"], ["Properties"])}
+        if not references(names) & set(template["Parameters"]):
+            missing.remove(name)
     if missing:
         yield f"a change of {sorted(missing)} would not reach the alias"
+
+
+def every_option_fits(template):
+    """With every option of a large company at once, names, the version's description and the role's policies stay below AWS's limits."""
+    for kind in KINDS.values():
+        stack = Stack(template, **OPTIONS | kind)
+        there = stack.resources()
+        (version,) = (it for it in there.values() if it["Type"] == "AWS::Lambda::Version")
+        if len(version["Properties"]["Description"]) > 256:
+            yield f"the version's description has {len(version['Properties']['Description'])} characters"
+        inline = there["FunctionRole"]["Properties"]["Policies"]
+        size = sum(len(json.dumps(it["PolicyDocument"], separators=(",", ":"))) for it in inline)
+        if size > 10_240:
+            yield f"the policies of FunctionRole have {size} characters"
+        (together,) = re.findall(r"have (\d+) characters at most", template["Parameters"]["RoleNamePrefix"]["Description"])
+        longest = {"AWS::StackName": "s" * 128, "RoleNamePrefix": "c"}
+        for name, it in Stack(template, **OPTIONS | kind | longest).resources().items():
+            for key, most in (("RoleName", 64 - int(together) + 129), ("AlarmName", 255), ("LogGroupName", 512)):
+                if len(it.get("Properties", {}).get(key, "")) > most:
+                    yield f"the {key} of {name} can be too long"
+
+
+def every_parameter_counts(template):
+    """A parameter that is given changes the stack, for one secret and for a fleet, or a rule of the template refuses it."""
+    for kind, given in KINDS.items():
+        for name in set(template["Parameters"]) - NOT_FOR[kind] - set(given):
+            others = {it: value for it, value in OPTIONS.items() if it not in (name, INSTEAD.get(name))}
+            example = OPTIONS.get(name) or ALTERNATIVES.get(name, "")
+            if not re.fullmatch(template["Parameters"][name].get("AllowedPattern", ".*"), example):
+                yield f"{name} does not take {example}"
+            if Stack(template, **others | given).resources() == Stack(template, **others | {name: example} | given).resources():
+                yield f"{name} is ignored by a stack for {kind}"
+
+
+def the_function_takes_every_parameter(template):
+    """A value that a parameter takes is none that the function rejects at its start, or that an alarm pages for every day."""
+    parameters, alarm = template["Parameters"], template["Resources"]["AccessTokenBelowTwoHoursAlarm"]["Properties"]
+    lifetimes = re.compile(parameters["MinTokenLifetime"]["AllowedPattern"])
+    for unit, seconds in (("h", 3_600), ("m", 60)):
+        for number in range(10_000):
+            # A run leaves a token alone that lives this long, and reports it. The function takes a year at most.
+            if lifetimes.fullmatch(f"{number}{unit}") and not alarm["Threshold"] <= number * seconds <= 365 * 86_400:
+                yield f"MinTokenLifetime takes {number}{unit}"
+    for wrong in (":", ":a", "AWS/Lambda"):
+        if re.fullmatch(parameters["MetricsNamespace"]["AllowedPattern"], wrong):
+            yield f"MetricsNamespace takes {wrong}"
 
 
 def function_is_as_agreed(template):

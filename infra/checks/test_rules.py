@@ -206,7 +206,27 @@ SABOTAGE = {
         put("Resources.DailySchedule.Properties.GroupName", "default"),
         put("Resources.FleetStateMachine.Properties.StateMachineName", "tiktok-fleet"),
     ],
-    rules.every_change_is_published: [version(replaced("Properties.Description.Fn::Sub.0", "${TimeoutSeconds}", "60"))],
+    rules.every_change_is_published: [
+        version(replaced("Properties.Description.Fn::Sub.0", "${TimeoutSeconds}", "60")),
+        version(replaced("Properties.Description.Fn::Sub.0", "${FunctionRole.RoleId}", "")),
+        put("Resources.FunctionLogGroup.Properties.LogGroupName", {"Ref": "RoleNamePrefix"}),
+    ],
+    rules.every_option_fits: [
+        version(replaced("Properties.Description.Fn::Sub.0", "${Architecture}", "an instruction set that is ${Architecture}")),
+        statement("FunctionRole", "ReadApp", "Action", ["secretsmanager:GetSecretValue"] * 100),
+        replaced("Parameters.RoleNamePrefix.Description", "55", "56"),
+        put("Resources.CredentialsAtRiskAlarm.Properties.AlarmName", {"Fn::Sub": "${AWS::StackName}-${AWS::StackName}"}),
+    ],
+    rules.every_parameter_counts: [
+        put("Conditions.HasPreviousKmsKey", {"Fn::And": [{"Condition": "IsOneSecret"}, {"Condition": "HasKmsKey"}]}),
+        put("Resources.FunctionLogGroup.Properties.RetentionInDays", 90),
+        put("Parameters.Color", {"Type": "String", "Default": ""}),
+    ],
+    rules.the_function_takes_every_parameter: [
+        put("Parameters.MinTokenLifetime.AllowedPattern", "^[1-9][0-9]{0,3}[hm]$"),
+        put("Parameters.MinTokenLifetime.AllowedPattern", "^[2-9][0-9]{0,3}h$"),
+        put("Parameters.MetricsNamespace.AllowedPattern", "^(?!AWS/)[A-Za-z0-9._/#:-]{1,64}$"),
+    ],
     rules.function_is_as_agreed: [
         put(FUNCTION + "RecursiveLoop", "Allow"),
         put("Resources.HourlySchedule.Properties.Target.Arn", {"Ref": "FunctionAliaslive"}),
