@@ -1,50 +1,70 @@
-"""What a stack for one secret costs a month, computed from the template, and the table of it in the documentation."""
+"""The monthly cost of a stack, computed from the template, and the tables of it in the documentation."""
 
+from .stack import Stack
 from .template import PROJECT, resources, transformed
 
 # Of us-east-1, in US dollars.
 SECRET, CALLS, METRIC, ALARM_METRIC, COMPOSITE, DASHBOARD = 0.40, 0.05 / 10_000, 0.30, 0.10, 0.50, 3.00
-GIGABYTE_SECOND, REQUEST, LOG_GIGABYTE = 0.0000133334, 0.20 / 1_000_000, 0.50
-# What CloudWatch gives every account.
+GIGABYTE_SECOND, REQUEST, LOG_GIGABYTE, TRANSITION = 0.0000133334, 0.20 / 1_000_000, 0.50, 0.025 / 1_000
+# Free for every account, of CloudWatch.
 FREE_METRICS, FREE_ALARM_METRICS, FREE_DASHBOARDS = 10, 10, 3
 # A month of 30 days. The hourly run refreshes at half of a token's life, so there are two refreshes a day.
 HOURLY, DAILY, REFRESHES = 720, 30, 60
+RUNS = HOURLY + DAILY
 LOOK_CALLS, REFRESH_CALLS = 3, 9
 # tests/end_to_end/infra counts them in what the function writes.
 METRICS_OF_EVERY_RUN, METRICS_OF_A_REFRESH = 19, 5
-MARKS = ("<!-- costs: infra/check --write -->\n", "<!-- end of costs -->")
+# Of a fleet, as benches/README.md has measured them: secrets a second, seconds that a look at ten thousand takes, metrics, and calls.
+FLEET = {"FleetName": "agency", "CreateFleetStateMachine": "true"}
+FLEET_RATE, FLEET_LOOK, FLEET_METRICS, FLEET_REFRESH_CALLS, FLEET_LOOK_CALLS = 4, 6, 25, 4, 0.06
+# The state machine gathers so many secrets at a time, in at most so many transitions.
+GATHERED, TRANSITIONS = 400, 90
+SIZES = (100, 1_000, 10_000)
 
 
-def table():
-    template = {name: it for name, it in transformed()["Resources"].items() if not name.startswith("Fleet")}
-    secrets, alarms, composites, dashboards = (
-        resources({"Resources": template}, f"AWS::{it}")
-        for it in ("SecretsManager::Secret", "CloudWatch::Alarm", "CloudWatch::CompositeAlarm", "CloudWatch::Dashboard")
-    )
-    # An alarm with metric math is paid for each metric in it.
-    watched = sum(max(1, sum("MetricStat" in it for it in alarm["Properties"].get("Metrics", []))) for alarm in alarms.values())
-    runs = HOURLY + DAILY
-    calls = (runs - REFRESHES) * LOOK_CALLS + REFRESHES * REFRESH_CALLS
+class Parts:
+    """The parts of a stack that cost something each month."""
+
+    def __init__(self, **given):
+        template = {"Resources": Stack(transformed(), **given).resources()}
+        self.secrets, self.alarms, self.composites, self.dashboards = (
+            resources(template, f"AWS::{it}")
+            for it in ("SecretsManager::Secret", "CloudWatch::Alarm", "CloudWatch::CompositeAlarm", "CloudWatch::Dashboard")
+        )
+        # An alarm with metric math is paid for each metric in it.
+        metrics = (alarm["Properties"].get("Metrics", []) for alarm in self.alarms.values())
+        self.watched = sum(max(1, sum("MetricStat" in it for it in each)) for each in metrics)
+
+
+def of_one():
+    """The rows of a stack for one secret, the sum, and what CloudWatch's free tier takes off it."""
+    parts = Parts()
+    calls = (RUNS - REFRESHES) * LOOK_CALLS + REFRESHES * REFRESH_CALLS
     rows = [
-        ("Secrets Manager, secrets", f"{len(secrets)} × {SECRET:.2f}", len(secrets) * SECRET),
-        ("Secrets Manager, calls", f"({runs - REFRESHES} × {LOOK_CALLS} + {REFRESHES} × {REFRESH_CALLS}) × 0.05 / 10,000", calls * CALLS),
+        ("Secrets Manager, secrets", f"{len(parts.secrets)} × {SECRET:.2f}", len(parts.secrets) * SECRET),
+        ("Secrets Manager, calls", f"({RUNS - REFRESHES} × {LOOK_CALLS} + {REFRESHES} × {REFRESH_CALLS}) × 0.05 / 10,000", calls * CALLS),
         ("CloudWatch, metrics of every run", f"{METRICS_OF_EVERY_RUN} × {METRIC:.2f}", METRICS_OF_EVERY_RUN * METRIC),
         (
             "CloudWatch, further metrics of a refresh, billed by the hour",
             f"{METRICS_OF_A_REFRESH} × {METRIC:.2f} × 2 / 24",
             METRICS_OF_A_REFRESH * METRIC * 2 / 24,
         ),
-        (f"CloudWatch, {len(alarms)} alarms over {watched} metrics", f"{watched} × {ALARM_METRIC:.2f}", watched * ALARM_METRIC),
-        ("CloudWatch, the composite alarm that pages", f"{len(composites)} × {COMPOSITE:.2f}", len(composites) * COMPOSITE),
-        ("CloudWatch, dashboard", f"{len(dashboards)} × {DASHBOARD:.2f}", len(dashboards) * DASHBOARD),
-        ("CloudWatch Logs", f"{runs} × 4 KB × {LOG_GIGABYTE:.2f} / GB", runs * 4e-6 * LOG_GIGABYTE),
-        ("Lambda, arm64, 128 MB, 1 s at most", f"{runs} × (0.125 GB × {GIGABYTE_SECOND:.10f} + 0.0000002)", runs * (0.125 * GIGABYTE_SECOND + REQUEST)),
+        (f"CloudWatch, {len(parts.alarms)} alarms over {parts.watched} metrics", f"{parts.watched} × {ALARM_METRIC:.2f}", parts.watched * ALARM_METRIC),
+        ("CloudWatch, the composite alarm that pages", f"{len(parts.composites)} × {COMPOSITE:.2f}", len(parts.composites) * COMPOSITE),
+        ("CloudWatch, dashboard", f"{len(parts.dashboards)} × {DASHBOARD:.2f}", len(parts.dashboards) * DASHBOARD),
+        ("CloudWatch Logs", f"{RUNS} × 4 KB × {LOG_GIGABYTE:.2f} / GB", RUNS * 4e-6 * LOG_GIGABYTE),
+        ("Lambda, arm64, 128 MB, 1 s at most", f"{RUNS} × (0.125 GB × {GIGABYTE_SECOND:.10f} + 0.0000002)", RUNS * (0.125 * GIGABYTE_SECOND + REQUEST)),
         ("EventBridge Scheduler, SQS, SNS email, X-Ray", "free for every account at this rate", 0.0),
     ]
     # Sums of what is shown, so that a reader who adds up gets the same.
     total = sum(round(cost, 2) for _, _, cost in rows)
-    free = min(METRICS_OF_EVERY_RUN, FREE_METRICS) * METRIC + min(watched, FREE_ALARM_METRICS) * ALARM_METRIC
-    free += min(len(dashboards), FREE_DASHBOARDS) * DASHBOARD
+    free = min(METRICS_OF_EVERY_RUN, FREE_METRICS) * METRIC + min(parts.watched, FREE_ALARM_METRICS) * ALARM_METRIC
+    free += min(len(parts.dashboards), FREE_DASHBOARDS) * DASHBOARD
+    return rows, total, free
+
+
+def table_of_one():
+    rows, total, free = of_one()
     lines = ["| what | arithmetic | US dollars a month |", "|---|---|---|"]
     lines += [f"| {what} | {how} | {cost:.2f} |" for what, how, cost in rows]
     lines += [f"| **all** | | **{total:.2f}** |"]
@@ -52,15 +72,74 @@ def table():
     return "\n".join(lines) + "\n"
 
 
-def pages():
-    return [page for page in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("infra/*.md")) if MARKS[0] in page.read_text()]
+def table_of_a_fleet():
+    """The cost of a fleet of each size, which every row says how to compute."""
+    parts = Parts(**FLEET)
+    second = f"0.125 GB × {GIGABYTE_SECOND:.10f}"
+    rows = [
+        ("secrets", f"{SECRET:.2f} N", lambda n: n * SECRET),
+        (
+            "requests of refreshes",
+            f"{REFRESHES} × {FLEET_REFRESH_CALLS} N × 0.05 ÷ 10,000 (with `app_secret_id` one more)",
+            lambda n: REFRESHES * FLEET_REFRESH_CALLS * n * CALLS,
+        ),
+        ("requests of hourly runs", f"{RUNS} × {FLEET_LOOK_CALLS} N × 0.05 ÷ 10,000", lambda n: RUNS * FLEET_LOOK_CALLS * n * CALLS),
+        (
+            "Lambda, arm64, 128 MB",
+            f"({REFRESHES} × N ÷ {FLEET_RATE} s + {RUNS} × N ÷ 10,000 × {FLEET_LOOK} s) × {second}",
+            lambda n: (REFRESHES * n / FLEET_RATE + RUNS * n / 10_000 * FLEET_LOOK) * 0.125 * GIGABYTE_SECOND,
+        ),
+        (
+            "state machine",
+            f"{RUNS} × {TRANSITIONS} × N ÷ {GATHERED} × 0.025 ÷ 1,000, at most",
+            lambda n: RUNS * TRANSITIONS * n / GATHERED * TRANSITION,
+        ),
+        (
+            "CloudWatch Logs",
+            f"({REFRESHES} × 3.3 kB × N + {RUNS} × 0.8 kB) × {LOG_GIGABYTE:.2f} a GB",
+            lambda n: (REFRESHES * 3.3e-6 * n + RUNS * 0.8e-6) * LOG_GIGABYTE,
+        ),
+        ("CloudWatch, metrics", f"about {FLEET_METRICS} × {METRIC:.2f}; independent of N", lambda n: FLEET_METRICS * METRIC),
+        (
+            "CloudWatch, alarms and dashboard",
+            f"{len(parts.alarms)} alarms over {parts.watched} metrics × {ALARM_METRIC:.2f}, one that pages {COMPOSITE:.2f}, {DASHBOARD:.2f}",
+            lambda n: parts.watched * ALARM_METRIC + len(parts.composites) * COMPOSITE + len(parts.dashboards) * DASHBOARD,
+        ),
+    ]
+    lines = ["| item | calculation for N secrets | " + " | ".join(f"{n:,}" for n in SIZES) + " |", "|---|---|--:|--:|--:|"]
+    lines += [f"| {what} | {how} | " + " | ".join(f"{cost(n):,.2f}" for n in SIZES) + " |" for what, how, cost in rows]
+    totals = [sum(round(cost(n), 2) for _, _, cost in rows) for n in SIZES]
+    lines += ["| **all** | | " + " | ".join(f"**{total:,.2f}**" for total in totals) + " |"]
+    lines += ["| each authorization | | " + " | ".join(f"{total / n:.2f}" for total, n in zip(totals, SIZES, strict=True)) + " |"]
+    return "\n".join(lines) + "\n"
 
 
-def shown(page):
-    """The table that a page has."""
-    return page.read_text().partition(MARKS[0])[2].partition(MARKS[1])[0]
+TABLES = {"costs": table_of_one, "costs of a fleet": table_of_a_fleet}
+
+
+def parts_of(text, name):
+    """A page before a table, the table, and the rest of the page."""
+    before, mark, rest = text.partition(f"<!-- {name}: infra/check --write -->\n")
+    table, end, after = rest.partition(f"<!-- end of {name} -->")
+    return before + mark, table, end + after
+
+
+def pages(name):
+    found = (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("infra/*.md"))
+    return [page for page in found if parts_of(page.read_text(), name)[1]]
+
+
+def sums():
+    """Sentences about the sum, which README.md and docs/cost.md have in these words."""
+    _, total, free = of_one()
+    return {
+        "README.md": f"One stack costs about {total - free:.1f}0 US dollars a month within CloudWatch's free tier and {total:.1f}0 without.",
+        "docs/cost.md": f"One stack with one secret costs about {total:.1f}0 US dollars a month, or {total - free:.1f}0 after CloudWatch's free tier.",
+    }
 
 
 def write():
-    for page in pages():
-        page.write_text(page.read_text().replace(shown(page), table()))
+    for name, table in TABLES.items():
+        for page in pages(name):
+            before, _, after = parts_of(page.read_text(), name)
+            page.write_text(before + table() + after)
