@@ -1,4 +1,4 @@
-"""What the function is made of, as Cargo.lock pins it: other people's crates, by how they get in."""
+"""The other people's crates that the function is made of, as Cargo.lock pins them, by the way they get in."""
 
 import subprocess
 from functools import cache
@@ -8,7 +8,7 @@ OWN = "tiktok-token-refresh"
 
 
 def dependencies(target):
-    """What is compiled into the function, and what only runs while it is compiled: {(name, version): license} of each.
+    """The crates that are compiled into the function, and those that only run while it is compiled: {(name, version): license} of each.
 
     Without what tests, benchmarks and examples need, and without the features that they turn on.
     """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a release consists of, and when there may be one.
+"""The files of a release, and the conditions for one.
 
     .ci/release.py check TAG           TAG, Cargo.toml and CHANGELOG.md agree; prints the changelog's section
     .ci/release.py package ZIP INTO    INTO gets the zip of cargo lambda under its name, what deploys it, its bill of materials, and checksums
@@ -90,7 +90,7 @@ def for_sam(template, zipped, architecture):
 
 
 def plain(template, zipped):
-    """What CloudFormation understands without SAM's transform; where the code is, parameters say.
+    """The template that CloudFormation understands without SAM's transform. Parameters name the place of the code.
 
     The published version's logical id comes from the zip's checksum, so another release publishes another version."""
     import yaml

@@ -620,7 +620,7 @@ def function_is_as_agreed(template):
 
 
 def parameters_for_people(template):
-    """Every parameter has a description, a group and a label, and a pattern or a list of values."""
+    """Every parameter has a description, a group and a label, and a pattern or a list of values; every output has a description."""
     interface = template["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
     parameters = template["Parameters"]
@@ -633,6 +633,9 @@ def parameters_for_people(template):
             yield f"{name} takes anything"
         if "AllowedPattern" in parameter and not re.fullmatch(parameter["AllowedPattern"], str(parameter["Default"])):
             yield f"{name} does not take its own default"
+    for name, described in (parameters | template["Outputs"]).items():
+        if re.match(r"(What|Where|Who|How|Has|Is)\b", described.get("Description", "What")):
+            yield f"the description of {name} has no subject"
 
 
 def one_version(template):
@@ -647,7 +650,7 @@ def one_version(template):
 
 
 def options_are_off(template):
-    """What an organization may ask for is there, and does nothing by default; the stack's own tags are the only ones."""
+    """Every option for an organization is there, and does nothing by default; the stack's own tags are the only ones."""
     parameters, conditions, function = template["Parameters"], template["Conditions"], template["Resources"]["Function"]["Properties"]
     environment = function["Environment"]["Variables"]
     guarded = {
@@ -716,6 +719,10 @@ def commands_are_for_everybody(template):
         for command in re.findall(r"aws cloudformation deploy(?:[^`\n]|\\\n)*", text):
             if "template.plain.yaml" in command and "--s3-bucket" not in command:
                 yield f"{name}: a template of more than 51,200 bytes takes --s3-bucket: {command}"
+        for line in text.splitlines():
+            # samconfig.toml asks for a bucket of SAM's own, and SAM takes one or the other.
+            if "--s3-bucket" in line and not re.search("--template-file|--no-resolve-s3", line):
+                yield f"{name}: sam deploy takes no --s3-bucket beside samconfig.toml's resolve_s3: {line}"
     deploys = tomllib.loads((PROJECT / "infra/samconfig.toml").read_text())["default"]["deploy"]["parameters"]
     if deploys.get("template_file") != ".aws-sam/build/template.yaml":
         yield "sam deploy without sam build uploads the repository"

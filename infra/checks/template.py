@@ -20,7 +20,7 @@ def written(template=TEMPLATE):
 
 
 def transformed():
-    """What AWS's own transform makes of the template, with the code in some bucket."""
+    """The template after AWS's own transform, with the code in some bucket."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
     template = written()
     template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/key"
@@ -65,7 +65,7 @@ def branches(value):
 
 
 def at(value, path):
-    """What a tree has at a path of keys, the empty one being its own; or None."""
+    """The value of a tree at a path of keys, which is the tree itself for an empty one; or None."""
     for key in filter(None, path.split(".")):
         if isinstance(value, list):
             value = value[int(key)]

@@ -233,7 +233,11 @@ SABOTAGE = {
         put("Resources.DailySchedule.Properties.Target.Input", "{}"),
         put("Resources.HourlySchedule.Properties.Target.DeadLetterConfig"),
     ],
-    rules.parameters_for_people: [put("Parameters.AlarmEmail.AllowedPattern"), put("Parameters.LogRetentionDays.Description")],
+    rules.parameters_for_people: [
+        put("Parameters.AlarmEmail.AllowedPattern"),
+        put("Parameters.LogRetentionDays.Description"),
+        put("Outputs.FunctionAliasArn.Description", "What the schedules invoke"),
+    ],
     rules.one_version: [
         put("Metadata.AWS::ServerlessRepo::Application.SemanticVersion", "9.9.9"),
         put("Metadata.AWS::ServerlessRepo::Application.Author", "tiktok-token-refresh authors"),
@@ -254,6 +258,7 @@ SABOTAGE = {
         statement("FunctionRole", "ReadApp", "Resource", {"Ref": "AppSecretArns"}),
     ],
     rules.commands_are_for_everybody: [
+        put("Outputs.InvokeCommand.Value", "sam deploy --s3-bucket BUCKET"),
         put("Outputs.InvokeCommand.Value", "aws lambda invoke --cli-binary-format raw-in-base64-out"),
         put("Outputs.DashboardName.Value", {"Fn::Sub": "https://console.aws.amazon.com/cloudwatch/home?region=${AWS::Region}"}),
     ],

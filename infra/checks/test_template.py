@@ -1,4 +1,4 @@
-"""What AWS's tools and others say of the template, and what is derived from it."""
+"""The verdicts of AWS's tools and others about the template, and the files that are derived from it."""
 
 import json
 import os

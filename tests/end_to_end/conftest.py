@@ -1,4 +1,4 @@
-"""What holds for every suite of this folder."""
+"""The setup of every suite of this folder."""
 
 import signal
 

@@ -52,7 +52,7 @@ class Cloud:
         )
 
     def upload(self, file):
-        """What a CodeUri says of a zip that is in the bucket."""
+        """The CodeUri of a zip that is in the bucket."""
         self.client("s3").upload_file(str(file), BUCKET, file.name)
         return {"Bucket": BUCKET, "Key": file.name}
 
@@ -134,7 +134,7 @@ class Stack:
         return answer["results"][0].get("outcome")
 
     def secret(self, output="SecretArn"):
-        """What AWSCURRENT of a secret holds."""
+        """The document in AWSCURRENT of a secret."""
         secrets = self.cloud.client("secretsmanager")
         value = secrets.get_secret_value(SecretId=self.outputs[output], VersionStage="AWSCURRENT")
         return json.loads(value["SecretString"])

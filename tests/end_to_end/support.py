@@ -1,4 +1,4 @@
-"""What the suites share: where things are, the stand-ins, and the function behind `cargo lambda`."""
+"""The common parts of the suites: paths, the stand-ins, and the function behind `cargo lambda`."""
 
 import http.client
 import json
@@ -114,7 +114,7 @@ def until(so, what, seconds=PATIENCE):
 
 
 def consent(link, choice=0):
-    """What a person does with the link of authorize_url: the address that their browser ends on."""
+    """Opens the link of authorize_url as a person does, and returns the address that the browser ends on."""
     page = urlsplit(link)
     connection = http.client.HTTPConnection(page.netloc, timeout=PATIENCE)
     connection.request("GET", f"{page.path}?{page.query}")

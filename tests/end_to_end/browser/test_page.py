@@ -49,7 +49,7 @@ def httpserver_listen_address():
 
 @pytest.fixture(scope="session")
 def link():
-    """What makes a link, to the function behind a Function URL."""
+    """Asks the function behind a Function URL for a link."""
     command = [TARGET / "debug/examples/authorize_page"]
     built = os.environ | {"TEST_BOOTSTRAP": str(TARGET / "debug/tiktok-token-refresh")}
     pipe = subprocess.PIPE
@@ -101,7 +101,7 @@ class Visit:
         self.devtools.send("Emulation.setDeviceMetricsOverride", metrics)
 
     def shows(self, heading, status, name, others=()):
-        """What holds for every page, whatever it says; and pictures of it."""
+        """Checks the rules that hold for every page, and takes pictures of it."""
         page = self.page
         assert (page.title(), self.text("h1")) == (heading, heading)
         hosts = {urlsplit(answer.url).netloc for answer in self.answers}

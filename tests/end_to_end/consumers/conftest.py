@@ -1,4 +1,4 @@
-"""What the consumers read: a secret in the stand-in, the function that refreshes it, and TikTok's host on this machine."""
+"""The surroundings of the consumers: a secret in the stand-in, the function that refreshes it, and TikTok's host on this machine."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def environment():
 
 @pytest.fixture(scope="session")
 def read(environment, snippets):
-    """What reads a secret of these: the one that a person has pasted together, the page's `publish`, and two readers more."""
+    """Reads the secrets: the credentials secret with the page's `publish`, and two more readers."""
     with stand_ins() as variables:
         for name, value in (variables | AWS).items():
             environment.setenv(name, value)

@@ -1,4 +1,4 @@
-"""What reads the secret: every snippet of docs/consumers.md and docs/airbyte.md, and the programs they are for.
+"""The readers of the secret: every snippet of docs/consumers.md and docs/airbyte.md, and the programs they are for.
 
 The consumers are as their makers publish them. The function refreshes between their reads.
 """
@@ -225,7 +225,7 @@ def test_airbytes_connector_takes_the_configuration_and_reads(snippets, shell, r
     trust = {"PYTHONPATH": str(Path(__file__).with_name("trust"))}
 
     def said(output, kind, name):
-        """What a connector says of one kind; it speaks in lines of JSON."""
+        """The messages of one kind that a connector writes as lines of JSON."""
         messages = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
         return [message[name] for message in messages if message["type"] == kind]
 

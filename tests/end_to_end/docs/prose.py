@@ -3,6 +3,7 @@
 Each becomes a Markdown file in which every line keeps its number.
 """
 
+import ast
 import re
 from pathlib import Path
 
@@ -15,7 +16,12 @@ CALLED = ("src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets", "examples"
 COMMENT = re.compile(r"^\s*//[/!]? ?(.*)$")
 RUSTDOC = re.compile(r"^\s*//[/!] ?(.*)$")
 ROW = re.compile(r"^\|(.*)\|\s*$")
+# Docstrings of these do so, too. Some programs have no suffix.
+SCRIPTS = ("tests/end_to_end", "infra", ".ci", "examples")
+PYTHON = re.compile(r"#!.*python3\n")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 NO_SENTENCE = re.compile(r"(Whether|What|Which|How|Whom?|Whose)\b")
+NO_DOCSTRING = re.compile(rf"Where\b|{NO_SENTENCE.pattern}")
 
 
 def sources(folders=FOLDERS):
@@ -23,7 +29,7 @@ def sources(folders=FOLDERS):
 
 
 def comments(text):
-    """What stands behind //, /// and //!."""
+    """The text behind //, /// and //!."""
     found = (COMMENT.match(line) for line in text.splitlines())
     return "".join(f"{comment[1] if comment else ''}\n" for comment in found)
 
@@ -51,7 +57,7 @@ def excerpts(pages, directory):
 
 
 def openings():
-    """Rustdoc that begins with a noun clause: `Whether the token works` is no sentence."""
+    """Rustdoc and docstrings that begin with a noun clause: `Whether the token works` is no sentence."""
     found = []
     for source in sources(CALLED):
         before = None
@@ -60,4 +66,14 @@ def openings():
             if doc and not before and NO_SENTENCE.match(doc[1]):
                 found.append(f"{source.relative_to(PROJECT)}:{number}: {doc[1]}")
             before = doc
+    for script in scripts():
+        documented = (it for it in ast.walk(ast.parse(script.read_text())) if isinstance(it, DOCUMENTED))
+        for text in filter(None, map(ast.get_docstring, documented)):
+            if NO_DOCSTRING.match(text):
+                found.append(f"{script.relative_to(PROJECT)}: {text.splitlines()[0]}")
     return found
+
+
+def scripts():
+    files = [file for folder in SCRIPTS for file in sorted((PROJECT / folder).rglob("*")) if file.is_file()]
+    return [file for file in files if file.suffix == ".py" or (not file.suffix and PYTHON.match(file.read_text()))]

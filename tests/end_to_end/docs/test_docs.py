@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from prose import excerpts, openings
+from prose import excerpts, openings, scripts
 from snippets import PROJECT, RUNBOOK, RUNNERS, pages, snippets
 
 HERE = Path(__file__).parent
@@ -44,7 +44,7 @@ def text(name):
 
 
 def rows(table):
-    """What stands in code in the first column of a table."""
+    """The names in code in the first column of a table."""
     return {name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`(\w+)`", row.split("|")[1])}
 
 
@@ -128,6 +128,8 @@ def test_every_proof_of_the_threat_model_is_where_it_says():
     assert [it for it in proofs if not re.search(rf"\b(fn|def) {it[0]}\(", text(f"docs/{it[1]}"))] == []
 
 
-def test_rustdoc_begins_with_a_subject_or_a_verb():
+def test_rustdoc_and_docstrings_begin_with_a_subject_or_a_verb():
     """'Returns true if …', 'The number of …'."""
+    # Fewer would mean that they are no longer found.
+    assert len(scripts()) >= 40
     assert openings() == []

@@ -9,7 +9,7 @@ PATIENCE = 120
 
 
 def execute(stack, event):
-    """How an execution ends, its batches that failed, and the size of what it had to hold."""
+    """The end of an execution, its batches that failed, and the size of the data that it had to hold."""
     states = stack.cloud.client("stepfunctions")
     started = states.start_execution(stateMachineArn=stack.outputs["FleetStateMachineArn"], input=json.dumps(event))
     arn = started["executionArn"]

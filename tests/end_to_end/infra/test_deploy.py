@@ -41,7 +41,7 @@ def stack(cloud, stand_ins_for):
 
 @pytest.fixture(scope="module")
 def credentials(stack, tiktok):
-    """What the log has of a refresh, after a person has put credentials into the secret."""
+    """The log of a refresh, after a person has put credentials into the secret."""
     stack.put_secret(tiktok.document | {"publish": json.loads(stack.outputs["PublishField"])})
     logged = len(stack.logs())
     assert stack.outcome(action="refresh") == "refreshed"

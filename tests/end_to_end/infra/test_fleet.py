@@ -100,7 +100,7 @@ def secrets_of(asked):
 
 
 def orders(asked):
-    """What the events say besides their secrets."""
+    """The fields of the events besides their secrets."""
     return [{key: value for key, value in it["event"].items() if key != "secret_ids"} for it in asked]
 
 
@@ -137,7 +137,7 @@ def test_every_secret_of_the_fleet_is_asked_for_once_batch_after_batch(fleet):
 
 
 def test_an_execution_by_hand_has_its_start_for_every_batchs_slot(fleet):
-    """What is repeated must not begin anew."""
+    """A repeated batch does not begin anew."""
     end, asked = fleet.run({})
     assert end["status"] == "SUCCEEDED", end
     (slot,) = {it["event"]["scheduled_time"] for it in asked}

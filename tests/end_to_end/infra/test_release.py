@@ -16,7 +16,7 @@ BUCKET = "releases"
 
 @pytest.fixture(scope="module")
 def release(zipped, tmp_path_factory):
-    """What `.ci/release.py` makes of the built function, for this machine's architecture."""
+    """The files that `.ci/release.py` makes of the built function, for this machine's architecture."""
     folder = tmp_path_factory.mktemp("release") / "files"
     subprocess.run([sys.executable, PROJECT / ".ci/release.py", "deployable", zipped, folder], check=True)
     return folder
@@ -77,7 +77,7 @@ def test_it_deploys_with_cloudformation_alone(cloud, bucket, folder, adapt, refr
 
 
 def test_it_deploys_in_a_cdk_app(cloud, bucket, folder, adapt, refreshes):
-    """What `cdk deploy` does with what the app synthesizes: it uploads the assets into the bootstrap stack's bucket, and deploys."""
+    """Does as `cdk deploy`: it uploads the assets that the app synthesizes into the bootstrap stack's bucket, and deploys."""
     subprocess.run(["node", "cdk-x86_64.js"], cwd=folder, env=os.environ | {"CDK_OUTDIR": "cdk.out"}, check=True)
     account = cloud.client("sts").get_caller_identity()["Account"]
     assets = json.loads((folder / "cdk.out/tiktok-token-refresh.assets.json").read_text())["files"].values()

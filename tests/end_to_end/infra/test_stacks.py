@@ -130,7 +130,7 @@ def test_somebody_authorizes_the_app_over_the_page(cloud, deploy, tiktok):
 
 
 def browse(cloud, url):
-    """What a browser gets at a Function URL: the emulator itself, under another name."""
+    """Requests a Function URL as a browser does: it is the emulator itself, under another name."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(urlsplit(cloud.url).netloc, timeout=PATIENCE)
     connection.request("GET", f"{address.path}?{address.query}", headers={"Host": address.netloc})

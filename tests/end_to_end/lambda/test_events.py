@@ -33,7 +33,7 @@ def secrets_manager():
 
 @pytest.fixture(scope="module")
 def current(secrets_manager):
-    """What reads the secret, for as long as this process has the function's variables."""
+    """A client that reads the secret while this process has the function's variables."""
     with stand_ins(TEST_SECRETS_MANAGER_URL=secrets_manager) as variables, pytest.MonkeyPatch.context() as environment:
         for name, value in (variables | AWS).items():
             environment.setenv(name, value)

@@ -1,4 +1,4 @@
-"""What must be refused, is: wrong tags, and bills of materials that are not true."""
+"""Wrong tags, and bills of materials that are not true, are refused."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""What stands between the function and what it talks to, so that a scenario can take it away: an HTTP proxy with rules."""
+"""An HTTP proxy with rules between the function and the services, so that a scenario can take one away."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def kept(message):
 
 
 def action(request):
-    """What Secrets Manager is asked to do."""
+    """The operation that a request asks of Secrets Manager."""
     return request.headers.get("X-Amz-Target", "").rpartition(".")[2]
 
 

@@ -43,6 +43,6 @@ def sections():
 
 
 def anchors(text):
-    """What GitHub makes of the headings."""
+    """The anchors that GitHub gives to the headings."""
     titles = [heading[1] for heading in map(HEADING.match, text.splitlines()) if heading]
     return {re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in titles}

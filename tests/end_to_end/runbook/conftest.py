@@ -1,4 +1,4 @@
-"""Where docs/runbook.md is played: an emulator of AWS with the stack in it, and the desk at which its sections are pasted."""
+"""The scene of docs/runbook.md: an emulator of AWS with the stack in it, and the desk at which its sections are pasted."""
 
 import itertools
 from contextlib import ExitStack

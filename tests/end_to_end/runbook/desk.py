@@ -182,7 +182,7 @@ class Desk:
         return secret(self.secrets, name or self.secret_id, label)
 
     def versions(self):
-        """How many versions the secret has, those without labels included."""
+        """The number of versions of the secret, with those that have no label."""
         listed = self.secrets.list_secret_version_ids(SecretId=self.secret_id, IncludeDeprecated=True, MaxResults=100)
         return len(listed["Versions"])
 
@@ -202,7 +202,7 @@ class Desk:
         return secret
 
     def usable(self, name=None):
-        """Whether TikTok takes the access token, whatever stands between it and the function."""
+        """True if TikTok takes the access token, also while the proxy blocks the function."""
         url, token = f"{self.world.origin}{self.world.api}oauth2/advertiser/get/", self.document(name)["access_token"]
         return urllib3.request("GET", url, fields=self.world.app(), headers={"Access-Token": token}).json()["code"] == 0
 
@@ -238,7 +238,7 @@ class Desk:
         return sum(map(int, found.values()))
 
     def metrics(self, name):
-        """What CloudWatch does with the function's newest line that has this metric."""
+        """Gives CloudWatch the function's newest line that has this metric."""
         lines = [json.loads(line) for line in self.stack.logs() if '"_aws"' in line and f'"{name}":' in line]
         line = lines[-1]
         [directive] = line["_aws"]["CloudWatchMetrics"]

@@ -13,7 +13,7 @@ section = pytest.mark.section
 
 
 def outcomes(output):
-    """How the secrets ended in every answer that a block shows."""
+    """The outcomes of the secrets in every answer that a block shows."""
     answers = [document for document in documents(output) if isinstance(document, dict)]
     return [result.get("outcome") for answer in answers for result in answer.get("results", [answer])]
 

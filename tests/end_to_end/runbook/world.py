@@ -1,4 +1,4 @@
-"""Where the runbook's commands run: the stack of infra/template.yaml in an emulator of AWS, with the real function in it.
+"""The place where the runbook's commands run: the stack of infra/template.yaml in an emulator of AWS, with the real function in it.
 
 The function's Secrets Manager is the strict stand-in, its TikTok the other one; the emulator has the rest. What `sam deploy`
 would do is done here without it, since the binary of the tests is good enough. What is not as in AWS:
@@ -39,7 +39,7 @@ class World:
         self.code = cloud.upload(self.package())
 
     def app(self):
-        """What a person puts into a secret that is not authorized yet."""
+        """The fields that a person puts into a secret that is not authorized yet."""
         return {name: self.credentials[name] for name in ("app_id", "secret")}
 
     def package(self):
@@ -64,7 +64,7 @@ class World:
         return self.cloud.deploy(name, {"TimeoutSeconds": TIMEOUT} | parameters, code=self.code, change=change)
 
     def environment(self, directory, secrets):
-        """What a person's shell has. `aws` is the real one; not every version of it heeds the variables for endpoints."""
+        """The variables of a person's shell. `aws` is the real one; not every version of it heeds the variables for endpoints."""
         program = directory / "aws"
         program.write_text(
             f'#!/bin/sh\n[ "$1" = secretsmanager ] && at={secrets} || at={self.cloud.url}\n'
