@@ -634,7 +634,7 @@ def parameters_for_people(template):
         if "AllowedPattern" in parameter and not re.fullmatch(parameter["AllowedPattern"], str(parameter["Default"])):
             yield f"{name} does not take its own default"
     for name, described in (parameters | template["Outputs"]).items():
-        if re.match(r"(What|Where|Who|How|Has|Is)\b", described.get("Description", "What")):
+        if re.match(r"(What|Where|Who|How|Whether|Has|Is)\b", described.get("Description", "What")):
             yield f"the description of {name} has no subject"
 
 
