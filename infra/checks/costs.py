@@ -15,10 +15,11 @@ LOOK_CALLS, REFRESH_CALLS = 3, 9
 # tests/end_to_end/infra counts them in what the function writes.
 METRICS_OF_EVERY_RUN, METRICS_OF_A_REFRESH = 19, 5
 # Of a fleet, as benches/README.md has measured them: secrets a second, seconds that a look at ten thousand takes, metrics, and calls.
-FLEET = {"FleetName": "agency", "CreateFleetStateMachine": "true"}
+FLEET, STATE_MACHINE = {"FleetName": "agency"}, {"CreateFleetStateMachine": "true"}
 FLEET_RATE, FLEET_LOOK, FLEET_METRICS, FLEET_REFRESH_CALLS, FLEET_LOOK_CALLS = 4, 6, 25, 4, 0.06
-# The state machine gathers so many secrets at a time, in at most so many transitions.
-GATHERED, TRANSITIONS = 400, 90
+# The state machine gathers so many secrets at a time, in at most so many transitions. It names them to the function, which then
+# reads each by itself (docs/design.md counts the requests of a run with nothing to do), and writes a line for each.
+GATHERED, TRANSITIONS, NAMED_LOOK_CALLS, NAMED_LOOK_LOG = 400, 90, 2, 2e-6
 SIZES = (100, 1_000, 10_000)
 
 
@@ -73,9 +74,9 @@ def table_of_one():
 
 
 def table_of_a_fleet():
-    """The cost of a fleet of each size, which every row says how to compute."""
-    parts = Parts(**FLEET)
-    second = f"0.125 GB × {GIGABYTE_SECOND:.10f}"
+    """The cost of a fleet of each size, which every row says how to compute; and what the state machine adds."""
+    parts, with_machine = Parts(**FLEET), Parts(**FLEET | STATE_MACHINE)
+    looks, more = RUNS - REFRESHES, with_machine.watched - parts.watched
     rows = [
         ("secrets", f"{SECRET:.2f} N", lambda n: n * SECRET),
         (
@@ -86,13 +87,8 @@ def table_of_a_fleet():
         ("requests of hourly runs", f"{RUNS} × {FLEET_LOOK_CALLS} N × 0.05 ÷ 10,000", lambda n: RUNS * FLEET_LOOK_CALLS * n * CALLS),
         (
             "Lambda, arm64, 128 MB",
-            f"({REFRESHES} × N ÷ {FLEET_RATE} s + {RUNS} × N ÷ 10,000 × {FLEET_LOOK} s) × {second}",
+            f"({REFRESHES} × N ÷ {FLEET_RATE} s + {RUNS} × N ÷ 10,000 × {FLEET_LOOK} s) × 0.125 GB × {GIGABYTE_SECOND:.10f}",
             lambda n: (REFRESHES * n / FLEET_RATE + RUNS * n / 10_000 * FLEET_LOOK) * 0.125 * GIGABYTE_SECOND,
-        ),
-        (
-            "state machine",
-            f"{RUNS} × {TRANSITIONS} × N ÷ {GATHERED} × 0.025 ÷ 1,000, at most",
-            lambda n: RUNS * TRANSITIONS * n / GATHERED * TRANSITION,
         ),
         (
             "CloudWatch Logs",
@@ -106,11 +102,26 @@ def table_of_a_fleet():
             lambda n: parts.watched * ALARM_METRIC + len(parts.composites) * COMPOSITE + len(parts.dashboards) * DASHBOARD,
         ),
     ]
+    of_the_machine = [
+        (
+            "state machine, transitions at most",
+            f"{RUNS} × {TRANSITIONS} × N ÷ {GATHERED} × 0.025 ÷ 1,000",
+            lambda n: RUNS * TRANSITIONS * n / GATHERED * TRANSITION,
+        ),
+        (
+            "state machine, requests of hourly runs",
+            f"{looks} × {NAMED_LOOK_CALLS} N × 0.05 ÷ 10,000",
+            lambda n: looks * NAMED_LOOK_CALLS * n * CALLS,
+        ),
+        ("state machine, logs of hourly runs", f"{looks} × 2 kB × N × {LOG_GIGABYTE:.2f} a GB", lambda n: looks * NAMED_LOOK_LOG * n * LOG_GIGABYTE),
+        ("state machine, its alarm", f"{more} metrics × {ALARM_METRIC:.2f}", lambda n: more * ALARM_METRIC),
+    ]
     lines = ["| item | calculation for N secrets | " + " | ".join(f"{n:,}" for n in SIZES) + " |", "|---|---|--:|--:|--:|"]
-    lines += [f"| {what} | {how} | " + " | ".join(f"{cost(n):,.2f}" for n in SIZES) + " |" for what, how, cost in rows]
-    totals = [sum(round(cost(n), 2) for _, _, cost in rows) for n in SIZES]
-    lines += ["| **all** | | " + " | ".join(f"**{total:,.2f}**" for total in totals) + " |"]
-    lines += ["| each authorization | | " + " | ".join(f"{total / n:.2f}" for total, n in zip(totals, SIZES, strict=True)) + " |"]
+    for added, total in ((rows, "all"), (of_the_machine, "all, with the state machine")):
+        lines += [f"| {what} | {how} | " + " | ".join(f"{cost(n):,.2f}" for n in SIZES) + " |" for what, how, cost in added]
+        summed = rows if added is rows else rows + of_the_machine
+        sums = [sum(round(cost(n), 2) for _, _, cost in summed) for n in SIZES]
+        lines += [f"| **{total}** | | " + " | ".join(f"**{it:,.2f}**" for it in sums) + " |"]
     return "\n".join(lines) + "\n"
 
 
