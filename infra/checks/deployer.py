@@ -1,11 +1,8 @@
 """The permissions that a deployment of the stack needs, and no more: derived from CloudFormation's own schemas of the template's resources."""
 
 import json
-from pathlib import Path
 
-import cfnlint
-
-from .template import INFRA, PAGE, transformed, written
+from .template import INFRA, PAGE, schemas, transformed, written
 
 POLICY = INFRA / "deployer-policy.json"
 # A managed policy's limit, without white space.
@@ -54,8 +51,7 @@ FORMATION = {
 
 def policy():
     types = {it["Type"] for template in (transformed(), written(PAGE)) for it in template["Resources"].values()}
-    schemas = (json.loads(file.read_text()) for file in (Path(cfnlint.__file__).parent / "data/schemas/resources").glob("*.json"))
-    handlers = {it["typeName"]: it["handlers"] for it in schemas if it.get("typeName") in types and "handlers" in it}
+    handlers = {it: schemas()[it]["handlers"] for it in types & set(schemas()) if "handlers" in schemas()[it]}
     assert set(handlers) == types, f"cfn-lint has no handlers of {sorted(types - set(handlers))}."
     steps = [of_type.get(step, {}) for of_type in handlers.values() for step in ("create", "read", "update", "delete")]
     actions = {action for step in steps for action in step.get("permissions", []) if not action.startswith(NOT_NEEDED)}

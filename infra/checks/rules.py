@@ -5,7 +5,7 @@ import re
 import tomllib
 
 from .stack import Stack
-from .template import PAGE, PROJECT, at, branches, differences, references, resources, walk, written
+from .template import PAGE, PROJECT, at, branches, differences, references, replaced_by, resources, walk, written
 
 # CloudFormation writes it at creation and on a change of this text: a change would overwrite live tokens.
 PLACEHOLDER = '{"app_id":"","secret":"","access_token":"","refresh_token":""}'
@@ -114,12 +114,14 @@ SILENCE = {"NoInvocationsAlarm", "NoSuccessAlarm"}
 AT_RISK = SILENCE | {"AccessTokenBelowTwoHoursAlarm", "ReauthorizationRequiredAlarm", "RefreshTokenRejectedAlarm"}
 # What an alarm's name says of time, in seconds.
 THRESHOLDS = {"BelowTwoHours": 7_200, "Below7Days": 604_800, "Below30Days": 2_592_000}
-# By type: properties whose change makes CloudFormation replace the resource.
-REPLACES = {
-    "AWS::IAM::Role": ["RoleName", "Path"],
-    "AWS::Logs::LogGroup": ["LogGroupName"],
-    "AWS::SecretsManager::Secret": ["Name"],
-}
+# By resource: the parameters whose change replaces it, and which docs/deploy.md names for it.
+NAMES_OF_ROLES = {"RolePath", "RoleNamePrefix"}
+REPLACED = {
+    "CredentialsSecret": {"SecretName"}, "ReaderSecret": {"SecretName"}, "ReaderPolicy": NAMES_OF_ROLES, "FunctionRole": NAMES_OF_ROLES,
+    "ScheduleRole": NAMES_OF_ROLES, "FleetStateMachineRole": NAMES_OF_ROLES,
+    # These hold nothing.
+    "Rotation": {"ExistingSecretArn"}, "AlarmSubscription": {"AlarmEmail"}, "NoticeSubscription": {"AlarmEmail"},
+}  # fmt: skip
 # Every parameter at a value that is not its default and as long as in a large company; and those that cannot be given beside another.
 ACCOUNT = "ap-northeast-1:111122223333"
 SECRET_ARN, KEY_ARN = f"arn:aws:secretsmanager:{ACCOUNT}:secret:tiktok/ads/reader{{}}-AbCdEf", f"arn:aws:kms:{ACCOUNT}:key/{{:036}}"
@@ -536,13 +538,18 @@ def every_change_is_published(template):
     (version,) = resources(template, "AWS::Lambda::Version").values()
     missing = references(function) - references(version["Properties"]["Description"]) - {"AWS::NoValue"}
     # A resource is as good as a constant if no parameter replaces it.
-    for name in missing & set(template["Resources"]):
-        resource = template["Resources"][name]
-        names = {key: resource["Properties"].get(key) for key in REPLACES.get(resource["Type"], ["Properties"])}
-        if not references(names) & set(template["Parameters"]):
-            missing.remove(name)
+    missing -= {name for name in missing & set(template["Resources"]) if not replaced_by(template, name)}
     if missing:
         yield f"a change of {sorted(missing)} would not reach the alias"
+
+
+def nothing_else_is_replaced(template):
+    """No change of a parameter replaces a resource, and with it what it holds, but those that are known and documented."""
+    for name, resource in template["Resources"].items():
+        # A published version is replaced by every change, and kept.
+        wrong = replaced_by(template, name) ^ REPLACED.get(name, set())
+        if wrong and resource["Type"] != "AWS::Lambda::Version":
+            yield f"{name} is replaced by a change of {sorted(wrong)}, or is no more"
 
 
 def every_option_fits(template):

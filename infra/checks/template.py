@@ -1,5 +1,7 @@
 """The template: as it is written, and as CloudFormation gets it."""
 
+import functools
+import json
 import logging
 import os
 from pathlib import Path
@@ -54,6 +56,30 @@ def references(value):
                 if name not in local:
                     names.add(name.split(".")[0])
     return names
+
+
+@functools.cache
+def schemas():
+    """CloudFormation's own schema of each type of resource."""
+    # The suites that deploy the template do without it.
+    import cfnlint
+
+    files = (Path(cfnlint.__file__).parent / "data/schemas/resources").glob("*.json")
+    return {it["typeName"]: it for it in map(json.loads, map(Path.read_text, files)) if "typeName" in it}
+
+
+def replaced_by(template, name):
+    """The parameters whose change makes CloudFormation replace a resource."""
+    resource = template["Resources"][name]
+    fixed = [path.split("/")[2] for path in schemas()[resource["Type"]].get("createOnlyProperties", [])]
+    return depends({key: resource.get("Properties", {}).get(key) for key in fixed}, template["Conditions"]) & set(template["Parameters"])
+
+
+def depends(value, conditions):
+    """The names that a tree refers to, with those of its conditions."""
+    asked = {it["Fn::If"][0] for _, it in walk(value) if isinstance(it, dict) and "Fn::If" in it}
+    asked |= {it for path, it in walk(value) if path and path[-1] == "Condition" and isinstance(it, str)}
+    return references(value).union(*(depends([conditions[it]], conditions) for it in asked))
 
 
 def branches(value):

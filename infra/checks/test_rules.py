@@ -211,6 +211,11 @@ SABOTAGE = {
         version(replaced("Properties.Description.Fn::Sub.0", "${FunctionRole.RoleId}", "")),
         put("Resources.FunctionLogGroup.Properties.LogGroupName", {"Ref": "RoleNamePrefix"}),
     ],
+    rules.nothing_else_is_replaced: [
+        put("Resources.ExecutionFailureQueue.Properties.QueueName", {"Fn::Sub": "${AWS::StackName}-${MetricsNamespace}"}),
+        put("Resources.ReaderSecret.Properties.Name", {"Fn::If": ["HasKmsKey", {"Ref": "AWS::StackName"}, {"Ref": "AWS::NoValue"}]}),
+        put("Resources.ScheduleRole.Properties.Path", "/"),
+    ],
     rules.every_option_fits: [
         version(replaced("Properties.Description.Fn::Sub.0", "${Architecture}", "an instruction set that is ${Architecture}")),
         statement("FunctionRole", "ReadApp", "Action", ["secretsmanager:GetSecretValue"] * 100),

@@ -28,7 +28,7 @@ class Guide:
         self.names = {
             "READER_SECRET_ARN": outputs["ReaderSecretArn"], "READER_POLICY_ARN": outputs["ReaderPolicyArn"],
             "SECRET_ARN": outputs["SecretArn"], "FUNCTION_NAME": outputs["FunctionName"], "JOB_ROLE": "job",
-            "FUNCTION_ARN": outputs["FunctionAliasArn"], "ACCOUNT_ID": outputs["SecretArn"].split(":")[4],
+            "FUNCTION_ALIAS_ARN": outputs["FunctionAliasArn"], "ACCOUNT_ID": outputs["SecretArn"].split(":")[4],
         }  # fmt: skip
 
     def take(self, name):
@@ -141,7 +141,7 @@ def the_status_of_a_secret_in_order_has_no_problems(guide):
 
 def the_secret_is_rotated_by_the_function(guide):
     guide.paste("rotate")
-    assert guide.described().get("RotationLambdaARN") == guide.names["FUNCTION_ARN"]
+    assert guide.described().get("RotationLambdaARN") == guide.names["FUNCTION_ALIAS_ARN"]
 
 
 def the_tags_of_a_fleet_are_set(guide):
