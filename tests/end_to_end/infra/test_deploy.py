@@ -105,3 +105,12 @@ def test_an_update_keeps_both_secrets_and_the_version_to_roll_back_to(cloud, sta
     assert alias["Timeout"] == 90 and alias["Version"] != "1"
     versions = functions.list_versions_by_function(FunctionName=updated.outputs["FunctionName"])["Versions"]
     assert {"1", alias["Version"]} <= {it["Version"] for it in versions}
+
+
+def test_an_update_that_replaces_the_role_moves_the_alias_to_the_new_one(cloud, stack, credentials, stand_ins_for):
+    """A published version keeps the role that it was published with, which is gone after such an update."""
+    updated = sam_deploy(cloud, stand_ins_for, RolePath="/service/")
+    assert updated.status == "UPDATE_COMPLETE"
+    alias = cloud.client("lambda").get_function_configuration(FunctionName=updated.outputs["FunctionAliasArn"])
+    assert updated.outputs["FunctionRoleArn"] == alias["Role"] != stack.outputs["FunctionRoleArn"]
+    assert updated.outcome(action="refresh") == "refreshed"
