@@ -219,6 +219,16 @@ def metrics_exist(template):
         yield f"the function has no metric {name}"
 
 
+def dashboard_shows_every_alarm(template):
+    """The dashboard is JSON in every kind of stack, and its first row has every alarm of the stack and no other."""
+    for given in (*KINDS.values(), {"FleetName": "agency"}):
+        there = Stack(template, **given).resources()
+        body = json.loads(there["Dashboard"]["Properties"]["DashboardBody"])
+        shown = {Stack(template).named(f"{name}.Arn") for name, it in there.items() if it["Type"].endswith("Alarm")}
+        if set(body["widgets"][0]["properties"]["alarms"]) != shown:
+            yield f"the dashboard shows other alarms than there are with {given}"
+
+
 def queues_encrypted(template):
     """Every queue is encrypted, keeps messages for 14 days, and refuses plain HTTP."""
     queues = resources(template, "AWS::SQS::Queue")

@@ -102,6 +102,10 @@ SABOTAGE = {
         put("Resources.ReauthorizationRequiredAlarm.Properties.MetricName", "AuthorizationRequired"),
         replaced("Resources.Dashboard.Properties.DashboardBody.Fn::Sub.0", '", "Advertisers"', '", "Advertizers"'),
     ],
+    rules.dashboard_shows_every_alarm: [
+        replaced("Resources.Dashboard.Properties.DashboardBody.Fn::Sub.0", ', "${DestinationAlarm.Arn}"', ""),
+        put("Resources.FleetCapacityAlarm.Condition", "HasStateMachine"),
+    ],
     rules.queues_encrypted: [
         put("Resources.DeliveryDeadLetterQueue.Properties.SqsManagedSseEnabled", False),
         put("Resources.ExecutionFailureQueue.Properties.MessageRetentionPeriod", 345600),
