@@ -21,14 +21,14 @@ NOT_NEEDED = (
     "secretsmanager:GetSecretValue", "secretsmanager:GetRandomPassword",
 )
 # By service, those of no Region with a colon first: the resources that a stack named tiktok-token-refresh has. CloudFormation names some after the logical id alone.
-STACK = "tiktok-token-refresh"
+STACK, SECRET = "tiktok-token-refresh", "tiktok/ads"
 RESOURCES = {
     "cloudwatch": [f"alarm:{STACK}-*", ":dashboard/Dashboard-*"],
     "iam": [f":role/{STACK}-*", f":policy/{STACK}-*"],
     "lambda": [f"function:{STACK}-*", "layer:*", "code-signing-config:*"],
     "logs": [f"log-group:/aws/lambda/{STACK}*", f"log-group:/aws/vendedlogs/states/{STACK}*"],
     "scheduler": [f"schedule/{STACK}-*", f"schedule-group/{STACK}-*", "schedule/ScheduleGroup-*", "schedule-group/ScheduleGroup-*"],
-    "secretsmanager": ["secret:*"],
+    "secretsmanager": [f"secret:{SECRET}*", "secret:CredentialsSecret-*", "secret:ReaderSecret-*"],
     "sns": [f"{STACK}-*"],
     "sqs": [f"{STACK}-*"],
     "states": ["stateMachine:FleetStateMachine-*"],

@@ -98,6 +98,11 @@ def test_a_page_names_the_sum_of_the_table(page):
     assert costs.sums()[page] in (PROJECT / page).read_text()
 
 
+def test_the_page_counts_the_alarms():
+    parts = costs.Parts()
+    assert f"{len(parts.alarms) + len(parts.composites)} alarms" in (PROJECT / "docs/deploy.md").read_text()
+
+
 def test_the_deployers_policy_is_what_cloudformation_needs_for_the_resources_and_no_more():
     """`infra/check --write` writes it."""
     assert json.loads(deployer.POLICY.read_text()) == deployer.policy()
