@@ -301,8 +301,9 @@ def least_privilege(template):
     if {"Roles", "Users", "Groups"} & set(reader):
         yield "ReaderPolicy is attached to a role, user or group"
     statements = [it for conditional in reader["PolicyDocument"]["Statement"] for it in branches(conditional)]
-    granted = [(it["Effect"], it["Sid"], it["Resource"]) for it in statements]
-    if granted != [("Allow", "ReadReader", READER), ("Allow", "UseKeyOfReader", {"Ref": "KmsKeyArn"})]:
+    granted = [(it["Effect"], it["Sid"], [of for each in several(it["Resource"]) for of in branches(each)]) for it in statements]
+    keys = [{"Ref": "KmsKeyArn"}, {"Ref": "PreviousKmsKeyArn"}]
+    if granted != [("Allow", "ReadReader", [READER]), ("Allow", "UseKeyOfReader", keys)]:
         yield f"ReaderPolicy grants {granted}"
 
 

@@ -138,6 +138,7 @@ SABOTAGE = {
         put(f"{READER}.0.Action", [SECRETS, "secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"]),
         put(f"{READER}.0.Resource", {"Fn::GetAtt": ["CredentialsSecret", "Id"]}),
         put(f"{READER}.1.Fn::If.1.Action", ["kms:Decrypt", "kms:GenerateDataKey"]),
+        put(f"{READER}.1.Fn::If.1.Resource", {"Ref": "KmsKeyArn"}),
         put("Resources.ReaderPolicy.Properties.Roles", [{"Ref": "FunctionRole"}]),
         put("Resources.AnotherPolicy", {"Type": "AWS::IAM::ManagedPolicy", "Properties": {}}),
     ],
