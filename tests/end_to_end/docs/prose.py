@@ -18,7 +18,7 @@ RUSTDOC = re.compile(r"^\s*//[/!] ?(.*)$")
 ROW = re.compile(r"^\|(.*)\|\s*$")
 # Docstrings of these do so, too. Some programs have no suffix.
 SCRIPTS = ("tests/end_to_end", "infra", ".ci", "examples")
-PYTHON = re.compile(r"#!.*python3\n")
+PYTHON = re.compile(rb"#!.*python3\n")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 NO_SENTENCE = re.compile(r"(Whether|What|Which|How|Whom?|Whose)\b")
 NO_DOCSTRING = re.compile(rf"Where\b|{NO_SENTENCE.pattern}")
@@ -76,4 +76,4 @@ def openings():
 
 def scripts():
     files = [file for folder in SCRIPTS for file in sorted((PROJECT / folder).rglob("*")) if file.is_file()]
-    return [file for file in files if file.suffix == ".py" or (not file.suffix and PYTHON.match(file.read_text()))]
+    return [file for file in files if file.suffix == ".py" or (not file.suffix and PYTHON.match(file.read_bytes()))]
