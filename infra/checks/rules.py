@@ -140,6 +140,8 @@ OPTIONS = {
     "RolePath": "/service/", "RoleNamePrefix": "corp-", "CodeSigningConfigArn": f"arn:aws:lambda:{ACCOUNT}:code-signing-config:csc-0123456789abcdef0",
     "ReservedConcurrency": "5", "LogRetentionDays": "3653",
 }  # fmt: skip
+# By parameter: other values, each of which differs at one place.
+PLACES = {"LayerArn": [OPTIONS["LayerArn"].replace(old, new) for old, new in (("1111", "4444"), ("corp", "org"), (":12", ":13"))]}
 ALTERNATIVES = {"ExistingSecretArn": SECRET_ARN.format(30), "NoticeTopicArn": f"arn:aws:sns:{ACCOUNT}:notice"}
 INSTEAD = {"ExistingSecretArn": "SecretName", "NoticeTopicArn": "AlarmEmail"}
 KINDS = {"one secret": {}, "a fleet": {"FleetName": "agency", "CreateFleetStateMachine": "true", "SecretName": "", "RotationScheduleExpression": ""}}
@@ -552,6 +554,12 @@ def every_change_is_published(template):
     missing -= {name for name in missing & set(template["Resources"]) if not replaced_by(template, name)}
     if missing:
         yield f"a change of {sorted(missing)} would not reach the alias"
+    # Two values that differ at one place have two descriptions, also where the description has a part of the value.
+    for name in (references(function) & set(OPTIONS)) - {"SecretName"}:
+        for other in PLACES.get(name, [OPTIONS[name] + "0"]):
+            one, two = (Stack(template, **OPTIONS | {name: value}).fill(version["Properties"]["Description"]) for value in (OPTIONS[name], other))
+            if one == two:
+                yield f"a change of {name} to {other} would not reach the alias"
 
 
 def nothing_else_is_replaced(template):

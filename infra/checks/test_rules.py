@@ -214,6 +214,7 @@ SABOTAGE = {
     rules.every_change_is_published: [
         version(replaced("Properties.Description.Fn::Sub.0", "${TimeoutSeconds}", "60")),
         version(replaced("Properties.Description.Fn::Sub.0", "${FunctionRole.RoleId}", "")),
+        version(put("Properties.Description.Fn::Sub.1.Layer.Fn::If.1.Fn::Join.1.0", "")),
         put("Resources.FunctionLogGroup.Properties.LogGroupName", {"Ref": "RoleNamePrefix"}),
     ],
     rules.nothing_else_is_replaced: [
