@@ -5,7 +5,7 @@ import re
 import tomllib
 
 from .stack import Stack
-from .template import PAGE, PROJECT, at, branches, differences, references, replaced_by, resources, walk, written
+from .template import PAGE, PROJECT, at, branches, depends, differences, references, replaced_by, resources, walk, written
 
 # CloudFormation writes it at creation and on a change of this text: a change would overwrite live tokens.
 PLACEHOLDER = '{"app_id":"","secret":"","access_token":"","refresh_token":""}'
@@ -134,7 +134,7 @@ OPTIONS = {
     "RotationScheduleExpression": "rate(12 hours)", "AlarmEmail": "data@example.org", "AlarmTopicArn": f"arn:aws:sns:{ACCOUNT}:page",
     "CreateDashboard": "false", "MetricsNamespace": "Marketing/TikTok", "Architecture": "x86_64", "TimeoutSeconds": "900",
     "AdvertiserInfo": "true", "SuccessEventBusArn": f"arn:aws:events:{ACCOUNT}:event-bus/results",
-    "SubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1", "SecurityGroupIds": "sg-0123456789abcdef0",
+    "SubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-0123456789abcdef2", "SecurityGroupIds": "sg-0123456789abcdef0",
     "HttpsProxy": "http://proxy.corp.example.org:3128", "NoProxy": ".amazonaws.com", "LayerArn": f"arn:aws:lambda:{ACCOUNT}:layer:corp-roots:12",
     "CaBundlePath": "/opt/ca.pem", "UseFipsEndpoint": "true", "PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess",
     "RolePath": "/service/", "RoleNamePrefix": "corp-", "CodeSigningConfigArn": f"arn:aws:lambda:{ACCOUNT}:code-signing-config:csc-0123456789abcdef0",
@@ -549,13 +549,14 @@ def every_change_is_published(template):
     for unversioned in ("Tags", "Code", "CodeSigningConfigArn", "ReservedConcurrentExecutions"):
         function.pop(unversioned)
     (version,) = resources(template, "AWS::Lambda::Version").values()
-    missing = references(function) - references(version["Properties"]["Description"]) - {"AWS::NoValue"}
-    # A resource is as good as a constant if no parameter replaces it.
-    missing -= {name for name in missing & set(template["Resources"]) if not replaced_by(template, name)}
+    described = depends(version["Properties"]["Description"], template["Conditions"])
+    missing = depends(function, template["Conditions"]) - described - {"AWS::NoValue"}
+    # A resource is as good as a constant if no parameter replaces it but those that the description has.
+    missing -= {name for name in missing & set(template["Resources"]) if replaced_by(template, name) <= described}
     if missing:
         yield f"a change of {sorted(missing)} would not reach the alias"
     # Two values that differ at one place have two descriptions, also where the description has a part of the value.
-    for name in (references(function) & set(OPTIONS)) - {"SecretName"}:
+    for name in described & set(OPTIONS) - {"SecretName", "UseFipsEndpoint"}:
         for other in PLACES.get(name, [OPTIONS[name] + "0"]):
             one, two = (Stack(template, **OPTIONS | {name: value}).fill(version["Properties"]["Description"]) for value in (OPTIONS[name], other))
             if one == two:

@@ -3,8 +3,6 @@
 import re
 
 PSEUDO = {"AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com", "AWS::Region": "ap-northeast-1", "AWS::AccountId": "111122223333"}
-# IAM gives a role such an id.
-ROLE_ID = "AROA" + "X" * 17
 GONE = object()
 
 
@@ -69,9 +67,7 @@ class Stack:
         if name in self.values:
             self.read.add(name)
             return self.values[name]
-        resource, _, attribute = name.partition(".")
-        if attribute == "RoleId":
-            return ROLE_ID
+        resource = name.partition(".")[0]
         if self.template["Resources"][resource]["Type"] == "AWS::SecretsManager::Secret":
             own = self.fill(self.template["Resources"][resource]["Properties"]).get("Name", f"{resource}-0123456789Ab")
             return f"arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:{own}-AbCdEf"

@@ -213,9 +213,10 @@ SABOTAGE = {
     ],
     rules.every_change_is_published: [
         version(replaced("Properties.Description.Fn::Sub.0", "${TimeoutSeconds}", "60")),
-        version(replaced("Properties.Description.Fn::Sub.0", "${FunctionRole.RoleId}", "")),
+        version(replaced("Properties.Description.Fn::Sub.0", "${RolePath}", "")),
+        version(put("Properties.Description.Fn::Sub.1.Fips", "")),
         version(put("Properties.Description.Fn::Sub.1.Layer.Fn::If.1.Fn::Join.1.0", "")),
-        put("Resources.FunctionLogGroup.Properties.LogGroupName", {"Ref": "RoleNamePrefix"}),
+        put("Resources.FunctionLogGroup.Properties.LogGroupName", {"Fn::Sub": "/aws/lambda/${AlarmEmail}"}),
     ],
     rules.nothing_else_is_replaced: [
         put("Resources.ExecutionFailureQueue.Properties.QueueName", {"Fn::Sub": "${AWS::StackName}-${MetricsNamespace}"}),
