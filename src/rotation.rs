@@ -254,7 +254,7 @@ impl<S: Store, T: TikTok, C: Clock> Refresher<'_, S, T, C> {
             Checked::Works(_) | Checked::Proven => Ok(ended(StepOutcome::Works, token)),
             // The old tokens may no longer work, so an unknown result does not prevent the promotion.
             Checked::Unknown(error) => {
-                let warning = format!("Whether the new access token works could not be update: {}", error.what());
+                let warning = format!("The new access token could not be checked: {}", error.what());
                 Ok(ended(StepOutcome::NotTested, token).warn([warning]))
             }
             Checked::Rejected(rejection) => {

@@ -21,7 +21,7 @@ pub fn find(target: &Path) -> Result<PathBuf, Box<dyn Error>> {
     if status.success() { Ok(target.join("release").join(FUNCTION)) } else { Err(status.to_string().into()) }
 }
 
-/// Where Cargo builds.
+/// The folder that Cargo builds in.
 pub fn target() -> Result<PathBuf, Box<dyn Error>> {
     let root = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     Ok(env::var_os("CARGO_TARGET_DIR").map_or_else(root, PathBuf::from).canonicalize()?)

@@ -86,7 +86,7 @@ const fn max_versions(work: Work<'_>) -> usize {
 fn too_many_versions(number: usize, work: Work<'_>) -> Error {
     let max = max_versions(work);
     let what = format!(
-        "Nothing was spent. The secret has {number} versions that are younger than a day, and a run of this kind needs room for {VERSIONS_OF_A_REPLACEMENT} more within {max}. Secrets Manager takes about a hundred."
+        "Nothing was redeemed. The secret has {number} versions that are younger than a day, and a run of this kind needs room for {VERSIONS_OF_A_REPLACEMENT} more within {max}. Secrets Manager takes about a hundred."
     );
     Error::new(Kind::SecretLimitExceeded, what)
 }

@@ -379,7 +379,11 @@ async fn a_secret_that_a_person_filled_with_young_versions_is_told_before_anythi
             assert_eq!(outcome(&invocation), "fresh", "{event}");
             continue;
         }
-        assert_failed(&invocation, "SecretLimitExceeded", &["97 versions", "younger than a day", "Nothing was spent"]);
+        assert_failed(
+            &invocation,
+            "SecretLimitExceeded",
+            &["97 versions", "younger than a day", "Nothing was redeemed"],
+        );
         assert!(journal.iter().all(|entry| entry.service == Service::SecretsManager), "{journal}");
         assert_eq!((written(&journal), world.redeemed()), (0, 1), "{event}");
     }

@@ -6,7 +6,7 @@ use super::dice::Dice;
 use crate::support::{CLAIM, STAGE};
 use stand_ins::{Fault, Flow, When};
 
-/// Where answers go astray: the labels tell the writes apart.
+/// The requests whose answers get lost: the labels tell the writes apart.
 const AWS: [(&str, &str); 5] = [
     ("GetSecretValue", "AWSCURRENT"),
     ("ListSecretVersionIds", ""),
@@ -27,7 +27,7 @@ pub struct Trouble {
     pub lies: bool,
 }
 
-/// Where a grant's refresh token is redeemed.
+/// The endpoint at which a grant's refresh token is redeemed.
 pub const fn redeem(flow: Flow) -> &'static str {
     match flow {
         Flow::Business => "oauth2/refresh_token",

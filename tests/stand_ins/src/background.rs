@@ -31,7 +31,7 @@ impl Background {
         Self { handle, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Where to spawn tasks that must outlive the caller's own runtime.
+    /// The runtime of tasks that must outlive the caller's own.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }

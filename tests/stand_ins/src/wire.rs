@@ -156,7 +156,7 @@ impl Server {
         Arc::clone(&self.accepted)
     }
 
-    /// Where the server listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

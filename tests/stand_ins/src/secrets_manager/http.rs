@@ -68,7 +68,7 @@ impl SecretsManagerServer {
         format!("http://{}", self.address())
     }
 
-    /// Where the server listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }

@@ -51,7 +51,7 @@ impl TikTokServer {
         format!("http://{}{ROOT}", self.address())
     }
 
-    /// Where the server listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
@@ -61,7 +61,7 @@ impl TikTokServer {
         self.server.opened()
     }
 
-    /// Where the portal's pages are.
+    /// The address of the portal's pages.
     pub fn portal(&self) -> String {
         format!("http://{}/portal/auth", self.address())
     }

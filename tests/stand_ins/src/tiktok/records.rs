@@ -54,7 +54,7 @@ pub struct Burned {
     pub grant: GrantId,
     /// The refresh token.
     pub refresh_token: String,
-    /// Where it was sent.
+    /// The flow whose endpoint it was sent to.
     pub sent_to: Flow,
 }
 
