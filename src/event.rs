@@ -9,7 +9,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
 use crate::{
     authorize::{AuthorizationResponse, LinkRequest, MAX_VALIDITY_HOURS, VALIDITY},
@@ -26,9 +25,6 @@ const ACTIONS: [(&str, &[&str]); 4] = [
     ("authorize_url", &["secret_id", "redirect_uri", "valid_for_hours"]),
     ("exchange", &["secret_id", "redirect_url", "auth_code", "redirect_uri"]),
 ];
-
-/// The number of times that a code can be percent-encoded: by TikTok and by one tool after it.
-const MAX_ENCODINGS: usize = 2;
 
 /// The task of an invocation.
 #[derive(Clone, Debug)]
@@ -87,16 +83,10 @@ fn decoded(auth_code: &SecretString) -> Result<SecretString, Error> {
     if let Some(what) = piece_of_an_address(&code) {
         return Err(wrong(what));
     }
-    for _ in 0..MAX_ENCODINGS {
-        if !code.contains('%') {
-            break;
-        }
-        if !is_percent_encoded(&code) {
-            return Err(wrong("has a percent sign that two hexadecimal digits do not follow: a part of it is missing"));
-        }
-        // Only percent signs are decoded: `+` and `=` have another meaning in a query.
-        let escaped = code.replace('+', "%2B").replace('=', "%3D");
-        code = form_urlencoded::parse(escaped.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+    for _ in 0..pasted::MAX_ENCODINGS {
+        code = pasted::percent_decoded(&code).ok_or_else(|| {
+            wrong("has a percent sign that two hexadecimal digits do not follow: a part of it is missing")
+        })?;
     }
     let is_plain = code.chars().all(|character| character.is_ascii_graphic());
     if is_plain {
@@ -115,12 +105,6 @@ fn piece_of_an_address(code: &str) -> Option<&'static str> {
     let is_piece =
         code.starts_with('?') || code.contains('&') || ["auth_code", "code", "state"].iter().any(is_parameter);
     is_piece.then_some("is a piece of an address, not an auth code alone")
-}
-
-fn is_percent_encoded(text: &str) -> bool {
-    let mut pieces = text.split('%');
-    pieces.next();
-    pieces.all(|piece| piece.len() >= 2 && piece.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// A step of a rotation, in Secrets Manager's words.
@@ -307,8 +291,8 @@ impl Fields {
 
     fn secret_id(&mut self) -> Result<Option<String>, Error> {
         match self.text("secret_id")? {
-            Some(id) if id.trim().is_empty() => Err(invalid("The event's 'secret_id' is empty.")),
-            id => Ok(id.map(|id| id.trim().to_owned())),
+            Some(id) if pasted::trimmed(&id).is_empty() => Err(invalid("The event's 'secret_id' is empty.")),
+            id => Ok(id.map(|id| pasted::trimmed(&id).to_owned())),
         }
     }
 
@@ -322,7 +306,7 @@ impl Fields {
         };
         let mut each: Vec<String> = Vec::new();
         for id in &ids {
-            let id = id.as_str().map(str::trim).filter(|id| !id.is_empty()).ok_or_else(wrong)?;
+            let id = id.as_str().map(pasted::trimmed).filter(|id| !id.is_empty()).ok_or_else(wrong)?;
             if !each.iter().any(|known| known == id) {
                 each.push(id.to_owned());
             }

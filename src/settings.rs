@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::{
     authorize::is_https_or_on_this_machine,
+    document::pasted,
     error::{Error, Kind},
     http::Egress,
     transport::Tag,
@@ -103,7 +104,10 @@ impl Settings {
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let mut problems = Vec::new();
         let mut note = |problem: String| problems.push(problem);
-        let value = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        // Quotation marks come from a `.env` file, and invisible characters from a web page.
+        let value = |name: &str| {
+            variable(name).map(|value| pasted::trimmed(&value).to_owned()).filter(|value| !value.is_empty())
+        };
 
         let secrets = secrets(value("SECRET_ID"), value("SECRET_TAG")).map_err(&mut note).ok();
         let url = value("TIKTOK_API_URL");
@@ -177,7 +181,7 @@ fn tag(text: &str) -> Result<Tag, String> {
 
 fn secret_ids(text: &str) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
-    for id in text.split(',').map(str::trim).filter(|id| !id.is_empty()) {
+    for id in text.split(',').map(pasted::trimmed).filter(|id| !id.is_empty()) {
         if !ids.iter().any(|known| known == id) {
             ids.push(id.to_owned());
         }

@@ -62,7 +62,9 @@ fn state(said: &str, plant: &Plant) {
             refuses(&error, plant);
         }
     }
-    let code: String = byte_serialize(format!("{said}{}", plant.text()).as_bytes()).collect();
+    // A code has characters that can be seen.
+    let seen: String = said.chars().filter(char::is_ascii_graphic).collect();
+    let code: String = byte_serialize(format!("{seen}{}", plant.text()).as_bytes()).collect();
     let consent = redirected(&format!("https://a.b/?auth_code={code}&state={text}")).expect("a code and a state");
     plant.is_hidden(&consent);
 }

@@ -52,8 +52,25 @@ impl Redirect {
             invalid("The redirect has no 'state': the address was cut, or another link than this function's led to it.")
                 .advise("Copy the whole address again, to its end. If the auth code is from another link, send it alone as 'auth_code'.")
         })?;
+        let auth_code = decoded(auth_code);
+        if !auth_code.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(invalid("The redirect's 'auth_code' has a blank or another character that no code has.")
+                .advise("Copy the whole address again, in one piece."));
+        }
         Ok(Self { auth_code, state: UnverifiedState::parse(state.expose_secret())? })
     }
+}
+
+/// Decodes a code that a tool has percent-encoded once more with its address: TikTok's codes have no percent sign.
+fn decoded(mut code: SecretString) -> SecretString {
+    for _ in 0..pasted::MAX_ENCODINGS {
+        let next = pasted::percent_decoded(code.expose_secret());
+        match next.filter(|next| next.chars().all(|c| c.is_ascii_graphic())) {
+            Some(next) => code = SecretString::from(next),
+            None => break,
+        }
+    }
+    code
 }
 
 /// Returns true if a parameter starts with the rest of `&amp;`.

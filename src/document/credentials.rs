@@ -309,11 +309,20 @@ fn app_id(document: &Document) -> Result<Option<String>, Error> {
     if json.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(Some(json.to_owned()));
     }
-    if json.starts_with(|c: char| c.is_ascii_digit()) {
+    let id = if json.starts_with(|c: char| c.is_ascii_digit()) {
+        Some(json.to_owned())
+    } else {
+        named(document, field::APP_ID, token)?.map(|id| id.expose_secret().to_owned())
+    };
+    // A spreadsheet writes the number with an exponent, also where the field is a string.
+    let is_rounded = |id: &String| {
+        id.starts_with(|c: char| c.is_ascii_digit()) && id.contains(['.', 'e', 'E']) && id.parse::<f64>().is_ok()
+    };
+    if id.as_ref().is_some_and(is_rounded) {
         let what = "The field 'app_id' is a number with a fraction or an exponent, which has lost digits.";
         return Err(Error::new(Kind::InvalidSecret, what).advise("Write the app id as a string, in quotation marks."));
     }
-    Ok(named(document, field::APP_ID, token)?.map(|id| id.expose_secret().to_owned()))
+    Ok(id)
 }
 
 fn app_secret(document: &Document) -> Result<Option<SecretString>, Error> {
@@ -353,12 +362,19 @@ fn token(document: &Document, name: &str) -> Result<Option<SecretString>, Error>
     let token = text(document, name)?;
     // TikTok does not exclude spaces in an app's secret. Tokens and ids have none.
     let may_have_blanks = [field::SECRET, field::APP_SECRET].contains(&name);
-    let is_damage = |c: char| pasted::is_blank(c) && !(may_have_blanks && c == ' ');
-    if token.as_ref().is_some_and(|token| token.expose_secret().contains(is_damage)) {
-        let what = format!("The field '{name}' has a blank, a line break or an invisible character inside.");
-        return Err(Error::new(Kind::InvalidSecret, what).advise("Copy its value again, in one piece."));
-    }
-    Ok(token)
+    let is_damage = |c: char| (pasted::is_blank(c) || c.is_control()) && !(may_have_blanks && c == ' ');
+    // No token and no id has what is around it in a page or a table, or an ellipsis.
+    let is_foreign = |c: char| !may_have_blanks && (!c.is_ascii() || "\"<>{}[],;\\".contains(c));
+    let text = token.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default();
+    let found = if text.contains(is_damage) {
+        "a blank, a line break or an invisible character".to_owned()
+    } else if let Some(character) = text.chars().find(|c| is_foreign(*c)) {
+        format!("the character '{character}'")
+    } else {
+        return Ok(token);
+    };
+    let what = format!("The field '{name}' has {found} inside.");
+    Err(Error::new(Kind::InvalidSecret, what).advise("Copy its value again, in one piece."))
 }
 
 /// Returns a required field, or an error that names a misspelling of it.
@@ -416,6 +432,16 @@ fn text(document: &Document, name: &str) -> Result<Option<SecretString>, Error> 
 }
 
 fn missing(document: &Document, name: &str) -> Error {
+    // The output of `aws secretsmanager get-secret-value` has the document in its 'SecretString'.
+    let has_it_inside = |outer: &&str| {
+        let inner = document.get(outer).and_then(|json| Document::parse(json).ok());
+        name == field::APP_ID && inner.is_some_and(|inner| inner.get(name).is_some())
+    };
+    if let Some(outer) = document.names().find(has_it_inside) {
+        let what = format!("The field '{name}' is inside the field '{outer}'.");
+        return Error::new(Kind::InvalidSecret, what)
+            .advise(format!("Store the content of '{outer}' as the whole secret."));
+    }
     let mut of_the_app = [name, field::APP_SECRET_ID].into_iter();
     let other = of_the_app.find_map(|name| Some((misspelt(document, name)?, name)));
     other.map_or_else(
@@ -452,9 +478,12 @@ pub(super) fn id_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stri
 #[serde(transparent)]
 pub(super) struct Id(#[serde(deserialize_with = "id_text")] pub String);
 
-/// Returns a field of the function, or `None` if it cannot be parsed.
-fn own<T: for<'de> Deserialize<'de>>(document: &Document, name: &str) -> Option<T> {
-    serde_json::from_str(document.get(name)?.expose_secret()).ok()
+/// Returns a field of the function, or `None` if it cannot be parsed. The key/value form of the AWS console stores every
+/// value as a string.
+pub(super) fn own<T: for<'de> Deserialize<'de>>(document: &Document, name: &str) -> Option<T> {
+    let json = document.get(name)?.expose_secret();
+    let stored_as_text = || serde_json::from_str(&serde_json::from_str::<String>(json).ok()?).ok();
+    serde_json::from_str(json).ok().or_else(stored_as_text)
 }
 
 fn advertisers(document: &Document) -> Vec<Advertiser> {
@@ -469,7 +498,8 @@ fn advertisers(document: &Document) -> Vec<Advertiser> {
 pub(super) fn holds_list(document: &Document, list: &[Advertiser]) -> bool {
     let ids: Option<Vec<String>> = own(document, field::ADVERTISER_IDS);
     let same_ids = ids.is_some_and(|ids| ids.iter().eq(list.iter().map(|advertiser| &advertiser.id)));
-    same_ids && document.get(field::ADVERTISERS).is_some() && advertisers(document) == list
+    let is_list = |name| document.get(name).is_some_and(|json| json.expose_secret().starts_with('['));
+    same_ids && is_list(field::ADVERTISER_IDS) && is_list(field::ADVERTISERS) && advertisers(document) == list
 }
 
 #[cfg(test)]

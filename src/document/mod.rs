@@ -22,6 +22,7 @@ pub use credentials::{Advertiser, AdvertiserInfo, App, AppSource, Credentials, F
 pub use fingerprint::{Fingerprint, hex};
 pub use origin::{Origin, Provenance};
 pub use projection::{Format, Publication, Unpublishable, lost_credential, named_twice, project, publications};
+pub(crate) use raw::Members;
 pub use raw::{Document, json_text};
 pub use redaction::secrets_in;
 pub use size::{MAX_BYTES, Reduction, TOKEN_HEADROOM, fit, leaves_room_for_tokens};

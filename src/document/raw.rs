@@ -33,11 +33,11 @@ impl Document {
         if body.trim().is_empty() {
             return Err(Error::new(Kind::InvalidSecret, "The secret is empty."));
         }
-        let Fields(fields) = match pasted::quoted_json(body) {
-            Some(inner) => serde_json::from_str(inner.expose_secret()),
-            None => serde_json::from_str(body),
-        }
-        .map_err(|error| not_an_object(body, &error))?;
+        let inner = pasted::quoted_json(body);
+        let json = inner.as_ref().map_or(body, ExposeSecret::expose_secret);
+        let Members(fields) = serde_json::from_str(json)
+            .or_else(|error| serde_json::from_str(&pasted::mended(json)).map_err(|_| error))
+            .map_err(|error| not_an_object(body, &error))?;
         for (index, (name, _)) in fields.iter().enumerate() {
             if fields[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(Error::new(Kind::InvalidSecret, format!("The secret has the field {name:?} twice.")));
@@ -111,8 +111,11 @@ fn not_an_object(body: &str, error: &serde_json::Error) -> Error {
     let found = if error.is_data() { "is not a JSON object" } else { "is not valid JSON" };
     let what = format!("The secret {found} (line {}, column {}).", error.line(), error.column());
     let error = Error::new(Kind::InvalidSecret, what);
-    if body.contains(['“', '”']) {
+    if body.contains(pasted::is_typographic_quote) {
         return error.advise("Replace the typographic quotation marks “ and ” in the secret by straight ones.");
+    }
+    if body.contains('\'') && !body.contains('"') {
+        return error.advise("Replace the single quotation marks in the secret by straight double ones (\").");
     }
     error
 }
@@ -123,28 +126,29 @@ pub fn json_text(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-struct Fields(Vec<(String, SecretString)>);
+/// The members of a JSON object in their order, with the text of their values.
+pub(crate) struct Members(pub Vec<(String, SecretString)>);
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
+        struct MembersVisitor;
 
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut fields = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     fields.push((name, SecretString::from(Box::<str>::from(value))));
                 }
-                Ok(Fields(fields))
+                Ok(Members(fields))
             }
         }
 
-        deserializer.deserialize_map(FieldsVisitor)
+        deserializer.deserialize_map(MembersVisitor)
     }
 }

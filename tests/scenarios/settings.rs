@@ -49,6 +49,16 @@ fn a_secret_is_all_that_has_to_be_named() {
 }
 
 #[test]
+fn a_value_is_read_without_what_pasting_and_other_languages_put_around_it() {
+    for id in ["\"tiktok/ads\"", "\u{feff}tiktok/ads\u{200b}", " 'tiktok/ads', \"tiktok/ads\",", "“tiktok/ads”\n"] {
+        assert_eq!(read(&[("SECRET_ID", id)]).expect("a name").secrets, named(&["tiktok/ads"]), "{id:?}");
+    }
+    assert_eq!(with("MIN_TOKEN_LIFETIME", "\"90m\"").expect("a duration").min_token_lifetime, Duration::from_mins(90));
+    let url = with("TIKTOK_API_URL", "'https://proxy.example.com'").expect("an address").tiktok_api_url;
+    assert_eq!(url.as_str(), "https://proxy.example.com/");
+}
+
+#[test]
 fn every_variable_counts() {
     let settings = read(&[
         ("SECRET_ID", "one,two"),

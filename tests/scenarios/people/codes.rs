@@ -40,6 +40,18 @@ async fn an_auth_code_is_understood_as_the_address_bar_shows_it() {
 }
 
 #[tokio::test]
+async fn an_address_that_a_tool_encoded_once_more_is_understood() {
+    let world = World::start();
+    let function = world.lambda();
+    let link = link(&function, authorize_url()).await;
+    let address = consent(&world, &link, GrantSpec::default());
+    assert!(address.contains('%'), "{address}");
+    let invocation = function.run(exchange(&address.replace('%', "%25"))).await;
+    assert_eq!(outcome(&invocation), "authorized");
+    world.assert_usable();
+}
+
+#[tokio::test]
 async fn an_auth_code_of_any_form_is_sent_as_it_was_given() {
     let world = World::start();
     let function = world.lambda();
@@ -107,6 +119,13 @@ async fn an_address_that_was_cut_or_copied_from_html_is_refused_and_is_to_be_cop
         assert_failed(&invocation, "InvalidEvent", &[says, "Copy the"]);
     }
     assert_failed(&function.run(exchange(link.as_str())).await, "InvalidEvent", &["link to the consent page", "Open"]);
+    let journal = world.faults.journal();
+    assert!(journal.is_empty(), "neither AWS nor TikTok was asked\n{journal}");
+    let code = whole.find("auth_code=").expect("a code") + "auth_code=".len() + 3;
+    for inside in [" ", "\u{200b}", "\n  "] {
+        let address = format!("{}{inside}{}", &whole[..code], &whole[code..]);
+        assert_failed(&function.run(exchange(&address)).await, "InvalidEvent", &["no code has", "in one piece"]);
+    }
     let journal = world.faults.journal();
     assert!(journal.is_empty(), "neither AWS nor TikTok was asked\n{journal}");
     for address in [format!("<{whole}>"), format!("{whole} {whole}")] {

@@ -20,7 +20,12 @@ type Paste = fn(&Value) -> String;
 
 #[tokio::test]
 async fn a_secret_is_understood_with_what_pasting_puts_around_it() {
-    let ways: [(&str, Paste); 8] = [
+    let ways: [(&str, Paste); 13] = [
+        ("two byte order marks", |it| format!("\u{feff}\u{feff}{it}")),
+        ("blanks of a page", |it| serde_json::to_string_pretty(it).expect("JSON").replace("  ", "\u{a0}\u{a0}")),
+        ("invisible characters", |it| it.to_string().replacen(',', ",\u{200b}\u{2028}\u{202a}", 2)),
+        ("a comma too many", |it| it.to_string().replace('}', ",\n}")),
+        ("a value of Python", |it| it.to_string().replacen('{', "{\"flow\": None, ", 1)),
         ("a byte order mark", |it| format!("\u{feff}{it}")),
         ("lines of Windows", |it| serde_json::to_string_pretty(it).expect("JSON").replace('\n', "\r\n")),
         ("a JSON string", |it| json!(it.to_string()).to_string()),
@@ -40,7 +45,10 @@ async fn a_secret_is_understood_with_what_pasting_puts_around_it() {
 
 #[tokio::test]
 async fn values_are_understood_with_what_pasting_puts_around_them() {
-    let around: [fn(&str) -> String; 6] = [
+    let around: [fn(&str) -> String; 9] = [
+        |value| format!("„{value}“"),
+        |value| format!("« {value} »"),
+        |value| format!("\u{202a}{value}\u{202c}"),
         |value| format!(" {value}\r\n"),
         |value| format!("\"{value}\""),
         |value| format!("'{value}' "),
@@ -134,7 +142,18 @@ async fn a_field_with_another_spelling_is_named_with_its_right_name() {
 #[tokio::test]
 async fn a_value_that_was_damaged_is_named_and_nothing_is_spent() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &[&str]); 7] = [
+    let cases: [(Change, &[&str]); 15] = [
+        (|it| it["refresh_token"] = json!("abc\u{ad}def"), &["'refresh_token'", "an invisible character"]),
+        (|it| it["refresh_token"] = json!("\u{1b}[0mabc"), &["'refresh_token'", "an invisible character"]),
+        (|it| it["refresh_token"] = json!("abcdefgh…"), &["'refresh_token' has the character '…'", "in one piece"]),
+        (|it| it["access_token"] = json!("abc–def"), &["'access_token' has the character '–'"]),
+        (|it| it["refresh_token"] = json!("\"abc\","), &["'refresh_token' has the character '\"'"]),
+        (|it| it["refresh_token"] = json!("<abc>"), &["'refresh_token' has the character '<'"]),
+        (|it| it["app_id"] = json!("7.11E+18"), &["'app_id'", "lost digits"]),
+        (
+            |it| *it = json!({"Name": "tiktok/ads", "SecretString": it.to_string()}),
+            &["'app_id' is inside the field 'SecretString'", "Store the content of 'SecretString'"],
+        ),
         (|it| it["refresh_token"] = json!("abc\r\ndef"), &["'refresh_token'", "a line break", "in one piece"]),
         (|it| it["access_token"] = json!("Bearer abc"), &["'access_token'", "a blank"]),
         (|it| it["secret"] = json!("abc\u{200b}def"), &["'secret'", "an invisible character"]),
@@ -148,10 +167,18 @@ async fn a_value_that_was_damaged_is_named_and_nothing_is_spent() {
         assert_failed(&world.lambda().run(refresh()).await, "InvalidSecret", says);
         assert!(world.faults.journal().is_reading_alone(), "{}", world.faults.journal());
     }
-    let typographic = |document: &Value| document.to_string().replace('"', "“");
-    let world = world_of(GrantSpec::default(), |_| {}, typographic).await;
-    let says = ["is not valid JSON (line 1, column 2)", "typographic quotation marks"];
-    assert_failed(&world.lambda().run(refresh()).await, "InvalidSecret", &says);
+    let quotes: [(Paste, &str); 4] = [
+        (|it| it.to_string().replace('"', "“"), "typographic quotation marks"),
+        (|it| it.to_string().replace('"', "„"), "typographic quotation marks"),
+        (|it| it.to_string().replace('"', "'"), "single quotation marks"),
+        (|it| it.to_string().replacen("canary", "canary\n", 1), "has a blank, a line break"),
+    ];
+    for (paste, says) in quotes {
+        let world = world_of(GrantSpec::default(), |_| {}, paste).await;
+        let what = if says.ends_with("marks") { "is not valid JSON (line 1, column 2)" } else { "inside" };
+        assert_failed(&world.lambda().run(refresh()).await, "InvalidSecret", &[what, says]);
+        assert!(world.faults.journal().is_reading_alone(), "{}", world.faults.journal());
+    }
 }
 
 #[tokio::test]
@@ -169,4 +196,24 @@ async fn ids_of_advertisers_that_are_numbers_are_ids() {
     let result = only_result(&function.run(refresh()).await);
     assert_eq!((&result["advertisers_added"], &result["advertisers_removed"]), (&json!([]), &json!([])));
     assert_eq!(world.current()["advertiser_ids"], json!(["7000000000000000001", "7000000000000000002"]), "as text");
+}
+
+#[tokio::test]
+async fn what_the_console_stored_as_text_is_read() {
+    let Some(world) = strict(World::start()) else { return };
+    let function = world.lambda();
+    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    let before = world.current();
+    world
+        .edit(|document| {
+            for name in ["_refresh", "advertisers", "advertiser_ids"] {
+                document[name] = json!(document[name].to_string());
+            }
+        })
+        .await;
+    let status = only_result(&function.run(json!({"action": "status"})).await);
+    assert_eq!((&status["advertisers"], &status["refreshed_at"]), (&json!(2), &before["refreshed_at"]), "{status}");
+    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    assert_eq!(world.current()["advertisers"], before["advertisers"], "as a list");
+    assert_eq!(world.current()["_refresh"]["place"], 2, "the chain goes on");
 }
