@@ -20,11 +20,15 @@ pub use preconnect::Preconnect;
 use preconnect::{Connecting, MAX_AGE, Role, Waiting};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use secrecy::zeroize::Zeroizing;
+use tokio::time::timeout;
 
 use crate::error::{Error, Kind};
 
 /// Both services are tens of milliseconds away. A connection that takes longer than this will not succeed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The end of a body follows its last bytes at once.
+const TIME_FOR_THE_END: Duration = Duration::from_secs(1);
 
 /// More headers than any gateway adds. hyper's default of 100 would reject an answer with more.
 const MAX_HEADERS: usize = 1_000;
@@ -97,6 +101,10 @@ impl Http {
             .retry(reqwest::retry::never())
             .no_proxy()
             .http1_max_headers(MAX_HEADERS)
+            // A malformed header must not cost an answer with a single-use token.
+            .http1_ignore_invalid_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
             .connect_timeout(CONNECT_TIMEOUT);
         match &self.proxy {
             Some(proxy) => builder.proxy(proxy.clone()),
@@ -178,20 +186,21 @@ pub(crate) enum BodyError {
 
 /// Reads a body up to `limit` bytes and returns what arrived, even on an error. The buffer is wiped when it is dropped.
 ///
-/// If the body ends early according to its length, but `is_whole` says that it is complete, the function returns `Cut`
-/// at once. Otherwise it would wait for the missing bytes until the timeout.
+/// If `is_whole` says that the body is complete, the function waits only a moment for its end, and then returns `Cut`. The
+/// length can promise more bytes, or the last chunk can be missing, and the connection can stay open.
 pub(crate) async fn read_bounded(
     mut response: reqwest::Response,
     limit: usize,
     is_whole: impl Fn(&[u8]) -> bool,
 ) -> (Zeroizing<Vec<u8>>, Result<(), BodyError>) {
     let mut body = Zeroizing::new(Vec::new());
-    let promised = response.content_length().unwrap_or_default();
     loop {
-        if promised > body.len() as u64 && body.trim_ascii_end().ends_with(b"}") && is_whole(&body) {
+        let seems_whole = body.trim_ascii_end().ends_with(b"}") && is_whole(&body);
+        let limit_of_wait = if seems_whole { TIME_FOR_THE_END } else { Duration::MAX };
+        let Ok(chunk) = timeout(limit_of_wait, response.chunk()).await else {
             return (body, Err(BodyError::Cut));
-        }
-        match response.chunk().await {
+        };
+        match chunk {
             Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
                 let room = limit - body.len();
                 body.extend_from_slice(&chunk[..room]);

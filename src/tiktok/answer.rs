@@ -1,14 +1,14 @@
 //! TikTok's answers. Input: the body of a response, complete or cut. Output: tokens, advertisers or advertiser info.
 //! Errors: sentences about the missing part.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde_json::value::RawValue;
 
 use crate::{
-    document::{Advertiser, AdvertiserInfo},
+    document::{Advertiser, AdvertiserInfo, Members, pasted},
     transport::{Listing, TokenSet},
 };
 
@@ -24,6 +24,28 @@ const MAX_SCOPE: usize = 1_024;
 /// 10,000 advertisers at 100 a page. Later pages are not read.
 const MAX_PAGES: u32 = 100;
 
+/// An object with tokens is among the first objects of an answer.
+const MAX_OBJECTS: usize = 32;
+
+/// The names of the access token's lifetime or end.
+const ACCESS_TOKEN_LIFETIME: [&str; 6] = [
+    "expires_in",
+    "expires",
+    "expires_at",
+    "access_token_expires_in",
+    "access_token_expire_in",
+    "access_token_expires_at",
+];
+
+/// The names of the refresh token's lifetime or end.
+const REFRESH_TOKEN_LIFETIME: [&str; 5] = [
+    "refresh_token_expires_in",
+    "refresh_expires_in",
+    "refresh_expires",
+    "refresh_token_expire_in",
+    "refresh_token_expires_at",
+];
+
 /// TikTok's envelope. Values stay JSON text, because ids of 19 digits exceed a float.
 pub struct Answer {
     /// `None` if the answer has no code. Its content decides then.
@@ -38,20 +60,31 @@ pub struct Answer {
     beside: Fields,
 }
 
-/// The fields of a JSON object. Each value is wiped when it is dropped, because some are tokens.
-#[derive(Default)]
+/// The fields of a JSON object. Their names are normalized, because gateways write `accessToken` too. Each value is wiped
+/// when it is dropped, because some are tokens.
+#[derive(Clone, Default)]
 struct Fields(BTreeMap<String, SecretString>);
 
 impl Answer {
-    /// Parses an envelope: a JSON object with a code, an OAuth error, data or a token. It accepts a byte order mark,
-    /// trailing text, invalid UTF-8 and an early end.
+    /// Parses an envelope: a JSON object with a code, an OAuth error, data or a token. It accepts UTF-16, a byte order
+    /// mark, trailing text, invalid UTF-8, slips in the JSON and an early end. An object with an access token counts
+    /// wherever it is in the body.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let text = Zeroizing::new(String::from_utf8_lossy(body).into_owned());
-        let text = text.trim_start_matches(|c: char| c == '\u{feff}' || c == '\0' || c.is_whitespace());
-        let (beside, cut) = match Fields::parse(text) {
-            Some(fields) => (fields, false),
-            None => (closed(text).iter().find_map(|text| Fields::parse(text))?, true),
+        let text = text_of(body);
+        let text = text.trim_start_matches(|c: char| c == '\0' || pasted::is_blank(c));
+        let quoted = pasted::quoted_json(text);
+        let text = quoted.as_ref().map_or(text, ExposeSecret::expose_secret);
+        let inside = || {
+            let objects = text.match_indices('{').map(|(at, _)| &text[at..]);
+            let objects = objects.filter(|text| text[1..].trim_start().starts_with('"')).take(MAX_OBJECTS);
+            objects.filter_map(Self::of).find(|answer| answer.access_token().is_some())
         };
+        Self::of(text).filter(Self::is_envelope).or_else(inside)
+    }
+
+    /// Parses the object at the start of a text.
+    fn of(text: &str) -> Option<Self> {
+        let (beside, cut) = Fields::parse_or_close(text)?;
         let data = beside.object("data").unwrap_or_default();
         let error = beside.object("error").unwrap_or_default();
         let oauth_error = beside.text("error").or_else(|| error.text("code")).filter(|error| !is_ok(error));
@@ -59,7 +92,7 @@ impl Answer {
         let message = message.or_else(|| error.text("message")).or_else(|| data.text("description"));
         let request_id = beside.text("request_id").or_else(|| data.text("request_id"));
         let request_id = request_id.or_else(|| beside.text("log_id")).or_else(|| error.text("log_id"));
-        let answer = Self {
+        Some(Self {
             code: beside.integer("code").or_else(|| data.integer("error_code")),
             message: message.as_ref().map(shown),
             request_id: request_id.as_ref().map(shown),
@@ -67,12 +100,14 @@ impl Answer {
             cut,
             data,
             beside,
-        };
-        let is_envelope = answer.code.is_some()
-            || answer.oauth_error.is_some()
-            || answer.beside.0.contains_key("data")
-            || answer.tokens().is_some();
-        is_envelope.then_some(answer)
+        })
+    }
+
+    fn is_envelope(&self) -> bool {
+        self.code.is_some()
+            || self.oauth_error.is_some()
+            || self.beside.json("data").is_some()
+            || self.access_token().is_some()
     }
 
     /// Returns true if the body is a complete envelope.
@@ -85,15 +120,19 @@ impl Answer {
         matches!((self.code, &self.oauth_error), (Some(0), _) | (None, None))
     }
 
-    /// Returns the tokens, from `data` or from the top level. Older answers name the lifetimes differently. Lifetimes
-    /// count from `asked_at`.
+    /// Returns the tokens, from `data`, the top level or an object inside. Older answers name the lifetimes differently.
+    /// Lifetimes count from `asked_at`.
     ///
     /// # Errors
     /// A sentence about the missing part.
     pub fn grant(&self, asked_at: Timestamp) -> Result<TokenSet, &'static str> {
         let (fields, access_token) =
-            self.tokens().ok_or("TikTok answered with success but without an access token.")?;
-        let refresh_token = fields.token("refresh_token");
+            self.access_token().ok_or("TikTok answered with success but without an access token.")?;
+        // Some gateways put the two tokens into different objects.
+        let found = |get: fn(&Fields, &str) -> Option<SecretString>| {
+            get(&fields, "refresh_token").or_else(|| self.objects().iter().find_map(|it| get(it, "refresh_token")))
+        };
+        let refresh_token = found(Fields::token);
         // The missing part may have had a new refresh token, so an access token alone is not used.
         if self.cut && refresh_token.is_none() {
             return Err("TikTok's answer broke off before its refresh token.");
@@ -104,9 +143,7 @@ impl Answer {
                 "TikTok's answer broke off behind its tokens, so what it says beside them is incomplete.".to_owned(),
             );
         }
-        if refresh_token.is_none()
-            && fields.text("refresh_token").is_some_and(|it| !it.expose_secret().trim().is_empty())
-        {
+        if refresh_token.is_none() && found(Fields::filled).is_some() {
             warnings.push(
                 "TikTok's answer has a refresh token with characters that no token has, so the one before it is kept."
                     .to_owned(),
@@ -119,10 +156,8 @@ impl Answer {
             }
             lifetime.known()
         };
-        let expires_in = lifetime(&["expires_in", "expires", "expires_at"], "access token");
-        let refresh_names =
-            ["refresh_token_expires_in", "refresh_expires_in", "refresh_expires", "refresh_token_expires_at"];
-        let refresh_token_expires_in = lifetime(&refresh_names, "refresh token");
+        let expires_in = lifetime(&ACCESS_TOKEN_LIFETIME, "access token");
+        let refresh_token_expires_in = lifetime(&REFRESH_TOKEN_LIFETIME, "refresh token");
         Ok(TokenSet {
             asked_at,
             access_token,
@@ -138,14 +173,30 @@ impl Answer {
     }
 
     /// Returns the object with the access token, and the token.
-    fn tokens(&self) -> Option<(&Fields, SecretString)> {
-        [&self.data, &self.beside].into_iter().find_map(|fields| Some((fields, fields.token("access_token")?)))
+    fn access_token(&self) -> Option<(Fields, SecretString)> {
+        self.objects().into_iter().find_map(|fields| {
+            let token = fields.token("access_token")?;
+            Some((fields, token))
+        })
+    }
+
+    /// Returns the objects of the answer: `data`, the answer itself, and the first ones inside.
+    fn objects(&self) -> Vec<Fields> {
+        let mut objects = vec![self.data.clone(), self.beside.clone()];
+        let mut next = 0;
+        while next < objects.len() && objects.len() < MAX_OBJECTS {
+            let inside = objects[next].objects();
+            objects.extend(inside.into_iter().take(MAX_OBJECTS - objects.len()));
+            next += 1;
+        }
+        objects
     }
 
     /// Returns every token of the answer, because a message may repeat them.
     pub(super) fn secrets(&self) -> impl Iterator<Item = SecretString> {
-        let fields = [&self.data, &self.beside].into_iter();
-        fields.flat_map(|fields| ["access_token", "refresh_token"].into_iter().filter_map(|name| fields.text(name)))
+        let objects = self.objects().into_iter();
+        objects
+            .flat_map(|fields| ["access_token", "refresh_token"].into_iter().filter_map(move |name| fields.text(name)))
     }
 
     /// Returns the advertisers. An empty list is valid; a missing list is an error.
@@ -154,10 +205,7 @@ impl Answer {
     /// As [`Answer::grant`], and if no entry has an id.
     pub fn advertisers(&self) -> Result<Listing, &'static str> {
         let entries = self.list()?;
-        let advertiser = |entry: &&RawValue| {
-            let Some(entry) = Fields::parse(entry.get()) else {
-                return Some(Advertiser::new(id(entry.get())?, None));
-            };
+        let advertiser = |entry: &Fields| {
             let name = entry.words("advertiser_name").or_else(|| entry.words("name"));
             Some(Advertiser::new(entry.id("advertiser_id")?, name))
         };
@@ -174,8 +222,7 @@ impl Answer {
     /// # Errors
     /// As [`Answer::grant`].
     pub fn advertiser_info(&self) -> Result<Vec<Advertiser>, &'static str> {
-        let info = |entry: &RawValue| {
-            let entry = Fields::parse(entry.get())?;
+        let info = |entry: Fields| {
             let info = AdvertiserInfo {
                 currency: entry.words("currency"),
                 display_timezone: entry.words("display_timezone"),
@@ -191,16 +238,33 @@ impl Answer {
     /// Returns the number of pages.
     pub fn pages(&self) -> u32 {
         let info = self.data.object("page_info").or_else(|| self.beside.object("page_info"));
-        let pages = info.and_then(|info| info.integer("total_page"));
-        pages.and_then(|pages| u32::try_from(pages).ok()).unwrap_or(1).clamp(1, MAX_PAGES)
+        let number = |name| info.as_ref().and_then(|info| u32::try_from(info.integer(name)?).ok());
+        let counted = || Some(number("total_number")?.div_ceil(number("page_size").filter(|size| *size > 0)?));
+        number("total_page").or_else(counted).unwrap_or(1).clamp(1, MAX_PAGES)
     }
 
-    fn list(&self) -> Result<Vec<&RawValue>, &'static str> {
+    /// Returns the entries of the list: objects, ids, or objects by their ids.
+    fn list(&self) -> Result<Vec<Fields>, &'static str> {
         const NO_LIST: &str = "TikTok's answer holds no list of advertisers.";
+        let mut names = ["list", "advertisers", "advertiser_ids"].into_iter();
+        let list = names.find_map(|name| self.data.unquoted(name));
         // If `data` is no object, it can be the list itself.
-        let list = self.data.json("list").or_else(|| self.beside.json("data").filter(|data| data.starts_with('[')));
-        let list: Option<Vec<&RawValue>> = serde_json::from_str(list.ok_or(NO_LIST)?).map_err(|_| NO_LIST)?;
-        Ok(list.unwrap_or_default())
+        let list = list.or_else(|| self.beside.unquoted("data").filter(|data| data.starts_with('['))).ok_or(NO_LIST)?;
+        if let Some(entries) = Fields::parse(&list) {
+            let is_id = |name: &str| name.len() >= 10 && name.bytes().all(|byte| byte.is_ascii_digit());
+            let entry = |(name, value): (String, SecretString)| {
+                let mut entry = Fields::parse(value.expose_secret()).unwrap_or_default();
+                if is_id(&name) {
+                    entry.0.entry(plain("advertiser_id")).or_insert_with(|| name.into());
+                }
+                entry
+            };
+            return Ok(entries.0.into_iter().map(entry).collect());
+        }
+        let entries: Option<Vec<&RawValue>> = serde_json::from_str(&list).map_err(|_| NO_LIST)?;
+        let of_id = |json: &str| Fields(BTreeMap::from([(plain("advertiser_id"), json.into())]));
+        let entries = entries.unwrap_or_default().into_iter();
+        Ok(entries.map(|entry| Fields::parse(entry.get()).unwrap_or_else(|| of_id(entry.get()))).collect())
     }
 }
 
@@ -214,8 +278,6 @@ impl fmt::Debug for Answer {
 /// A lifetime in an answer.
 enum Lifetime {
     Seconds(u64),
-    /// The answer gives no lifetime.
-    None,
     /// Not a lifetime. The text may be shown.
     Odd(String),
 }
@@ -227,33 +289,79 @@ impl Lifetime {
 }
 
 impl Fields {
-    /// Parses the object at the start of a text.
+    /// Parses the object at the start of a text. If the text ends early, it is read up to its last complete member, and the
+    /// second result is true.
+    fn parse_or_close(text: &str) -> Option<(Self, bool)> {
+        if !text.starts_with('{') {
+            return None;
+        }
+        let whole = |text: &str| Some((Self::parse(text)?, false));
+        whole(text).or_else(|| {
+            let mended = pasted::mended(text);
+            let up_to_the_end = || Some((closed(&mended).iter().find_map(|text| Self::parse(text))?, true));
+            whole(&mended).or_else(up_to_the_end)
+        })
+    }
+
+    /// Parses the object at the start of a text. If a name is there twice, the last value counts that is not empty.
     fn parse(json: &str) -> Option<Self> {
-        let mut values = serde_json::Deserializer::from_str(json).into_iter::<BTreeMap<Cow<'_, str>, &RawValue>>();
-        let fields = values.next()?.ok()?;
-        let secret = |value: &RawValue| SecretString::from(value.get());
-        Some(Self(fields.into_iter().map(|(name, value)| (name.into_owned(), secret(value))).collect()))
+        let mut values = serde_json::Deserializer::from_str(json).into_iter::<Members>();
+        let mut fields = BTreeMap::new();
+        for (name, value) in values.next()?.ok()?.0 {
+            let name = plain(&name);
+            if !fields.contains_key(&name) || !["null", "\"\"", "{}", "[]"].contains(&value.expose_secret()) {
+                fields.insert(name, value);
+            }
+        }
+        Some(Self(fields))
     }
 
     fn json(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(ExposeSecret::expose_secret)
+        self.0.get(&plain(name)).map(ExposeSecret::expose_secret)
     }
 
     /// Returns an object, or one that is encoded as a JSON string.
     fn object(&self, name: &str) -> Option<Self> {
-        Self::parse(self.json(name)?).or_else(|| Self::parse(self.text(name)?.expose_secret()))
+        Self::parse(&self.unquoted(name)?)
+    }
+
+    /// Returns a value, or the JSON that it has as a string.
+    fn unquoted(&self, name: &str) -> Option<Zeroizing<String>> {
+        let json = self.json(name)?;
+        let inner = self.text(name).filter(|text| text.expose_secret().trim_start().starts_with(['{', '[']));
+        Some(Zeroizing::new(inner.map_or_else(|| json.to_owned(), |inner| inner.expose_secret().to_owned())))
+    }
+
+    /// Returns the objects that are values of this one, or entries of a list in it.
+    fn objects(&self) -> Vec<Self> {
+        let values = self.0.keys().filter_map(|name| self.unquoted(name));
+        let objects = values.flat_map(|value| {
+            let entries: Vec<&RawValue> = serde_json::from_str(&value).unwrap_or_default();
+            let one = Self::parse(&value);
+            one.into_iter()
+                .chain(entries.iter().take(MAX_OBJECTS).filter_map(|it| Self::parse(it.get())))
+                .collect::<Vec<_>>()
+        });
+        objects.collect()
     }
 
     fn text(&self, name: &str) -> Option<SecretString> {
         serde_json::from_str(self.json(name)?).ok()
     }
 
+    /// Returns a string, or a whole number as one. Some languages write a missing value as a word.
+    fn filled(&self, name: &str) -> Option<SecretString> {
+        let json = self.json(name)?;
+        let digits = || json.bytes().all(|b| b.is_ascii_digit()).then(|| SecretString::from(json));
+        let text = self.text(name).or_else(digits)?;
+        let words = ["", "null", "none", "nil", "undefined"];
+        let is_missing = words.contains(&text.expose_secret().trim().to_lowercase().as_str());
+        (!is_missing).then_some(text)
+    }
+
     /// Returns a string that can be a token. A replacement character means that bytes were lost.
     fn token(&self, name: &str) -> Option<SecretString> {
-        self.text(name).filter(|token| {
-            let token = token.expose_secret();
-            !token.trim().is_empty() && !token.contains(char::REPLACEMENT_CHARACTER)
-        })
+        self.filled(name).filter(|token| !token.expose_secret().contains(char::REPLACEMENT_CHARACTER))
     }
 
     /// Returns a string that is not secret and not empty.
@@ -271,30 +379,33 @@ impl Fields {
         })
     }
 
-    /// Parses a lifetime. Seconds can be a number or a string, with a fraction or an exponent. Some endpoints return
-    /// the expiry instead: Unix time in seconds or milliseconds, or RFC 3339.
+    /// Parses a lifetime. Seconds can be a number or a string, with a fraction, an exponent or a unit. Some endpoints return
+    /// the expiry instead: Unix time in seconds or milliseconds, or RFC 3339. Returns `None` if the answer gives no
+    /// lifetime.
     fn lifetime(&self, name: &str, now: Timestamp) -> Option<Lifetime> {
         let json = self.json(name).filter(|json| *json != "null")?;
         let text = json.trim_matches('"').trim();
         if let Ok(end) = text.parse::<Timestamp>() {
             return Some(until(end, now).unwrap_or_else(|| Lifetime::Odd(end.to_string())));
         }
-        let Ok(number) = text.parse::<f64>() else {
-            return Some(if text.is_empty() { Lifetime::None } else { Lifetime::Odd("not a number".to_owned()) });
+        let number = text.parse().or_else(|_| text.parse::<SignedDuration>().map(|lifetime| lifetime.as_secs_f64()));
+        let Ok(number) = number else {
+            return (!text.is_empty()).then(|| Lifetime::Odd("not a number".to_owned()));
         };
         if !number.is_finite() {
             return Some(Lifetime::Odd("not a number of seconds".to_owned()));
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is out of range is its end")]
         let seconds = number.max(0.0) as u64;
-        Some(match seconds {
-            0 => Lifetime::None,
-            1..=MAX_LIFETIME_SECONDS => Lifetime::Seconds(seconds),
+        match seconds {
+            0 => None,
+            1..=MAX_LIFETIME_SECONDS => Some(Lifetime::Seconds(seconds)),
             _ => {
                 let end = |seconds: u64| until(Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?, now);
-                end(seconds).or_else(|| end(seconds / 1_000)).unwrap_or_else(|| Lifetime::Odd(format!("{seconds}")))
+                let lifetime = end(seconds).or_else(|| end(seconds / 1_000));
+                Some(lifetime.unwrap_or_else(|| Lifetime::Odd(format!("{seconds}"))))
             }
-        })
+        }
     }
 
     /// Returns the scope as TikTok wrote it, if it is a string or a list of strings and integers.
@@ -366,6 +477,24 @@ fn closed(json: &str) -> Vec<Zeroizing<String>> {
     }
     let ends = [after_value, at_comma].into_iter().flatten();
     ends.map(|(end, open)| Zeroizing::new(json[..end].chars().chain(open.into_iter().rev()).collect())).collect()
+}
+
+/// Returns the text of a body: UTF-16 by its byte order mark, else UTF-8.
+fn text_of(body: &[u8]) -> Zeroizing<String> {
+    let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Zeroizing<Vec<u16>> = Zeroizing::new(rest.chunks_exact(2).map(|it| unit([it[0], it[1]])).collect());
+        String::from_utf16_lossy(&units)
+    };
+    Zeroizing::new(match body {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        _ => String::from_utf8_lossy(body).into_owned(),
+    })
+}
+
+/// Returns a name without the differences between spellings.
+fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '-'], "")
 }
 
 /// TikTok's newer endpoints add `{"error":{"code":"ok"}}` to a success.

@@ -11,7 +11,7 @@ pub(super) fn kind_of(code: i64, message: &str) -> Kind {
     match code {
         // Rate limits by the second, the minute and the day.
         40016 | 40100 | 40132 | 40133 | 61000 => Kind::TikTokThrottled,
-        40000 if message.to_ascii_lowercase().contains("too frequent") => Kind::TikTokThrottled,
+        40000..=40099 if is_about_rate(message) => Kind::TikTokThrottled,
         // Internal errors and maintenance.
         40201 | 40202 | 40700 | 50000..=53999 | 60001 => Kind::TikTokUnavailable,
         // Expired, revoked or unknown tokens and codes.
@@ -23,6 +23,11 @@ pub(super) fn kind_of(code: i64, message: &str) -> Kind {
         // Partial success (20001) and undocumented ranges. Such an answer never has tokens.
         _ => Kind::TikTokUnavailable,
     }
+}
+
+fn is_about_rate(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["too frequent", "too many requests", "rate limit"].iter().any(|part| message.contains(part))
 }
 
 /// Returns the kind of error for a name of RFC 6749, RFC 6750 or TikTok's newer endpoints.
@@ -45,15 +50,18 @@ struct AdviceRule {
     endpoint: &'static str,
     /// Lowercase texts of which the message contains one. Empty for all messages.
     message_contains: &'static [&'static str],
+    /// True if the id of an account in the message is enough.
+    or_has_id: bool,
     advice: &'static str,
 }
 
-const ANY: AdviceRule = AdviceRule { codes: &[], names: &[], endpoint: "", message_contains: &[], advice: "" };
+const ANY: AdviceRule =
+    AdviceRule { codes: &[], names: &[], endpoint: "", message_contains: &[], or_has_id: false, advice: "" };
 
 const APP_IS_WRONG: &str = "Check 'app_id' and 'secret' in the secret against the app's page in TikTok's portal.";
 const FLOW_IS_WRONG: &str = "Check 'flow' in the secret: the tokens seem to be of the other family.";
 
-const ADVICE_RULES: [AdviceRule; 11] = [
+const ADVICE_RULES: [AdviceRule; 12] = [
     AdviceRule {
         codes: &[40109, 40110, 40131],
         endpoint: "tt_user/oauth2/token",
@@ -88,6 +96,7 @@ const ADVICE_RULES: [AdviceRule; 11] = [
             "advertiser_id",
             "advertiser id",
         ],
+        or_has_id: true,
         advice: "The token works, but it may not operate this advertiser account. Give the person who authorized the app a role on the account in TikTok's Business Center, or authorize the app again without the account.",
         ..ANY
     },
@@ -100,6 +109,12 @@ const ADVICE_RULES: [AdviceRule; 11] = [
     AdviceRule { codes: &[40113], names: &["invalid_client", "unauthorized_client"], advice: APP_IS_WRONG, ..ANY },
     AdviceRule { codes: &[40000], message_contains: &["app_id", "app id", "secret"], advice: APP_IS_WRONG, ..ANY },
     AdviceRule { codes: &[40108], names: &["unsupported_grant_type"], advice: FLOW_IS_WRONG, ..ANY },
+    AdviceRule {
+        codes: &[40002],
+        message_contains: &["auth_code", "auth code"],
+        advice: "An auth code works once, so open a new link and exchange its code, as a whole.",
+        ..ANY
+    },
     AdviceRule {
         codes: &[40002],
         message_contains: &["redirect_uri", "redirect url"],
@@ -124,9 +139,16 @@ pub(super) fn advice(error: &Reported<'_>, endpoint: &str, message: &str) -> Opt
         is_named
             && (rule.endpoint.is_empty() || rule.endpoint == endpoint)
             // A name needs no further condition.
-            && (rule.message_contains.is_empty() || rule.message_contains.iter().any(|part| message.contains(part)))
+            && (rule.message_contains.is_empty()
+                || rule.message_contains.iter().any(|part| message.contains(part))
+                || rule.or_has_id && has_id(&message))
     };
     ADVICE_RULES.iter().find(fits).map(|rule| rule.advice)
+}
+
+/// Returns true if a message names an account by its id.
+fn has_id(message: &str) -> bool {
+    message.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() >= 10)
 }
 
 /// The form of an error in an answer.

@@ -14,7 +14,7 @@ pub use answer::Answer;
 use codes::Reported;
 use jiff::Timestamp;
 use reqwest::{
-    Client, RequestBuilder,
+    Client, RequestBuilder, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap},
 };
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
@@ -131,6 +131,12 @@ impl BusinessApi {
         let url = self.base.join(&format!("{endpoint}/"));
         url.map_err(|_| Error::new(Kind::InvalidConfiguration, "TIKTOK_API_URL is not a base URL."))
     }
+}
+
+/// Returns true if the error is the name of the HTTP status, such as `Not Found`.
+fn is_reason(status: u16, error: &str) -> bool {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    reason.is_some_and(|reason| reason.eq_ignore_ascii_case(error))
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -369,13 +375,24 @@ impl Call<'_> {
 
     fn envelope(self, status: u16, answer: Option<Answer>) -> Result<Answer, Error> {
         let endpoint = self.endpoint;
+        // A gateway's code is the HTTP status, and its error the name of it.
+        let of_gateway = answer.as_ref().and_then(|answer| match answer.code {
+            Some(code) => u16::try_from(code).ok().filter(|code| (300..=599).contains(code)),
+            None => answer.oauth_error.as_deref().is_some_and(|error| is_reason(status, error)).then_some(status),
+        });
+        let (answer, status) = match of_gateway {
+            Some(code) if status != 429 => (None, code),
+            _ => (answer, status),
+        };
         match (answer, status) {
             (_, 429) => Err(Error::new(Kind::TikTokThrottled, format!("TikTok asks to wait: HTTP 429 ({endpoint})."))),
             (Some(answer), 200..=299 | 400..=499) if !answer.is_success() => Ok(answer),
+            (Some(answer), 500..=599) if !answer.is_success() && answer.code.is_some() => Ok(answer),
             (Some(answer), 200..=299) if answer.cut => Err(self.not_read(&BodyError::Cut)),
             (Some(answer), 200..=299) => Ok(answer),
             (None, 200..=299) => Err(self.not_an_answer()),
-            (_, 300..=499) => {
+            // The request took too long, or came too early: a gateway may have passed it on.
+            (_, 300..=499) if ![408, 425].contains(&status) => {
                 let what = format!("The address did not answer as TikTok's API does: HTTP {status} ({endpoint}).");
                 Err(Error::new(Kind::TikTokMisconfigured, what)
                     .advise("Check TIKTOK_API_URL, and whatever stands between the function and TikTok."))
@@ -397,6 +414,7 @@ impl Call<'_> {
         let message = self.without_secrets(answer.message.as_deref().unwrap_or("no message"), &own);
         let request = self.request_id(answer).map(|id| format!(", request {id}")).unwrap_or_default();
         let endpoint = self.endpoint;
+        let known;
         let (error, reported) = match (answer.code, answer.oauth_error.as_deref()) {
             (Some(code), _) => {
                 let what = format!("TikTok answered with code {code} \"{message}\" ({endpoint}{request}).");
@@ -404,10 +422,11 @@ impl Call<'_> {
             }
             (None, name) => {
                 let name = name.unwrap_or_default();
+                known = name.trim().to_ascii_lowercase().replace([' ', '-'], "_");
                 // Names have about 20 characters.
                 let shown: String = self.without_secrets(name, &own).chars().take(40).collect();
                 let what = format!("TikTok answered with the error {shown} \"{message}\" ({endpoint}{request}).");
-                (Error::new(codes::kind_of_name(name), what), Reported::Name(name))
+                (Error::new(codes::kind_of_name(&known), what), Reported::Name(&known))
             }
         };
         let error = match codes::advice(&reported, endpoint, &message) {

@@ -7,9 +7,13 @@ use serde_json::{Value, json};
 use stand_ins::{
     APP_ID, APP_SECRET, Fault, Flow, GrantSpec, When, World,
     tiktok::{Advertiser, RefreshTokenField, Renewal, RequestId, Shape},
-    wire::Answer,
+    wire::{Answer, listen},
 };
 use tiktok_token_refresh::tiktok::Call;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::TcpStream,
+};
 
 use crate::support::{
     BINARY, SHORT, Scenario, assert_failed, only_result, outcome, refresh, scheduled, side_by_side, strict, warnings,
@@ -69,6 +73,8 @@ async fn a_lifetime_is_found_under_each_of_its_names_as_a_number_or_as_text() {
         ("expires_in", "refresh_token_expires_in"),
         ("expires", "refresh_expires_in"),
         ("expires_in", "refresh_expires"),
+        ("access_token_expires_in", "refresh_token_expires_in"),
+        ("access_token_expire_in", "refresh_token_expire_in"),
     ];
     let cases = names.into_iter().flat_map(|names| [(names, false), (names, true)]);
     side_by_side(cases.map(|((access, refresh), numbers_as_strings)| async move {
@@ -115,6 +121,16 @@ async fn a_refresh_token_that_is_not_given_anew_stays() {
         let (world, document) = refreshed(same_refresh_token(), Shape { refresh_token, ..Shape::default() }).await;
         assert_eq!(document["refresh_token"].as_str(), world.tiktok.core().newest(world.grant).1.as_deref());
         assert_eq!(outcome(&world.lambda().run(refresh()).await), "refreshed", "and works again");
+        world.assert_usable();
+    }
+    // As languages write a value that is missing.
+    for word in ["null", "None", " undefined "] {
+        let world = World::with(same_refresh_token());
+        let answer = json_body(move |answer| answer["data"]["refresh_token"] = json!(word));
+        world.faults.at(When::operation(BUSINESS), answer);
+        let invocation = world.lambda().run(refresh()).await;
+        assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".to_owned(), String::new()), "{word}");
+        assert_eq!(outcome(&world.lambda().run(refresh()).await), "refreshed", "{word}: and works again");
         world.assert_usable();
     }
 }
@@ -196,12 +212,14 @@ async fn a_success_without_an_access_token_is_none() {
 
 #[tokio::test]
 async fn a_code_of_tiktoks_counts_whatever_http_status_it_comes_with() {
-    let world = World::start();
-    let body = r#"{"code":40107,"message":"Refresh token is invalid.","data":{}}"#;
-    world.faults.at(When::operation(BUSINESS), Fault::answer(401, "application/json", body));
-    let invocation = world.lambda().run(scheduled()).await;
-    assert_eq!(outcome(&invocation), "kept");
-    assert!(warnings(&invocation).contains("code 40107"), "{}", warnings(&invocation));
+    for status in [401, 500, 503] {
+        let world = World::start();
+        let body = r#"{"code":40107,"message":"Refresh token is invalid.","data":{}}"#;
+        world.faults.at(When::operation(BUSINESS), Fault::answer(status, "application/json", body));
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_eq!(outcome(&invocation), "kept", "{status}");
+        assert!(warnings(&invocation).contains("code 40107"), "{}", warnings(&invocation));
+    }
 }
 
 #[tokio::test]
@@ -337,6 +355,10 @@ fn json_body(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Fault {
     })
 }
 
+fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(bytes).collect()
+}
+
 fn with_status(status: u16) -> Fault {
     Fault::reshaped(move |answer| {
         let (content_type, body) = ("application/json", answer.body.clone());
@@ -351,7 +373,38 @@ fn surroundings() -> Vec<Surrounding> {
     vec![
         ("a byte order mark", body(|text| [b"\xef\xbb\xbf", text.as_bytes()].concat()), ""),
         ("blank lines and a NUL", body(|text| format!("\r\n\0 {text}").into()), ""),
+        ("two byte order marks", body(|text| format!("\u{feff}\u{feff}{text}").into()), ""),
+        ("UTF-16", body(|text| utf16(text, u16::to_le_bytes)), ""),
+        ("UTF-16 of the other order", body(|text| utf16(text, u16::to_be_bytes)), ""),
         ("text behind it", body(|text| format!("{text}\n<!-- edge-7 -->").into()), ""),
+        ("a page around it", body(|text| format!("<style>b {{ top: 0 }}</style><pre>{text}</pre>").into()), ""),
+        ("a call around it", body(|text| format!(")]}}',\ncallback({text});").into()), ""),
+        ("another object before it", body(|text| format!("{{\"trace\":\"7\"}}\n{text}").into()), ""),
+        ("a list around it", body(|text| format!("[{text}]").into()), ""),
+        ("a JSON string around it", body(|text| json!(text).to_string().into()), ""),
+        ("a gateway's object around it", body(|text| json!({"statusCode": 200, "body": text}).to_string().into()), ""),
+        ("data within data", json_body(|answer| answer["data"] = json!({"data": answer["data"].take()})), ""),
+        ("data as a list", json_body(|answer| answer["data"] = json!([answer["data"].take()])), ""),
+        (
+            "the refresh token elsewhere",
+            json_body(|answer| answer["refresh_token"] = answer["data"]["refresh_token"].take()),
+            "",
+        ),
+        (
+            "names of another style",
+            body(|text| text.replace("_token", "Token").replace("_expires_in", "ExpiresIn").into()),
+            "",
+        ),
+        ("data twice", body(|text| format!("{},\"data\":{{}}}}", &text[..text.len() - 1]).into()), ""),
+        ("a line break in a text", body(|text| text.replacen("\"OK\"", "\"O\nK\t\u{0}\"", 1).into()), ""),
+        ("an escape that JSON has not", body(|text| text.replacen("\"OK\"", r#""it\'s \x41 \u12""#, 1).into()), ""),
+        (
+            "a number that is none",
+            body(|text| text.replacen("\"code\":0", "\"ratio\":NaN,\"code\":0,\"of\":None", 1).into()),
+            "",
+        ),
+        ("a comma too many", body(|text| text.replacen('}', " ,}", 1).into()), ""),
+        ("blanks that JSON has not", body(|text| text.replacen(',', ",\u{a0}\u{200b}", 3).into()), ""),
         ("a code of 0.0", body(|text| text.replacen("\"code\":0", "\"code\":0.0", 1).into()), ""),
         ("a code of \"0\"", body(|text| text.replacen("\"code\":0", "\"code\":\"0\"", 1).into()), ""),
         ("a code of null", json_body(|answer| answer["code"] = Value::Null), ""),
@@ -387,6 +440,7 @@ fn surroundings() -> Vec<Surrounding> {
         ("a hundred and fifty headers", headers, ""),
         ("a length that promises more", Fault::OverlongLength, ""),
         ("a length that promises more and an open connection", Fault::OverlongLengthHeld, ""),
+        ("chunks without an end and an open connection", Fault::EndlessChunks, ""),
         (
             "a broken end",
             body(|text| text[..text.find(",\"scope\"").expect("a scope") + 4].into()),
@@ -396,6 +450,9 @@ fn surroundings() -> Vec<Surrounding> {
         ("HTTP 502", with_status(502), REPORTED),
         ("HTTP 400", with_status(400), REPORTED),
         ("HTTP 429", with_status(429), REPORTED),
+        ("HTTP 302", with_status(302), REPORTED),
+        ("HTTP 408", with_status(408), REPORTED),
+        ("a gateway's code", json_body(|answer| answer["code"] = json!(200)), REPORTED),
         ("a code of partial success", json_body(|answer| answer["code"] = json!(20001)), REPORTED),
         ("a code of an internal error", json_body(|answer| answer["code"] = json!(50000)), REPORTED),
         (
@@ -450,6 +507,41 @@ async fn an_exchange_takes_the_tokens_that_arrived_whatever_surrounds_them() {
         }))
         .await;
     }
+}
+
+/// The address of a line to TikTok that puts odd header lines into each answer.
+async fn line_with_odd_headers(world: &World) -> String {
+    const ODD: &[u8] = b"X Blank: 1\r\nX-Before-Colon : 2\r\nX-Folded: 3\r\n 4\r\n\xc3\x9cber: 5\r\nX-Value: \x01\r\n";
+    let (listener, tiktok) = (listen().await, world.tiktok.address());
+    let url = format!("http://{}/open_api/v1.3/", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let (mut reads, mut writes) = near.into_split();
+            let (mut answers, mut asks) = TcpStream::connect(tiktok).await.expect("the stand-in listens").into_split();
+            tokio::spawn(async move { copy(&mut reads, &mut asks).await });
+            tokio::spawn(async move {
+                let mut part = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = answers.read(&mut part).await {
+                    let line = part[..length].windows(2).position(|two| two == b"\r\n").map_or(0, |at| at + 2);
+                    let line = if part.starts_with(b"HTTP/") { line } else { 0 };
+                    let odd = if line > 0 { ODD } else { b"" };
+                    let answer = [&part[..line], odd, &part[line..length]].concat();
+                    writes.write_all(&answer).await.expect("the function reads");
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn header_lines_that_http_does_not_have_do_not_cost_a_token() {
+    let world = World::start();
+    let url = line_with_odd_headers(&world).await;
+    let invocation = world.function_with(BINARY, &[("TIKTOK_API_URL", &url)]).run(scheduled()).await;
+    assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".to_owned(), String::new()));
+    world.assert_usable();
+    assert_eq!(world.redeemed(), 1);
 }
 
 #[tokio::test]
@@ -533,6 +625,9 @@ async fn a_lifetime_is_understood_as_serialisers_write_it() {
         ("8.64E4".to_owned(), day),
         ("\"8.64e+4\"".to_owned(), day),
         ("2.8484364E7".to_owned(), Duration::from_secs(28_484_364)),
+        ("\"86400s\"".to_owned(), day),
+        ("\"24h\"".to_owned(), day),
+        ("\"PT24H\"".to_owned(), day),
         (unix(86_400).to_string(), day),
         (format!("\"{}\"", unix(86_400)), day),
         (format!("{}.0", unix(86_400)), day),
@@ -633,6 +728,33 @@ async fn one_bad_entry_does_not_cost_the_list() {
 }
 
 #[tokio::test]
+async fn a_list_is_read_in_each_form_that_a_serialiser_gives_it() {
+    let lists = [
+        r#"{"list":{"7000000000000000001":{"advertiser_name":"A"},"7000000000000000002":{"name":"B"}}}"#,
+        r#"{"list":{"0":{"advertiser_id":"7000000000000000001"},"2":{"advertiser_id":7000000000000000002}}}"#,
+        r#"{"list":"[{\"advertiser_id\":\"7000000000000000001\"},{\"advertiser_id\":\"7000000000000000002\"}]"}"#,
+        r#"{"advertiser_ids":["7000000000000000001",7000000000000000002]}"#,
+        r#"{"list":[{"advertiserId":"7000000000000000001","advertiserName":"A"},{"AdvertiserId":"7000000000000000002"}]}"#,
+        "{\"list\":[{\"advertiser_id\":\"7000000000000000001\",\"advertiser_name\":\"A\tB\"},{\"advertiser_id\":\"7000000000000000002\"},]}",
+    ];
+    side_by_side(lists.map(|list| async move {
+        let world = World::start();
+        let body = format!(r#"{{"code":0,"data":{list}}}"#);
+        world.faults.at(When::operation(LIST), Fault::answer(200, "application/json", body));
+        let invocation = world.lambda().run(scheduled()).await;
+        assert_eq!((outcome(&invocation), warnings(&invocation)), ("refreshed".to_owned(), String::new()), "{list}");
+        assert_eq!(world.current()["advertiser_ids"], json!(["7000000000000000001", "7000000000000000002"]), "{list}");
+    }))
+    .await;
+    // A page of a gateway that has a list in it is none.
+    let world = World::start();
+    let page = r#"<script>let shown = {"data": {"list": []}};</script>"#;
+    world.faults.at(When::operation(LIST).always(), Fault::answer(200, "text/html", page));
+    let invocation = world.lambda().invoke(scheduled(), SHORT).await;
+    assert!(warnings(&invocation).contains("not what its API answers"), "{}", warnings(&invocation));
+}
+
+#[tokio::test]
 async fn one_byte_that_is_not_utf8_does_not_cost_the_list() {
     let world = World::start();
     let spoil = |text: &str| {
@@ -668,6 +790,19 @@ async fn a_list_that_says_that_it_has_more_pages_is_read_to_its_end() {
         assert_eq!(document["advertiser_ids"].as_array().map(Vec::len), Some(5), "{page_size}");
         assert_eq!(world.faults.journal().count(LIST), pages);
     }
+}
+
+#[tokio::test]
+async fn a_list_that_counts_its_entries_and_not_its_pages_is_read_to_its_end() {
+    let world = World::start();
+    for n in 1..=3 {
+        let page = json!({"code": 0, "data": {
+            "list": [{"advertiser_id": n}], "page_info": {"page": n, "page_size": "1", "total_number": 3},
+        }});
+        world.faults.at(When::operation(LIST).nth(n), Fault::answer(200, "application/json", page.to_string()));
+    }
+    assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed");
+    assert_eq!(world.current()["advertiser_ids"], json!(["1", "2", "3"]));
 }
 
 #[tokio::test]

@@ -176,8 +176,10 @@ async fn a_new_token_that_is_not_accepted_is_not_promoted_but_kept_for_the_next_
     assert_eq!(world.redeemed(), 1);
 }
 
-fn throttled() -> [(Fault, &'static str); 5] {
+fn throttled() -> [(Fault, &'static str); 7] {
     [
+        (Fault::tiktok(40002, "Too many requests. Please slow down."), "40002"),
+        (Fault::answer(200, "application/json", r#"{"code":429,"message":"Too Many Requests"}"#), "HTTP 429"),
         (Fault::tiktok(40100, "Request too frequent. Please try again later."), "40100"),
         (Fault::tiktok(40016, "Your developer app has reached the QPS limit"), "40016"),
         (Fault::tiktok(61000, "Too many requests"), "61000"),
@@ -256,8 +258,10 @@ async fn new_tokens_that_are_rejected_until_the_deadline_are_named_before_it() {
     assert_eq!(world.next_run().await, "resumed");
 }
 
-fn unavailable() -> [(Fault, &'static str); 9] {
+fn unavailable() -> [(Fault, &'static str); 11] {
     [
+        (Fault::answer(408, "text/html", "<html>Request Timeout</html>"), "HTTP 408"),
+        (Fault::answer(200, "application/json", r#"{"code":503,"message":"no upstream"}"#), "HTTP 503"),
         (Fault::tiktok(40700, "Internal service error"), "40700"),
         (Fault::tiktok(50000, "System error"), "50000"),
         (Fault::tiktok(51010, "Service error"), "51010"),
@@ -408,7 +412,9 @@ async fn advice_follows_the_message_and_the_endpoint_and_not_the_code_alone() {
     for (code, message, says, says_not) in [
         (40001, "No permission to operate advertiser: 7000000000000000001", ADVERTISER, PERMISSION),
         (40001, "Permission denied for advertiser_id 7000000000000000001.", ADVERTISER, PERMISSION),
+        (40001, "Advertiser 7000000000000000001 does not exist or was deleted.", ADVERTISER, PERMISSION),
         (40001, "No permission.", PERMISSION, ADVERTISER),
+        (40002, "auth_code: Invalid value.", "open a new link", PERMISSION),
         (40000, "The app_id or secret is wrong.", "Check 'app_id' and 'secret'", PERMISSION),
     ] {
         let world = World::start();
@@ -451,6 +457,9 @@ async fn an_error_body_of_oauth_is_a_refusal_and_not_a_wrong_address() {
         ),
         (401, json!({"error": "invalid_grant"}), "kept", "invalid_grant"),
         (200, json!({"error": "invalid_grant"}), "kept", "invalid_grant"),
+        (400, json!({"error": "INVALID_GRANT"}), "kept", "INVALID_GRANT"),
+        (400, json!({"error": "invalid grant"}), "kept", "invalid grant"),
+        (401, v2("Invalid-Client"), "TikTokMisconfigured", "Check 'app_id' and 'secret'"),
         (401, v2("access_token_invalid"), "kept", "request 202611280600"),
         (401, json!({"error": "invalid_client"}), "TikTokMisconfigured", "Check 'app_id' and 'secret'"),
         (400, json!({"error": "unauthorized_client"}), "TikTokMisconfigured", "Check 'app_id' and 'secret'"),
@@ -484,7 +493,15 @@ async fn an_error_body_of_oauth_that_passes_is_outlasted() {
 
 #[tokio::test]
 async fn the_refusal_of_a_proxy_is_still_no_answer_of_tiktoks() {
-    for (status, body) in [(401, "<html>Unauthorized</html>"), (403, r#"{"message":"Forbidden"}"#), (400, "{}")] {
+    for (status, body) in [
+        (401, "<html>Unauthorized</html>"),
+        (403, r#"{"message":"Forbidden"}"#),
+        (400, "{}"),
+        (404, r#"{"timestamp":"2026-11-28","status":404,"error":"Not Found","path":"/open_api"}"#),
+        (404, r#"{"code":404,"message":"page not found"}"#),
+        (401, r#"{"code":"401","message":"Unauthorized"}"#),
+        (302, r#"{"code":302}"#),
+    ] {
         let world = World::start();
         world.faults.at(When::operation(REDEEM), Fault::answer(status, "application/json", body));
         let says = [&format!("HTTP {status}"), "TIKTOK_API_URL"];

@@ -51,6 +51,12 @@ pub(super) async fn exchange(call: Call, apply: impl Future<Output = Answer> + S
         Fault::Reshaped(reshape) => reply(reshape(apply.await)),
         Fault::OverlongLength => Ok(overlong(&call, apply.await, cut_at)),
         Fault::OverlongLengthHeld => Ok(overlong(&call, apply.await, held_at)),
+        Fault::EndlessChunks => {
+            let answer = apply.await;
+            call.answered(answer.status.as_u16(), code(&answer));
+            let (whole, end) = (answer.body.clone(), answer.body.len());
+            Ok(answer.with_body(held_at(whole, end)))
+        }
         Fault::TruncatedBody => Ok(misbehaving(&call, apply.await, truncated)),
         Fault::SlowBody(time) => Ok(misbehaving(&call, apply.await, |body| slow(body, time))),
         Fault::HugeBody(size) => {

@@ -59,6 +59,8 @@ pub enum Fault {
     OverlongLength,
     /// The same, but the connection stays open.
     OverlongLengthHeld,
+    /// Applied and rightly answered in chunks, but the last one never comes, and the connection stays open.
+    EndlessChunks,
     /// Applied; what is answered goes through a function before it is sent.
     Reshaped(Reshape),
     /// Not applied; answered with what a function makes of the request's JSON. Secrets Manager alone does so.
@@ -154,6 +156,7 @@ impl Fault {
             Self::Garbage => "Garbage",
             Self::OverlongLength => "OverlongLength",
             Self::OverlongLengthHeld => "OverlongLengthHeld",
+            Self::EndlessChunks => "EndlessChunks",
             Self::Reshaped(_) => "Reshaped",
             Self::AnsweredFrom(_) => "AnsweredFrom",
             Self::WrongContentType => "WrongContentType",
