@@ -55,7 +55,8 @@ impl Denial {
     /// Parses a message. Returns `None` if the role only lacks the permission.
     pub fn of(message: &str) -> Option<Self> {
         let message = message.to_ascii_lowercase();
-        let is_explicit = message.contains("explicit deny");
+        let is_explicit =
+            ["explicit deny", "explicitly denied", "explicitly denies"].iter().any(|it| message.contains(it));
         let policy = Policy::ALL.into_iter().find(|policy| message.contains(policy.name())).unwrap_or(Policy::Unnamed);
         // If the identity or the resource policy does not allow a request, the other one may.
         let is_lifted_by_a_grant = matches!(policy, Policy::Identity | Policy::Resource | Policy::Unnamed);

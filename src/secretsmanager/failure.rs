@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::denial::Denial;
@@ -57,31 +58,36 @@ impl Call {
     }
 
     /// Converts an error of the SDK.
-    pub fn failed<E, R>(self, secret: &str, error: &SdkError<E, R>) -> Error
+    pub fn failed<E>(self, secret: &str, error: &SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + StdError + 'static,
-        R: std::fmt::Debug + 'static,
     {
         self.failed_with(secret, error, &[])
     }
 
     /// Converts an error of a write. AWS masks the value where it quotes a request; an emulator or a proxy may not.
-    pub fn failed_to_write<E, R>(secret: &str, error: &SdkError<E, R>, body: &SecretString) -> Error
+    pub fn failed_to_write<E>(secret: &str, error: &SdkError<E, HttpResponse>, body: &SecretString) -> Error
     where
         E: ProvideErrorMetadata + StdError + 'static,
-        R: std::fmt::Debug + 'static,
     {
         let secrets = secrets_in(body);
         let secrets: Vec<&str> = secrets.iter().map(ExposeSecret::expose_secret).collect();
         Self::Put.failed_with(secret, error, &secrets)
     }
 
-    fn failed_with<E, R>(self, secret: &str, error: &SdkError<E, R>, secrets: &[&str]) -> Error
+    fn failed_with<E>(self, secret: &str, error: &SdkError<E, HttpResponse>, secrets: &[&str]) -> Error
     where
         E: ProvideErrorMetadata + StdError + 'static,
-        R: std::fmt::Debug + 'static,
     {
         match error {
+            // Every error of Secrets Manager has a code.
+            SdkError::ServiceError(service) if service.err().code().is_none() && is_refusal(service.raw()) => {
+                let (action, status) = (self.action(), service.raw().status().as_u16());
+                let what = format!("{action} was answered with HTTP {status}, but not by Secrets Manager.");
+                Error::new(Kind::InvalidConfiguration, what).advise(
+                    "Check HTTPS_PROXY and AWS_ENDPOINT_URL_SECRETS_MANAGER, and whatever stands between the function and AWS.",
+                )
+            }
             SdkError::ServiceError(service) => {
                 let meta = service.err().meta();
                 let message = masked(meta.message().unwrap_or("no message"), secrets, MAX_SHOWN);
@@ -101,7 +107,9 @@ impl Call {
 
     fn refused(self, secret: &str, code: &str, message: &str) -> Error {
         let action = self.action();
-        let about_kms = code.contains("KMS") || message.contains("KMS") || message.contains("kms:");
+        // The name of a secret can have these letters too.
+        let about_kms = code.contains("KMS")
+            || ["KMS", "kms:"].iter().any(|it| message.contains(it)) && !message.contains("perform: secretsmanager:");
         match code {
             "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => self.denied(secret, code, message, about_kms),
             "DecryptionFailure" | "EncryptionFailure" => self.kms_refused(secret, code, message),
@@ -128,6 +136,13 @@ impl Call {
                 Kind::SecretNotFound,
                 format!("The secret '{secret}' does not exist in this account and region."),
             ),
+            // KMS's own errors about a key that is disabled, deleted or in another state.
+            "InvalidRequestException" | "InvalidParameterException" if about_kms => {
+                self.kms_refused(secret, code, message)
+            }
+            _ if code.starts_with("KMS") && !code.contains("Throttling") && !code.contains("Internal") => {
+                self.kms_refused(secret, code, message)
+            }
             "InvalidRequestException" if message.contains("delet") => {
                 let what = format!("The secret '{secret}' is scheduled for deletion.");
                 Error::new(Kind::SecretNotFound, what)
@@ -177,6 +192,11 @@ impl Call {
             "Grant {needed} on the secret's KMS key to the function's role, and see that the key is enabled."
         ))
     }
+}
+
+/// Returns true if a repetition would be answered in the same way.
+fn is_refusal(response: &HttpResponse) -> bool {
+    response.status().is_client_error() && ![408, 429].contains(&response.status().as_u16())
 }
 
 /// Removes a quoted object from a message, because it can contain a secret's value.

@@ -352,6 +352,11 @@ async fn an_explicit_deny_is_named_as_such_and_a_grant_is_not_the_advice() {
         ),
         ("with an explicit deny".to_owned(), "explicit deny", "Remove the Deny statement"),
         (
+            "because it is explicitly denied by a service control policy".to_owned(),
+            "explicit deny in a service control policy",
+            "administrators of the organization",
+        ),
+        (
             implicit("service control policy"),
             "no service control policy allows it",
             "Allow secretsmanager:PutSecretValue in the service control policy",
@@ -388,6 +393,42 @@ async fn a_key_whose_policy_denies_its_use_is_named_as_such() {
         &["explicit deny in a resource-based policy", "the policy of the secret's KMS key"],
     );
     assert!(!crate::evidence::error_message(&invocation).contains("Grant"));
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_used_is_told_from_the_secret() {
+    for (exception, message) in [
+        ("KMSDisabledException", "arn:aws:kms:eu-west-1:123456789012:key/1 is disabled."),
+        ("KMSInvalidStateException", "arn:aws:kms:eu-west-1:123456789012:key/1 is pending deletion."),
+        ("InvalidRequestException", "The KMS key arn:aws:kms:eu-west-1:123456789012:key/1 is pending deletion."),
+        ("AccessDeniedException", "Access to KMS is not allowed"),
+    ] {
+        let world = World::start();
+        world.faults.at(When::operation("GetSecretValue").always(), Fault::aws_error(400, exception, message));
+        let invocation = world.lambda().run(scheduled()).await;
+        let says = ["The key that encrypts", exception, "see that the key is enabled"];
+        assert_failed(&invocation, "AccessDenied", &says);
+        assert_eq!(world.next_run().await, "refreshed", "{message}");
+    }
+    // The name of a secret may have these letters too.
+    let world = World::start();
+    let message = "User: x is not authorized to perform: secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:eu-west-1:123456789012:secret:KMS/x because no identity-based policy allows it";
+    let denied = Fault::aws_error(400, "AccessDeniedException", message);
+    world.faults.at(When::operation("GetSecretValue").always(), denied);
+    let says = ["Grant secretsmanager:GetSecretValue on this secret"];
+    assert_failed(&world.lambda().run(scheduled()).await, "AccessDenied", &says);
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_not_secrets_managers_is_not_called_an_outage_of_aws() {
+    for (status, body) in [(403, "<html>Forbidden by the proxy</html>"), (404, "not found"), (407, ""), (400, "{}")] {
+        let world = World::start();
+        world.faults.at(When::operation("GetSecretValue").always(), Fault::answer(status, "text/html", body));
+        let invocation = world.lambda().run(scheduled()).await;
+        let says = [&format!("HTTP {status}"), "not by Secrets Manager", "Check HTTPS_PROXY"];
+        assert_failed(&invocation, "InvalidConfiguration", &says);
+        assert_eq!(world.next_run().await, "refreshed");
+    }
 }
 
 #[tokio::test]
