@@ -10,7 +10,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Advertiser, App, Credentials, Document, credentials::id_text, field, json_text, pasted};
+use super::{
+    Advertiser, App, Credentials, Document,
+    credentials::{id_text, own},
+    field, json_text, pasted,
+};
 use crate::error::{Error, Kind};
 
 /// A reader secret: one entry of the field `publish`.
@@ -87,6 +91,11 @@ impl Format {
         matches!(self, Self::Owox | Self::Airbyte | Self::AirbyteManifest)
     }
 
+    /// Returns true if the job reads one advertiser, or all that the token can read.
+    const fn names_one_advertiser(self) -> bool {
+        matches!(self, Self::Airbyte | Self::AirbyteManifest | Self::Meltano)
+    }
+
     fn named(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
             // A longer text may be a secret in the wrong field, so it is not shown.
@@ -108,8 +117,8 @@ pub fn publications(document: &Document) -> Result<Vec<Result<Publication, Unpub
     let mut list: Option<Value> = serde_json::from_str(json.expose_secret()).ok();
     // The key/value form of the AWS console stores every value as a string.
     if let Some(Value::String(text)) = &list {
-        let text = text.trim();
-        list = if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(text).ok() };
+        let text = pasted::trimmed(text);
+        list = if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(&pasted::mended(text)).ok() };
     }
     let entries = match list {
         Some(Value::Null) => Vec::new(),
@@ -158,7 +167,7 @@ fn publication(place: usize, entry: Value) -> Result<Publication, Unpublishable>
         for (name, value) in fields {
             match (name.as_str(), value) {
                 ("secret_id", _) | ("format" | "fields" | "advertiser_ids", Value::Null) => {}
-                ("format", Value::String(format)) => publication.format = Format::named(&format)?,
+                ("format", Value::String(format)) => publication.format = Format::named(pasted::trimmed(&format))?,
                 ("fields", Value::Object(fields)) => publication.fields = fields,
                 ("advertiser_ids", value) => publication.advertiser_ids = Some(ids(value)?),
                 ("format", _) => return Err(wrong("Its 'format' must be a string.")),
@@ -175,10 +184,13 @@ fn publication(place: usize, entry: Value) -> Result<Publication, Unpublishable>
     of_entry().map_err(|error| Unpublishable { reader, error })
 }
 
-/// Parses a list of ids, or a string of ids with commas.
+/// Parses a list of ids, or a string of ids with commas, semicolons or blanks between them.
 fn ids(value: Value) -> Result<Vec<String>, Error> {
     let ids: Vec<String> = match value {
-        Value::String(text) => text.split(',').map(|id| pasted::trimmed(id).to_owned()).collect(),
+        Value::String(text) => {
+            let separates = |c: char| c == ',' || c == ';' || pasted::is_blank(c);
+            text.split(separates).map(|id| pasted::trimmed(id).to_owned()).collect()
+        }
         Value::Array(ids) => {
             let ids: Result<Vec<String>, _> = ids.into_iter().map(id_text).collect();
             ids.map_err(|_| wrong("Its 'advertiser_ids' must be a list of ids."))?
@@ -208,18 +220,28 @@ impl Publication {
         name_of(&self.secret_id)
     }
 
-    /// Returns a warning about advertisers that the list does not have.
+    /// Returns a warning about advertisers that the list does not have, or that the format cannot name.
     #[must_use]
     pub fn warning(&self, list: &[Advertiser]) -> Option<String> {
         let unknown = self.unknown_advertisers(list);
         let ids = unknown.iter().take(10).copied();
-        (!unknown.is_empty()).then(|| {
+        let unreadable = (!unknown.is_empty()).then(|| {
             format!(
                 "The {} is limited to advertisers that the access token cannot read: {}.",
                 self.name(),
                 pasted::listed(ids)
             )
-        })
+        });
+        let narrowed = self.advertiser_ids.as_ref().filter(|_| self.format.names_one_advertiser());
+        let number = list.iter().filter(|advertiser| self.includes(&advertiser.id)).count();
+        let too_many = narrowed.filter(|ids| ids.len() > 1 && number != 1).map(|_| {
+            let (reader, format) = (self.name(), self.format.name());
+            format!(
+                "The {reader} has several 'advertiser_ids', and the format {format} names one at most, so its job is not limited. Give each advertiser a reader secret."
+            )
+        });
+        let warnings: Vec<String> = unreadable.into_iter().chain(too_many).collect();
+        (!warnings.is_empty()).then(|| warnings.join(" "))
     }
 
     /// Returns the ids of this reader secret that the list does not have.
@@ -247,8 +269,13 @@ pub fn project(
     let of_this_reader = credentials.advertisers.iter().filter(|advertiser| publication.includes(&advertiser.id));
     let advertisers: Vec<&Advertiser> = of_this_reader.collect();
     let ids = |separator| advertisers.iter().map(|it| it.id.as_str()).collect::<Vec<_>>().join(separator);
-    // These jobs read one advertiser. They get an id only if there is exactly one.
-    let only = if let [only] = advertisers.as_slice() { Some(only.id.as_str()) } else { None };
+    // These jobs read one advertiser, or all of them if they get no id. So the only id of an entry counts even if the list
+    // does not have it.
+    let only = match (publication.advertiser_ids.as_deref(), advertisers.as_slice()) {
+        (Some([only]), _) => Some(only.as_str()),
+        (_, [only]) => Some(only.id.as_str()),
+        _ => None,
+    };
     let own = match publication.format {
         Format::Reader => Value::Object(reader(document, publication, credentials, token)),
         Format::Owox => json!({
@@ -321,8 +348,7 @@ fn reader(
         }
     }
     for name in [field::ADVERTISER_IDS, field::ADVERTISERS] {
-        let list = document.get(name).and_then(|json| serde_json::from_str(json.expose_secret()).ok());
-        let mut list: Vec<Value> = list.unwrap_or_default();
+        let mut list: Vec<Value> = own(document, name).unwrap_or_default();
         list.retain(|entry| {
             let id = entry.get("advertiser_id").unwrap_or(entry);
             publication.includes(id.as_str().unwrap_or(&json_text(id)))
@@ -332,45 +358,80 @@ fn reader(
     body
 }
 
-/// Normalized field names of values that a credentials document cannot restore.
-const CREDENTIALS: [&str; 12] = [
+/// Parts of the normalized names of fields with a credential.
+const CREDENTIALS: [&str; 13] = [
     "refreshtoken",
-    "appsecret",
     "secret",
-    "clientsecret",
-    "appsecretid",
     "password",
+    "passwd",
+    "passphrase",
     "privatekey",
     "apikey",
     "secretkey",
-    "secretaccesskey",
-    "awssecretaccesskey",
     "signingkey",
+    "encryptionkey",
+    "accesskey",
+    "accountkey",
+    "connectionstring",
 ];
 /// The names of an app's secret among them.
 const APP_SECRETS: [&str; 3] = ["appsecret", "secret", "clientsecret"];
 const APP_IDS: [&str; 3] = ["appid", "clientid", "clientkey"];
-/// A string with this many characters and without spaces may be a token.
+/// A word with this many characters may be a token.
 const LONG: usize = 20;
+/// A word with this many characters, and a digit among them, may be a password.
+const PASSWORD: usize = 6;
 
 /// Returns the path of a credential that the old value has and the new one does not. The app's own secret does not
 /// count where a format writes it.
 #[must_use]
 pub fn lost_credential(stored: &str, next: &SecretString, app_id: Option<&str>) -> Option<String> {
     let next: Value = serde_json::from_str(next.expose_secret()).unwrap_or_default();
-    let Ok(stored) = serde_json::from_str::<Value>(stored.trim_matches(pasted::is_invisible)) else {
-        return opaque(stored).then(|| "text".to_owned());
-    };
-    match &stored {
-        Value::String(text) => opaque(text).then(|| "text".to_owned()),
-        _ => find_lost(&stored, &next, app_id, ""),
+    // Read as a credentials secret is: it may be one.
+    let quoted = pasted::quoted_json(stored);
+    let text = quoted.as_ref().map_or(stored, ExposeSecret::expose_secret).trim_matches(pasted::is_invisible);
+    match serde_json::from_str::<Value>(&pasted::mended(text)) {
+        Ok(stored @ Value::Object(_)) => find_lost(&stored, &next, app_id, ""),
+        Ok(Value::Array(items)) => items
+            .iter()
+            .find_map(|item| find_lost(item, &Value::Null, app_id, "").or_else(|| opaque_text(item.as_str()?))),
+        Ok(Value::String(text)) => opaque_text(&text),
+        Ok(Value::Null) => None,
+        _ => opaque_text(text),
     }
 }
 
-/// Returns true if a string may be a token or a key.
+fn opaque_text(text: &str) -> Option<String> {
+    opaque(text).then(|| "text".to_owned())
+}
+
+/// Returns true unless a text is a few words of a language, such as a placeholder.
 fn opaque(text: &str) -> bool {
-    let text = text.trim();
-    text.starts_with("-----BEGIN") || text.len() >= LONG && !text.contains(char::is_whitespace)
+    let is_word = |word: &str| {
+        let may_be_a_password = word.len() >= PASSWORD && word.contains(|c: char| c.is_ascii_digit());
+        let is_label = word.ends_with(':') && is_credential(word);
+        !(word.len() >= LONG || may_be_a_password || is_label || word.contains(['=', '@', '{', '"']))
+    };
+    holds_credential(text) || !text.split_whitespace().all(is_word)
+}
+
+/// Returns true if a text has a credential inside: a private key, or a URL or a connection string with a password.
+fn holds_credential(text: &str) -> bool {
+    let has_user = |url: &str| url.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@'));
+    let is_assignment =
+        |part: &str| part.split_once('=').is_some_and(|(name, _)| is_credential(name) || plain(name) == "pwd");
+    text.contains("-----BEGIN")
+        || text.split("://").skip(1).any(has_user)
+        || text.split([';', '&', '?', '\n', ' ']).any(is_assignment)
+}
+
+/// Returns true if the name of a field says that its value is a credential. An access token is none: it is what the
+/// function replaces.
+fn is_credential(name: &str) -> bool {
+    let name = plain(name);
+    let is_reference = ["id", "arn", "name"].iter().any(|end| name.ends_with(end)) && name != "appsecretid";
+    let is_named_so = CREDENTIALS.iter().any(|part| name.contains(part));
+    is_named_so && !is_reference || name.ends_with("token") && !name.ends_with("accesstoken")
 }
 
 fn find_lost(stored: &Value, next: &Value, app_id: Option<&str>, path: &str) -> Option<String> {
@@ -378,8 +439,13 @@ fn find_lost(stored: &Value, next: &Value, app_id: Option<&str>, path: &str) -> 
         Value::Object(fields) => fields.iter().find_map(|(name, value)| {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             let next = next.get(name).unwrap_or(&Value::Null);
-            let is_credential =
-                !is_empty(value) && (name == field::ORIGIN || CREDENTIALS.contains(&plain(name).as_str()));
+            let is_lost = value != next
+                && match value {
+                    _ if is_empty(value) => false,
+                    _ if name == field::ORIGIN || is_credential(name) => true,
+                    Value::String(text) => holds_credential(text),
+                    _ => false,
+                };
             // A format writes the app's secret into one object with the app's id.
             let is_this_apps = || {
                 path.contains('.') && APP_SECRETS.contains(&plain(name).as_str()) && {
@@ -387,7 +453,7 @@ fn find_lost(stored: &Value, next: &Value, app_id: Option<&str>, path: &str) -> 
                     ids.any(|(_, id)| app_id.is_some() && id.as_str() == app_id)
                 }
             };
-            if is_credential && value != next && !is_this_apps() {
+            if is_lost && !is_this_apps() {
                 return Some(path);
             }
             find_lost(value, next, app_id, &path)
@@ -410,5 +476,5 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn plain(name: &str) -> String {
-    name.to_lowercase().replace(['_', '-', ' ', '.'], "")
+    name.to_lowercase().replace(['_', '-', ' ', '.', ':'], "")
 }

@@ -187,9 +187,13 @@ fn holds_credentials(field: &str) -> Error {
 
 /// A read cannot tell a secret without a value from one that does not exist. A write can.
 fn missing(error: Error, secret: &str) -> Error {
-    if error.kind() == Kind::SecretNotFound {
-        return error
-            .advise(format!("Create the secret '{secret}', without a value, or remove it from the field 'publish'."));
+    match error.kind() {
+        // Nobody can choose an ARN.
+        Kind::SecretNotFound if secret.starts_with("arn:") => error.advise(
+            "Correct its ARN in the field 'publish', or remove it there: the function's Region has no secret with this ARN.",
+        ),
+        Kind::SecretNotFound => error
+            .advise(format!("Create the secret '{secret}', without a value, or remove it from the field 'publish'.")),
+        _ => error,
     }
-    error
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stand_ins::{APP_ID, APP_SECRET, Fault, GrantSpec, When, World};
 
-use crate::support::{BINARY, Scenario, assert_failed, only_result, outcome, scheduled, strict};
+use crate::support::{BINARY, Scenario, assert_failed, only_result, outcome, scheduled, side_by_side, strict};
 
 const READER: &str = "reader";
 const FORMATS: [&str; 7] = ["reader", "owox", "airbyte", "airbyte_manifest", "singer", "dlt", "meltano"];
@@ -198,6 +198,13 @@ async fn a_reader_secret_that_is_not_there_is_to_be_created_without_a_value() {
     let world = World::with_document(GrantSpec::default(), |document| document["publish"] = publish);
     let invocation = world.lambda().run(scheduled()).await;
     assert_failed(&invocation, "SecretNotFound", &["Create the secret 'tiktok/none', without a value"]);
+    // Nobody can create a secret with a given ARN.
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:tiktok/none-AbCdEf";
+    let publish = json!([{"secret_id": arn}]);
+    let world = World::with_document(GrantSpec::default(), |document| document["publish"] = publish);
+    let invocation = world.lambda().run(scheduled()).await;
+    assert_failed(&invocation, "SecretNotFound", &[arn, "Correct its ARN in the field 'publish'"]);
+    assert!(!crate::evidence::error_message(&invocation).contains("Create"), "{:?}", invocation.outcome);
 }
 
 #[tokio::test]
@@ -287,7 +294,8 @@ async fn a_list_that_the_console_stored_as_a_text_is_read() {
         json!(json!([{"secret_id": reader, "format": "singer"}]).to_string()),
         json!(format!(" {}\r\n", json!([{"secret_id": format!(" {reader} "), "format": "singer"}]))),
         json!(json!({"secret_id": reader, "format": "singer"}).to_string()),
-        json!({"secret_id": reader, "format": "singer"}),
+        json!({"secret_id": reader, "format": " singer "}),
+        json!(format!("“[{{\"secret_id\": \"{reader}\",\u{a0}\"format\": \"singer\",}},]”")),
     ] {
         let world = World::with_document(GrantSpec::default(), |document| document["publish"] = publish.clone());
         create(&world, &reader, None).await;
@@ -379,26 +387,55 @@ async fn a_secret_that_holds_credentials_is_never_overwritten_as_a_reader() {
         (json!({"username": "db", "password": "x"}).to_string(), "password"),
         (json!({"key": {"private_key": "x"}}).to_string(), "key.private_key"),
         (format!("\u{feff}{}", json!({"refresh_token": "x"})), "refresh_token"),
+        (json!(json!({"refresh_token": "x y"}).to_string()).to_string(), "refresh_token"),
+        (format!("'{:#}'", json!({"refresh_token": "x"})), "refresh_token"),
+        (r#"{"app_id": "7", "secret": "another app's",}"#.to_owned(), "secret"),
+        ("{'app_id': '7', 'secret': 'x'}".to_owned(), "text"),
+        (json!({"TIKTOK_REFRESH_TOKEN": "x"}).to_string(), "TIKTOK_REFRESH_TOKEN"),
+        (json!({"db": {"db_password": "x"}}).to_string(), "db.db_password"),
+        (json!({"token": "x"}).to_string(), "token"),
+        (json!({"AZURE_CLIENT_SECRET": "x"}).to_string(), "AZURE_CLIENT_SECRET"),
+        (json!({"DATABASE_URL": "postgres://user:password@host/db"}).to_string(), "DATABASE_URL"),
+        (json!({"storage": "AccountName=a;AccountKey=b"}).to_string(), "storage"),
+        (json!({"pem": "-----BEGIN RSA PRIVATE KEY-----\nMIIE"}).to_string(), "pem"),
+        (json!(["0123456789abcdef0123456789abcdef"]).to_string(), "text"),
+        ("Server=tcp:db,1433;User ID=u;Password=x;".to_owned(), "text"),
+        ("DB_USER=u\nDB_PASSWORD=x\n".to_owned(), "text"),
+        ("user: u\npassword: hunter\n".to_owned(), "text"),
+        ("Bag Attributes\n-----BEGIN PRIVATE KEY-----\nMIIE\n".to_owned(), "text"),
+        ("S3cret-word".to_owned(), "text"),
+        ("4815162342".to_owned(), "text"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----".to_owned(), "text"),
         ("0123456789abcdef0123456789abcdef".to_owned(), "text"),
     ];
-    for format in ["reader", "airbyte"] {
-        for (body, field) in &bodies {
-            let reader = new_name();
-            let publish = json!([{"secret_id": reader, "format": format}]);
-            let world = World::with_document(GrantSpec::default(), |document| document["publish"] = publish);
-            create(&world, &reader, Some(body)).await;
-            let (function, says) = (world.lambda(), format!("holds credentials in '{field}'"));
-            for _ in 0..2 {
-                let invocation = function.run(json!({"action": "refresh"})).await;
-                assert_failed(&invocation, "InvalidSecret", &[&says, &reader, "Name another secret"]);
-            }
-            assert_eq!(text(&world, &reader).await.as_ref(), Some(body), "{format}");
-            world.assert_usable();
-            let status = only_result(&function.run(json!({"action": "status"})).await);
-            assert!(status["warnings"].to_string().contains(&says), "{status}");
-            assert_eq!(status["readers"][0]["state"], "unknown");
+    let cases = ["reader", "airbyte"].into_iter().flat_map(|format| bodies.iter().map(move |body| (format, body)));
+    side_by_side(cases.map(|(format, (body, field))| async move {
+        let reader = new_name();
+        let publish = json!([{"secret_id": reader, "format": format}]);
+        let world = World::with_document(GrantSpec::default(), |document| document["publish"] = publish);
+        create(&world, &reader, Some(body)).await;
+        let (function, says) = (world.lambda(), format!("holds credentials in '{field}'"));
+        for _ in 0..2 {
+            let invocation = function.run(json!({"action": "refresh"})).await;
+            assert_failed(&invocation, "InvalidSecret", &[&says, &reader, "Name another secret"]);
         }
+        assert_eq!(text(&world, &reader).await.as_ref(), Some(body), "{format}");
+        world.assert_usable();
+        let status = only_result(&function.run(json!({"action": "status"})).await);
+        assert!(status["warnings"].to_string().contains(&says), "{status}");
+        assert_eq!(status["readers"][0]["state"], "unknown");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_placeholder_in_a_reader_secret_is_overwritten() {
+    for body in ["placeholder", "to be filled by the function", "{}", r#"{"foo":"bar"}"#, "null", "[]", "TODO: fill it"]
+    {
+        let (world, reader) = world("singer").await;
+        world.secrets_manager.client().put(&reader, body).await.expect("a person may write");
+        assert_eq!(outcome(&world.lambda().run(scheduled()).await), "refreshed", "{body}");
+        assert!(read(&world, &reader).await.expect("a value")["accounts"].is_string(), "{body}");
     }
 }
 
@@ -450,8 +487,13 @@ async fn what_the_function_wrote_itself_is_overwritten_after_a_change_of_format_
 #[tokio::test]
 async fn an_entry_with_advertiser_ids_narrows_what_its_reader_gets() {
     const ONE: &str = "7000000000000000002";
-    for ids in [json!([ONE]), json!([7_000_000_000_000_000_002_u64]), json!(format!(" {ONE}, ")), json!([ONE, "7999"])]
-    {
+    for ids in [
+        json!([ONE]),
+        json!([7_000_000_000_000_000_002_u64]),
+        json!(format!(" {ONE}, ")),
+        json!(format!("{ONE}; 7999")),
+        json!([ONE, "7999"]),
+    ] {
         for format in FORMATS {
             let (world, reader) = world_with(json!({"format": format, "advertiser_ids": ids})).await;
             let invocation = world.lambda().run(scheduled()).await;
@@ -474,6 +516,28 @@ async fn an_entry_with_advertiser_ids_narrows_what_its_reader_gets() {
                 invocation.logs.iter().any(|line| line.contains("limited to advertisers") && line.contains("7999"));
             assert_eq!(warns, ids.to_string().contains("7999"), "{:?}", invocation.logs);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_job_for_one_advertiser_is_never_given_all_of_them_in_place_of_one() {
+    for (format, named) in [
+        ("airbyte", "/credentials/advertiser_id"),
+        ("airbyte_manifest", "/environment/advertiser_id"),
+        ("meltano", "/TAP_TIKTOK_ADVERTISER_ID"),
+    ] {
+        // These jobs read every advertiser if they are given none.
+        let (world, reader) = world_with(json!({"format": format, "advertiser_ids": ["7999"]})).await;
+        world.lambda().run(scheduled()).await;
+        let body = read(&world, &reader).await.expect("a value");
+        assert_eq!(body.pointer(named), Some(&json!("7999")), "{format}: {body}");
+
+        let both = ["7000000000000000001", "7000000000000000002"];
+        let (world, _) = world_with(json!({"format": format, "advertiser_ids": both})).await;
+        let status = only_result(&world.lambda().run(scheduled()).await);
+        assert_eq!(status["outcome"], "refreshed");
+        let status = only_result(&world.lambda().run(json!({"action": "status"})).await);
+        assert!(status["warnings"].to_string().contains("its job is not limited"), "{format}: {status}");
     }
 }
 
