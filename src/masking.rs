@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::zeroize::Zeroizing;
 use url::form_urlencoded::byte_serialize;
 
-use crate::document::hex;
+use crate::document::{hex, pasted};
 
 /// A part of a secret with this many characters is masked.
 const RECOGNIZABLE: usize = 8;
@@ -17,12 +17,13 @@ const MASK: &str = "***";
 /// Returns the text as one line of at most `limit` characters, without control characters and with secrets masked.
 #[must_use]
 pub fn masked(text: &str, secrets: &[&str], limit: usize) -> String {
+    let by_number = text.contains("&#") || text.contains("\\u");
     // Invisible characters are removed first, because they could separate two parts of a secret.
     let text: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().filter(|c| is_visible(*c)).take(2 * limit).collect());
     let line = Line::of(&text);
     let mut hidden = vec![false; text.len()];
     for secret in secrets {
-        for spelling in spellings(secret) {
+        for spelling in spellings(secret, by_number) {
             line.hide(&spelling, &mut hidden);
         }
     }
@@ -37,10 +38,8 @@ pub fn masked(text: &str, secrets: &[&str], limit: usize) -> String {
     shown.chars().take(limit).collect()
 }
 
-/// Returns true unless the character is invisible: a zero-width character, a soft hyphen or a direction mark.
 fn is_visible(c: char) -> bool {
-    !(c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'))
+    !(c.is_control() || pasted::is_invisible(c))
 }
 
 /// A text, and its letters and digits.
@@ -146,14 +145,20 @@ fn common(text: &[char], secret: &[char], length: usize, mut found: impl FnMut(u
     }
 }
 
-/// Returns the encodings of a secret in a message.
-fn spellings(secret: &str) -> Vec<Zeroizing<String>> {
+/// Returns the encodings of a secret in a message. Few messages have characters by their numbers.
+fn spellings(secret: &str, by_number: bool) -> Vec<Zeroizing<String>> {
     let digits = hex(secret.as_bytes());
+    // As HTML and JSON can spell every character.
+    let spelled = |spell: &dyn Fn(u32) -> String| secret.chars().map(u32::from).map(spell).collect::<Vec<_>>().concat();
+    let by_number = by_number.then(|| {
+        [spelled(&|c| format!("&#{c};")), spelled(&|c| format!("&#x{c:x};")), spelled(&|c| format!("\\u{c:04x}"))]
+    });
+    let by_number = by_number.into_iter().flatten();
     let in_base64 = (0..3).map(|offset| base64_at(secret, offset));
     let whole = std::iter::once(secret.to_owned());
     // JSON, URLs and HTML spell letters, digits and these as they are.
     if secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
-        return whole.chain([digits]).chain(in_base64).map(Zeroizing::new).collect();
+        return whole.chain([digits]).chain(by_number).chain(in_base64).map(Zeroizing::new).collect();
     }
     let json = |text: &str| serde_json::to_string(text).unwrap_or_default().trim_matches('"').to_owned();
     let query: String = byte_serialize(secret.as_bytes()).collect();
@@ -161,7 +166,7 @@ fn spellings(secret: &str) -> Vec<Zeroizing<String>> {
     let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     let twice: String = byte_serialize(url.as_bytes()).collect();
     let others = [json(secret), json(&json(secret)), ascii_json(secret), query, url, twice, html, digits];
-    let others = others.into_iter().chain(in_base64).filter(|spelling| spelling != secret);
+    let others = others.into_iter().chain(by_number).chain(in_base64).filter(|spelling| spelling != secret);
     whole.chain(others).map(Zeroizing::new).collect()
 }
 
@@ -195,6 +200,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_hidden_however_it_is_spelled() {
+        let each = |spell: &dyn Fn(char) -> String| SECRET.chars().map(spell).collect::<Vec<_>>().concat();
         let spellings = [
             SECRET.to_owned(),
             r#"canary/app+secret=&\"%\\é? tail-canary"#.to_owned(),
@@ -205,6 +211,9 @@ mod tests {
             "canary/app+secret=&amp;&quot;%\\é? tail-canary".to_owned(),
             "CANARY/APP+SECRET=&\"%\\É? TAIL-CANARY".to_owned(),
             "can\u{200b}ary/app+sec\nret=&\"%\\é? tail-\u{0}canary".to_owned(),
+            each(&|c| format!("&#{};", u32::from(c))),
+            each(&|c| format!("&#x{:x};", u32::from(c))),
+            each(&|c| format!("\\u{:04X}", u32::from(c))),
         ];
         for spelling in spellings {
             assert_eq!(masked(&format!("No <{spelling}>."), &[SECRET], 200), "No <***>.", "{spelling}");

@@ -122,6 +122,11 @@ impl Findings<'_> {
         Some(match credentials.access_token_expires_at {
             // Another warning covers this case.
             _ if credentials.has_tokens().is_err() => return None,
+            _ if credentials.access_token.is_none() => (
+                Urgency::JobsFail,
+                "The secret has no access token, and jobs fail until it is refreshed. Run {\"action\":\"refresh\"} and read its answer."
+                    .to_owned(),
+            ),
             Some(end) if end <= self.now => {
                 let at = minute(end);
                 let what = format!("The access token expired at {at}, and jobs fail until it is refreshed.");

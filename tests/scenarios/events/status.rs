@@ -118,6 +118,7 @@ async fn a_secret_without_an_access_token_says_so() {
     assert_eq!(status["has_access_token"], false);
     let summary = status["summary"].as_str().expect("a sentence");
     assert!(summary.starts_with("Has no access token before the next refresh; "), "{summary}");
+    assert_warns(&status, &["no access token, and jobs fail until it is refreshed"]);
 }
 
 #[tokio::test]
