@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde_json::value::RawValue;
 
@@ -23,6 +24,9 @@ const MAX_SCOPE: usize = 1_024;
 
 /// 10,000 advertisers at 100 a page. Later pages are not read.
 const MAX_PAGES: u32 = 100;
+
+/// The size limit of an unpacked answer in bytes, which is that of a list.
+const MAX_UNPACKED: usize = 4 * 1024 * 1024;
 
 /// An object with tokens is among the first objects of an answer.
 const MAX_OBJECTS: usize = 32;
@@ -479,7 +483,8 @@ fn closed(json: &str) -> Vec<Zeroizing<String>> {
     ends.map(|(end, open)| Zeroizing::new(json[..end].chars().chain(open.into_iter().rev()).collect())).collect()
 }
 
-/// Returns the text of a body: UTF-16 by its byte order mark, else UTF-8.
+/// Returns the text of a body: UTF-16 by its byte order mark, else UTF-8. Gzip is unpacked up to `MAX_UNPACKED`, or up to
+/// where it ends early.
 fn text_of(body: &[u8]) -> Zeroizing<String> {
     let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
         let units: Zeroizing<Vec<u16>> = Zeroizing::new(rest.chunks_exact(2).map(|it| unit([it[0], it[1]])).collect());
@@ -488,6 +493,11 @@ fn text_of(body: &[u8]) -> Zeroizing<String> {
     Zeroizing::new(match body {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        // RFC 1952: no name or comment, six bytes about the file, and then the data.
+        [0x1f, 0x8b, 8, 0, _, _, _, _, _, _, rest @ ..] => {
+            let unpacked = decompress_to_vec_with_limit(rest, MAX_UNPACKED).unwrap_or_else(|error| error.output);
+            String::from_utf8_lossy(&Zeroizing::new(unpacked)).into_owned()
+        }
         _ => String::from_utf8_lossy(body).into_owned(),
     })
 }

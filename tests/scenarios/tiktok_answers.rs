@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use miniz_oxide::deflate::compress_to_vec;
 use serde_json::{Value, json};
 use stand_ins::{
     APP_ID, APP_SECRET, Fault, Flow, GrantSpec, When, World,
@@ -355,6 +356,12 @@ fn json_body(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Fault {
     })
 }
 
+fn gzip(text: &str) -> Vec<u8> {
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    // The checksum and the length at its end are not looked at.
+    [&header[..], &compress_to_vec(text.as_bytes(), 6), &[0; 8]].concat()
+}
+
 fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
     "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(bytes).collect()
 }
@@ -376,6 +383,7 @@ fn surroundings() -> Vec<Surrounding> {
         ("two byte order marks", body(|text| format!("\u{feff}\u{feff}{text}").into()), ""),
         ("UTF-16", body(|text| utf16(text, u16::to_le_bytes)), ""),
         ("UTF-16 of the other order", body(|text| utf16(text, u16::to_be_bytes)), ""),
+        ("gzip", body(gzip), ""),
         ("text behind it", body(|text| format!("{text}\n<!-- edge-7 -->").into()), ""),
         ("a page around it", body(|text| format!("<style>b {{ top: 0 }}</style><pre>{text}</pre>").into()), ""),
         ("a call around it", body(|text| format!(")]}}',\ncallback({text});").into()), ""),
