@@ -17,7 +17,7 @@ const MASK: &str = "***";
 /// Returns the text as one line of at most `limit` characters, without control characters and with secrets masked.
 #[must_use]
 pub fn masked(text: &str, secrets: &[&str], limit: usize) -> String {
-    let by_number = text.contains("&#") || text.contains("\\u");
+    let by_number = ["&#", "\\u", "["].iter().any(|it| text.contains(it));
     // Invisible characters are removed first, because they could separate two parts of a secret.
     let text: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().filter(|c| is_visible(*c)).take(2 * limit).collect());
     let line = Line::of(&text);
@@ -148,7 +148,7 @@ fn common(text: &[char], secret: &[char], length: usize, mut found: impl FnMut(u
 /// Returns the encodings of a secret in a message. Few messages have characters by their numbers.
 fn spellings(secret: &str, by_number: bool) -> Vec<Zeroizing<String>> {
     let digits = hex(secret.as_bytes());
-    // As HTML and JSON can spell every character.
+    // As HTML and JSON can spell every character, and as a list of bytes has them.
     let spelled = |spell: &dyn Fn(u32) -> String| secret.chars().map(u32::from).map(spell).collect::<Vec<_>>().concat();
     let by_number = by_number.then(|| {
         [spelled(&|c| format!("&#{c};")), spelled(&|c| format!("&#x{c:x};")), spelled(&|c| format!("\\u{c:04x}"))]
@@ -252,6 +252,7 @@ mod tests {
                 assert!(shown.starts_with("Token ***"), "{part}: {shown}");
             }
         }
+        assert_eq!(masked(&format!("{:?}", token.as_bytes()), &[token], 200), "[***]");
         assert_eq!(masked("Token act.7Gk is invalid", &[token], 200), "Token act.7Gk is invalid");
         assert_eq!(masked("(act.7GkX2vQ)(ZpL4sTnB1cD)", &[token], 200), "(***)(***)");
     }

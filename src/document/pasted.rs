@@ -51,52 +51,75 @@ pub fn quoted_json(text: &str) -> Option<SecretString> {
     ))
 }
 
-/// Returns JSON without the usual slips: control characters and stray backslashes in strings, blanks that JSON does not
-/// have, commas before a closing bracket, and words of other languages. Anything else stays as it is.
+/// Returns JSON without the usual slips: single quotation marks, control characters and stray backslashes in strings,
+/// blanks that JSON does not have, commas before a closing bracket, words of other languages, and numbers that JSON writes
+/// in another way. Anything else stays as it is.
 #[must_use]
 pub fn mended(json: &str) -> Zeroizing<String> {
-    let longer = json.chars().filter(|c| c.is_control() || *c == '\\' || *c == 'n').count();
+    let longer = json.chars().filter(|c| c.is_control() || "\\\"'n+".contains(*c) || c.is_ascii_digit()).count();
     // Allocated once, because a reallocation would leave a copy of a token in memory.
     let mut mended = Zeroizing::new(String::with_capacity(json.len() + 5 * longer));
-    let (mut rest, mut in_text) = (json, false);
+    let (mut rest, mut quote) = (json, None);
     while let Some(c) = rest.chars().next() {
         let mut length = c.len_utf8();
-        match c {
-            '"' => {
-                in_text = !in_text;
-                mended.push(c);
+        match (quote, c) {
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                mended.push('"');
             }
-            '\\' if in_text => match escape_length(rest) {
+            (Some(open), _) if open == c => {
+                quote = None;
+                mended.push('"');
+            }
+            (Some(_), '"') => mended.push_str("\\\""),
+            (Some(_), '\\') => match escape_length(rest) {
                 Some(whole) => {
                     length = whole;
                     mended.push_str(&rest[..length]);
                 }
+                None if rest[1..].starts_with('\'') => {
+                    length = 2;
+                    mended.push('\'');
+                }
                 None => mended.push_str("\\\\"),
             },
-            c if in_text && c.is_control() => {
+            (Some(_), c) if c.is_control() => {
                 // Writing to a string cannot fail.
                 let _ = write!(*mended, "\\u{:04x}", u32::from(c));
             }
-            c if in_text => mended.push(c),
-            '}' | ']' => {
+            (Some(_), c) => mended.push(c),
+            (None, '}' | ']') => {
                 let before = mended.trim_end().len();
                 if mended[..before].ends_with(',') {
                     mended.truncate(before - 1);
                 }
                 mended.push(c);
             }
-            '{' | '[' | ',' | ':' | ' ' | '\n' | '\r' | '\t' => mended.push(c),
-            c if is_blank(c) => mended.push(' '),
-            _ => {
-                let ends_word = |c: char| is_blank(c) || "{}[],:\"".contains(c);
+            (None, '{' | '[' | ',' | ':' | ' ' | '\n' | '\r' | '\t') => mended.push(c),
+            (None, c) if is_blank(c) => mended.push(' '),
+            (None, _) => {
+                let ends_word = |c: char| is_blank(c) || "{}[],:\"'".contains(c);
                 length = rest.find(ends_word).unwrap_or(rest.len());
-                let word = &rest[..length];
-                mended.push_str(WORDS.iter().find(|(other, _)| *other == word).map_or(word, |(_, own)| own));
+                push_word(&mut mended, &rest[..length]);
             }
         }
         rest = &rest[length..];
     }
     mended
+}
+
+/// Adds a word, in JSON's own spelling if it has one. A number becomes a string if JSON does not take it.
+fn push_word(mended: &mut String, word: &str) {
+    let own = WORDS.iter().find(|(other, _)| *other == word).map(|(_, own)| *own);
+    let is_odd_number = || {
+        word.starts_with(|c: char| c.is_ascii_digit() || c == '+' || c == '.')
+            && serde_json::from_str::<f64>(word).is_err()
+            && !word.contains('\\')
+    };
+    match own {
+        None if is_odd_number() => mended.extend(["\"", word, "\""]),
+        own => mended.push_str(own.unwrap_or(word)),
+    }
 }
 
 /// Returns the length of the escape at the start of a text. `None` if JSON has no such escape.

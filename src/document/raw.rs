@@ -114,9 +114,6 @@ fn not_an_object(body: &str, error: &serde_json::Error) -> Error {
     if body.contains(pasted::is_typographic_quote) {
         return error.advise("Replace the typographic quotation marks “ and ” in the secret by straight ones.");
     }
-    if body.contains('\'') && !body.contains('"') {
-        return error.advise("Replace the single quotation marks in the secret by straight double ones (\").");
-    }
     error
 }
 

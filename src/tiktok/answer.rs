@@ -78,12 +78,14 @@ impl Answer {
         let text = text.trim_start_matches(|c: char| c == '\0' || pasted::is_blank(c));
         let quoted = pasted::quoted_json(text);
         let text = quoted.as_ref().map_or(text, ExposeSecret::expose_secret);
-        let inside = || {
+        let inside = |text: &str| {
             let objects = text.match_indices('{').map(|(at, _)| &text[at..]);
             let objects = objects.filter(|text| text[1..].trim_start().starts_with('"')).take(MAX_OBJECTS);
             objects.filter_map(Self::of).find(|answer| answer.access_token().is_some())
         };
-        Self::of(text).filter(Self::is_envelope).or_else(inside)
+        let unescaped =
+            || inside(&Zeroizing::new(text.replace("&quot;", "\"").replace("&#34;", "\"").replace("&amp;", "&")));
+        Self::of(text).filter(Self::is_envelope).or_else(|| inside(text)).or_else(unescaped)
     }
 
     /// Parses the object at the start of a text.
@@ -199,8 +201,9 @@ impl Answer {
     /// Returns every token of the answer, because a message may repeat them.
     pub(super) fn secrets(&self) -> impl Iterator<Item = SecretString> {
         let objects = self.objects().into_iter();
-        objects
-            .flat_map(|fields| ["access_token", "refresh_token"].into_iter().filter_map(move |name| fields.text(name)))
+        objects.flat_map(|fields| {
+            ["access_token", "refresh_token"].into_iter().filter_map(move |name| fields.filled(name))
+        })
     }
 
     /// Returns the advertisers. An empty list is valid; a missing list is an error.
@@ -353,11 +356,11 @@ impl Fields {
         serde_json::from_str(self.json(name)?).ok()
     }
 
-    /// Returns a string, or a whole number as one. Some languages write a missing value as a word.
+    /// Returns a string, also one that is alone in a list or an object, or a whole number as one. Some languages write a missing value as a word.
     fn filled(&self, name: &str) -> Option<SecretString> {
-        let json = self.json(name)?;
+        let json = sole(self.json(name)?);
         let digits = || json.bytes().all(|b| b.is_ascii_digit()).then(|| SecretString::from(json));
-        let text = self.text(name).or_else(digits)?;
+        let text: SecretString = serde_json::from_str(json).ok().or_else(digits)?;
         let words = ["", "null", "none", "nil", "undefined"];
         let is_missing = words.contains(&text.expose_secret().trim().to_lowercase().as_str());
         (!is_missing).then_some(text)
@@ -500,6 +503,17 @@ fn text_of(body: &[u8]) -> Zeroizing<String> {
         }
         _ => String::from_utf8_lossy(body).into_owned(),
     })
+}
+
+/// Returns the value that is alone in a list or an object, or else the value itself.
+fn sole(json: &str) -> &str {
+    let listed = || serde_json::from_str::<[&RawValue; 1]>(json).ok().map(|[value]| value.get());
+    let member = || {
+        let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
+        let mut values = members.into_values();
+        values.next().filter(|_| values.next().is_none()).map(RawValue::get)
+    };
+    listed().or_else(member).unwrap_or(json)
 }
 
 /// Returns a name without the differences between spellings.

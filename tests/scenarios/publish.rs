@@ -390,7 +390,7 @@ async fn a_secret_that_holds_credentials_is_never_overwritten_as_a_reader() {
         (json!(json!({"refresh_token": "x y"}).to_string()).to_string(), "refresh_token"),
         (format!("'{:#}'", json!({"refresh_token": "x"})), "refresh_token"),
         (r#"{"app_id": "7", "secret": "another app's",}"#.to_owned(), "secret"),
-        ("{'app_id': '7', 'secret': 'x'}".to_owned(), "text"),
+        ("{'app_id': '7', 'secret': 'x'}".to_owned(), "secret"),
         (json!({"TIKTOK_REFRESH_TOKEN": "x"}).to_string(), "TIKTOK_REFRESH_TOKEN"),
         (json!({"db": {"db_password": "x"}}).to_string(), "db.db_password"),
         (json!({"token": "x"}).to_string(), "token"),

@@ -386,6 +386,25 @@ fn surroundings() -> Vec<Surrounding> {
         ("gzip", body(gzip), ""),
         ("text behind it", body(|text| format!("{text}\n<!-- edge-7 -->").into()), ""),
         ("a page around it", body(|text| format!("<style>b {{ top: 0 }}</style><pre>{text}</pre>").into()), ""),
+        ("a page that shows it as text", body(|text| format!("<pre>{}</pre>", text.replace('"', "&quot;")).into()), ""),
+        ("single quotation marks", body(|text| text.replace('"', "'").into()), ""),
+        ("numbers with signs and zeros", body(|text| text.replacen("{", "{\"a\":+1,\"b\":007,", 1).into()), ""),
+        (
+            "each value in a list",
+            json_body(|answer| {
+                for name in ["access_token", "refresh_token"] {
+                    answer["data"][name] = json!([answer["data"][name].take()]);
+                }
+            }),
+            "",
+        ),
+        (
+            "a token in an object",
+            json_body(|answer| {
+                answer["data"]["access_token"] = json!({"value": answer["data"]["access_token"].take()})
+            }),
+            "",
+        ),
         ("a call around it", body(|text| format!(")]}}',\ncallback({text});").into()), ""),
         ("another object before it", body(|text| format!("{{\"trace\":\"7\"}}\n{text}").into()), ""),
         ("a list around it", body(|text| format!("[{text}]").into()), ""),
