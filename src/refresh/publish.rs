@@ -188,7 +188,7 @@ fn holds_credentials(field: &str) -> Error {
 /// A read cannot tell a secret without a value from one that does not exist. A write can.
 fn missing(error: Error, secret: &str) -> Error {
     match error.kind() {
-        // Nobody can choose an ARN.
+        // AWS chooses the ARN of a new secret.
         Kind::SecretNotFound if secret.starts_with("arn:") => error.advise(
             "Correct its ARN in the field 'publish', or remove it there: the function's Region has no secret with this ARN.",
         ),

@@ -198,7 +198,7 @@ async fn a_reader_secret_that_is_not_there_is_to_be_created_without_a_value() {
     let world = World::with_document(GrantSpec::default(), |document| document["publish"] = publish);
     let invocation = world.lambda().run(scheduled()).await;
     assert_failed(&invocation, "SecretNotFound", &["Create the secret 'tiktok/none', without a value"]);
-    // Nobody can create a secret with a given ARN.
+    // AWS chooses the ARN of a new secret.
     let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:tiktok/none-AbCdEf";
     let publish = json!([{"secret_id": arn}]);
     let world = World::with_document(GrantSpec::default(), |document| document["publish"] = publish);
