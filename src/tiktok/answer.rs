@@ -180,10 +180,8 @@ impl Answer {
 
     /// Returns the object with the access token, and the token.
     fn access_token(&self) -> Option<(Fields, SecretString)> {
-        self.objects().into_iter().find_map(|fields| {
-            let token = fields.token("access_token")?;
-            Some((fields, token))
-        })
+        let found = |fields: &Fields| fields.token("access_token").map(|token| (fields.clone(), token));
+        found(&self.data).or_else(|| found(&self.beside)).or_else(|| self.objects().iter().find_map(found))
     }
 
     /// Returns the objects of the answer: `data`, the answer itself, and the first ones inside.
@@ -198,12 +196,13 @@ impl Answer {
         objects
     }
 
-    /// Returns every token of the answer, because a message may repeat them.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = SecretString> {
-        let objects = self.objects().into_iter();
-        objects.flat_map(|fields| {
-            ["access_token", "refresh_token"].into_iter().filter_map(move |name| fields.filled(name))
-        })
+    /// Returns every token of the answer, because a message may repeat them. The message of a success is not shown, so
+    /// there only the usual places count.
+    pub(super) fn secrets(&self) -> Vec<SecretString> {
+        let inside = if self.is_success() { Vec::new() } else { self.objects() };
+        let objects = [&self.data, &self.beside].into_iter().chain(&inside);
+        let tokens = |fields: &Fields| ["access_token", "refresh_token"].map(|name| fields.filled(name));
+        objects.flat_map(tokens).flatten().collect()
     }
 
     /// Returns the advertisers. An empty list is valid; a missing list is an error.
@@ -518,7 +517,7 @@ fn sole(json: &str) -> &str {
 
 /// Returns a name without the differences between spellings.
 fn plain(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['_', '-'], "")
+    name.chars().filter(|c| !['_', '-'].contains(c)).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// TikTok's newer endpoints add `{"error":{"code":"ok"}}` to a success.

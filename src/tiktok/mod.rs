@@ -410,7 +410,7 @@ impl Call<'_> {
     }
 
     fn refusal(self, answer: &Answer) -> Error {
-        let own: Vec<SecretString> = answer.secrets().collect();
+        let own = answer.secrets();
         let message = self.without_secrets(answer.message.as_deref().unwrap_or("no message"), &own);
         let request = self.request_id(answer).map(|id| format!(", request {id}")).unwrap_or_default();
         let endpoint = self.endpoint;
@@ -438,7 +438,7 @@ impl Call<'_> {
     }
 
     fn request_id(self, answer: &Answer) -> Option<String> {
-        let own: Vec<SecretString> = answer.secrets().collect();
+        let own = answer.secrets();
         answer.request_id.as_deref().map(|id| self.without_secrets(id, &own))
     }
 
