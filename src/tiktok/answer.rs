@@ -28,6 +28,10 @@ const MAX_PAGES: u32 = 100;
 /// The size limit of an unpacked answer in bytes, which is that of a list.
 const MAX_UNPACKED: usize = 4 * 1024 * 1024;
 
+/// The size limit in bytes of a body that is mended, because mending takes memory. An answer with tokens has one or two
+/// kilobytes.
+const MAX_MENDED: usize = 1024 * 1024;
+
 /// An object with tokens is among the first objects of an answer.
 const MAX_OBJECTS: usize = 32;
 
@@ -85,7 +89,8 @@ impl Answer {
         };
         let unescaped =
             || inside(&Zeroizing::new(text.replace("&quot;", "\"").replace("&#34;", "\"").replace("&amp;", "&")));
-        Self::of(text).filter(Self::is_envelope).or_else(|| inside(text)).or_else(unescaped)
+        let answer = Self::of(text).filter(Self::is_envelope);
+        if text.len() > MAX_MENDED { answer } else { answer.or_else(|| inside(text)).or_else(unescaped) }
     }
 
     /// Parses the object at the start of a text.
@@ -303,9 +308,12 @@ impl Fields {
         }
         let whole = |text: &str| Some((Self::parse(text)?, false));
         whole(text).or_else(|| {
+            let up_to_the_end = |text: &str| Some((closed(text).iter().find_map(|text| Self::parse(text))?, true));
+            if text.len() > MAX_MENDED {
+                return up_to_the_end(text);
+            }
             let mended = pasted::mended(text);
-            let up_to_the_end = || Some((closed(&mended).iter().find_map(|text| Self::parse(text))?, true));
-            whole(&mended).or_else(up_to_the_end)
+            whole(&mended).or_else(|| up_to_the_end(&mended))
         })
     }
 

@@ -374,9 +374,10 @@ fn with_status(status: u16) -> Fault {
 }
 
 fn surroundings() -> Vec<Surrounding> {
-    const REPORTED: &str = "TikTok reported an error beside tokens that work all the same";
-    let headers =
-        Fault::reshaped(|answer| (0..150).fold(answer, |answer, _| answer.with_header("x-gateway", "one of many")));
+    other_bodies().into_iter().chain(other_envelopes()).collect()
+}
+
+fn other_bodies() -> Vec<Surrounding> {
     vec![
         ("a byte order mark", body(|text| [b"\xef\xbb\xbf", text.as_bytes()].concat()), ""),
         ("blank lines and a NUL", body(|text| format!("\r\n\0 {text}").into()), ""),
@@ -388,7 +389,7 @@ fn surroundings() -> Vec<Surrounding> {
         ("a page around it", body(|text| format!("<style>b {{ top: 0 }}</style><pre>{text}</pre>").into()), ""),
         ("a page that shows it as text", body(|text| format!("<pre>{}</pre>", text.replace('"', "&quot;")).into()), ""),
         ("single quotation marks", body(|text| text.replace('"', "'").into()), ""),
-        ("numbers with signs and zeros", body(|text| text.replacen("{", "{\"a\":+1,\"b\":007,", 1).into()), ""),
+        ("numbers with signs and zeros", body(|text| text.replacen('{', "{\"a\":+1,\"b\":007,", 1).into()), ""),
         (
             "each value in a list",
             json_body(|answer| {
@@ -401,7 +402,7 @@ fn surroundings() -> Vec<Surrounding> {
         (
             "a token in an object",
             json_body(|answer| {
-                answer["data"]["access_token"] = json!({"value": answer["data"]["access_token"].take()})
+                answer["data"]["access_token"] = json!({"value": answer["data"]["access_token"].take()});
             }),
             "",
         ),
@@ -464,6 +465,14 @@ fn surroundings() -> Vec<Surrounding> {
             "",
         ),
         ("a message that is no text", json_body(|answer| answer["message"] = json!({"text": ["OK"]})), ""),
+    ]
+}
+
+fn other_envelopes() -> Vec<Surrounding> {
+    const REPORTED: &str = "TikTok reported an error beside tokens that work all the same";
+    let headers =
+        Fault::reshaped(|answer| (0..150).fold(answer, |answer, _| answer.with_header("x-gateway", "one of many")));
+    vec![
         ("a hundred and fifty headers", headers, ""),
         ("a length that promises more", Fault::OverlongLength, ""),
         ("a length that promises more and an open connection", Fault::OverlongLengthHeld, ""),
