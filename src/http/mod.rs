@@ -186,16 +186,18 @@ pub(crate) enum BodyError {
 
 /// Reads a body up to `limit` bytes and returns what arrived, even on an error. The buffer is wiped when it is dropped.
 ///
-/// If `is_whole` says that the body is complete, the function waits only a moment for its end, and then returns `Cut`. The
-/// length can promise more bytes, or the last chunk can be missing, and the connection can stay open.
+/// If bytes are missing, but `is_whole` says that the body is complete, the function waits only a moment for its end, and
+/// then returns `Cut`. The length can promise more bytes, or the last chunk can be missing, and the connection can stay open.
 pub(crate) async fn read_bounded(
     mut response: reqwest::Response,
     limit: usize,
     is_whole: impl Fn(&[u8]) -> bool,
 ) -> (Zeroizing<Vec<u8>>, Result<(), BodyError>) {
     let mut body = Zeroizing::new(Vec::new());
+    let promised = response.content_length();
     loop {
-        let seems_whole = body.trim_ascii_end().ends_with(b"}") && is_whole(&body);
+        let has_all = promised == Some(body.len() as u64);
+        let seems_whole = !has_all && body.trim_ascii_end().ends_with(b"}") && is_whole(&body);
         let limit_of_wait = if seems_whole { TIME_FOR_THE_END } else { Duration::MAX };
         let Ok(chunk) = timeout(limit_of_wait, response.chunk()).await else {
             return (body, Err(BodyError::Cut));

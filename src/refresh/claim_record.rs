@@ -154,9 +154,9 @@ impl Claim {
         }
     }
 
-    /// True if its run was to redeem the pair and did not finish.
+    /// True if its run was to redeem the pair and did not finish, or an answer of TikTok's was lost under it.
     pub(crate) fn is_unfinished(&self) -> bool {
-        self.purpose == Purpose::Refresh && !(self.released && self.failed.is_none())
+        self.purpose == Purpose::Refresh && !(self.released && self.answered && self.failed.is_none())
     }
 }
 

@@ -360,10 +360,12 @@ impl Fields {
     }
 
     fn text(&self, name: &str) -> Option<SecretString> {
-        serde_json::from_str(self.json(name)?).ok()
+        // An object is no string, and serde_json would make an error message of it.
+        serde_json::from_str(self.json(name).filter(|json| json.starts_with('"'))?).ok()
     }
 
-    /// Returns a string, also one that is alone in a list or an object, or a whole number as one. Some languages write a missing value as a word.
+    /// Returns a string, also one that is alone in a list or an object, or a whole number as one. Some languages write a
+    /// missing value as a word.
     fn filled(&self, name: &str) -> Option<SecretString> {
         let json = sole(self.json(name)?);
         let digits = || json.bytes().all(|b| b.is_ascii_digit()).then(|| SecretString::from(json));
@@ -514,13 +516,16 @@ fn text_of(body: &[u8]) -> Zeroizing<String> {
 
 /// Returns the value that is alone in a list or an object, or else the value itself.
 fn sole(json: &str) -> &str {
-    let listed = || serde_json::from_str::<[&RawValue; 1]>(json).ok().map(|[value]| value.get());
-    let member = || {
-        let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
-        let mut values = members.into_values();
-        values.next().filter(|_| values.next().is_none()).map(RawValue::get)
+    let sole = match json.as_bytes().first() {
+        Some(b'[') => serde_json::from_str::<[&RawValue; 1]>(json).ok().map(|[value]| value.get()),
+        Some(b'{') => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
+            let mut values = members.into_values();
+            values.next().filter(|_| values.next().is_none()).map(RawValue::get)
+        }
+        _ => None,
     };
-    listed().or_else(member).unwrap_or(json)
+    sole.unwrap_or(json)
 }
 
 /// Returns a name without the differences between spellings.

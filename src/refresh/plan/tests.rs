@@ -50,10 +50,11 @@ const RULES: [Rule; 17] = [
 /// The last rule, for what none of the others is for.
 const OTHERWISE: &str = "renew: TikTok gave no lifetime, and the last refresh was at AT";
 
-const CLAIMS: [&str; 9] = [
+const CLAIMS: [&str; 10] = [
     "none",
     "not released",
     "released without a failure",
+    "released after a lost answer",
     "an exchange's",
     "rejected",
     "rejected a day ago",
@@ -171,13 +172,14 @@ impl Case {
         let pair = Fingerprint::of(None, None);
         let ended = |failures, failed: Option<Failed>| {
             let failed = failed.map(Box::new);
-            Claim { attempt: 1, released: true, failures, failed, ..claim(&pair) }
+            Claim { attempt: 1, released: true, answered: true, failures, failed, ..claim(&pair) }
         };
         let failed = |kind| self.failed().map(|at| Failed::new(&Error::new(kind, "No."), time(at), None));
         match self.claim {
             "none" => None,
             "not released" => Some(claim(&pair)),
             "released without a failure" => Some(ended(0, None)),
+            "released after a lost answer" => Some(Claim { answered: false, ..ended(0, None) }),
             "an exchange's" => Some(Claim { purpose: Purpose::Exchange, ..claim(&pair) }),
             "rejected" | "rejected a day ago" => Some(ended(1, failed(Kind::ReauthorizationRequired))),
             "failed once" => Some(ended(1, failed(Kind::TikTokUnavailable))),

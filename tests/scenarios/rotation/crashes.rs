@@ -1,9 +1,10 @@
 //! A crash before or after any request of any step.
 
+use serde_json::json;
 use tiktok_token_refresh::rotation::RotationStep;
 
 use super::{Rotation, every_kind_of_grant};
-use crate::support::{STAGE, Scenario, assert_failed, outcome, scheduled, strict};
+use crate::support::{STAGE, Scenario, assert_failed, outcome, refresh, scheduled, strict};
 use stand_ins::{Fault, GrantSpec, Outcome, When, World, tiktok::Renewal};
 
 /// The caller that comes after a step that died.
@@ -114,4 +115,17 @@ async fn a_step_that_dies_anywhere_is_made_good_by_its_repetition_or_by_the_sche
         crashes += run.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     }
     assert!(crashes > 100, "only {crashes} crashes were tried");
+}
+
+#[tokio::test]
+async fn a_rotation_that_lost_an_answer_is_not_passed_over_by_the_next_hourly_run() {
+    let spec = GrantSpec { renewal: Renewal::Rotating { reuse_revokes: true }, ..GrantSpec::default() };
+    let Some(world) = strict(World::with(spec)) else { return };
+    let function = world.lambda();
+    assert_eq!(outcome(&function.run(refresh()).await), "refreshed");
+    world.faults.at(When::operation("oauth2/refresh_token"), Fault::DropAfter);
+    let rotation = Rotation::begin(&world);
+    assert_eq!(rotation.step(RotationStep::CreateSecret).await, "ReauthorizationRequired");
+    let hourly = function.run(json!({"action": "refresh", "if_needed": true})).await;
+    assert_failed(&hourly, "ReauthorizationRequired", &["lost"]);
 }
