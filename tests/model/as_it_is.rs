@@ -152,3 +152,27 @@ fn what_others_do_while_a_run_sleeps_breaks_no_promise() {
     told("authorization", &explore(&in_their_own_time(authorizing(rotating()))));
     told("rotation", &explore(&in_their_own_time(rotation(rotating()))));
 }
+
+/// Explorations of several minutes each, for `NIGHTLY=1 .ci/run model`.
+mod at_night {
+    use super::*;
+
+    #[test]
+    #[ignore = "takes ten minutes: `NIGHTLY=1 .ci/run model`"]
+    fn a_rotation_that_gets_no_answer_beside_a_run_breaks_no_promise() {
+        told("rotation", &explore(&unanswered(of_the_first(rotation(rotating())))));
+    }
+
+    #[test]
+    #[ignore = "takes minutes: `NIGHTLY=1 .ci/run model`"]
+    fn reads_that_lag_for_either_of_two_runs_and_a_person_break_no_promise() {
+        told("edit", &explore(&lagging(edited(runs(rotating())))));
+        told("new grant", &explore(&lagging(pasted(runs(rotating())))));
+    }
+
+    #[test]
+    #[ignore = "takes minutes: `NIGHTLY=1 .ci/run model`"]
+    fn a_request_that_gets_no_answer_while_reads_lag_beside_a_run_breaks_no_promise() {
+        told("two runs", &explore(&unanswered(lagging(of_the_first(runs(rotating()))))));
+    }
+}
