@@ -65,13 +65,10 @@ impl Provenance {
     /// Creates the provenance of a pair that keeps its position.
     #[must_use]
     pub fn unmoved(pair: &Credentials, authorization: u64, run: &str, at: Timestamp) -> Self {
-        let lineage = pair.lineage().to_vec();
-        let position = Self::new((pair.root().clone(), pair.place(), lineage), authorization, run, at);
+        let first = Self::new((pair.fingerprint.clone(), 0, Vec::new()), authorization, run, at);
         match pair.provenance() {
-            Some(Self { redeemed, doubtful, code, .. }) => {
-                Self { redeemed: redeemed.clone(), doubtful: *doubtful, code: code.clone(), ..position }
-            }
-            None => position,
+            Some(known) => Self { authorization, run: first.run, at: first.at, ..known.clone() },
+            None => first,
         }
     }
 

@@ -7,7 +7,7 @@
 mod egress;
 mod preconnect;
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, pin::pin, sync::Arc, time::Duration};
 
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
@@ -186,21 +186,20 @@ pub(crate) enum BodyError {
 
 /// Reads a body up to `limit` bytes and returns what arrived, even on an error. The buffer is wiped when it is dropped.
 ///
-/// If bytes are missing, but `is_whole` says that the body is complete, the function waits only a moment for its end, and
-/// then returns `Cut`. The length can promise more bytes, or the last chunk can be missing, and the connection can stay open.
+/// If no bytes come for a moment, and `is_whole` says that the body is complete, the function returns `Cut`. The length can
+/// promise more bytes, or the last chunk can be missing, and the connection can stay open.
 pub(crate) async fn read_bounded(
     mut response: reqwest::Response,
     limit: usize,
     is_whole: impl Fn(&[u8]) -> bool,
 ) -> (Zeroizing<Vec<u8>>, Result<(), BodyError>) {
     let mut body = Zeroizing::new(Vec::new());
-    let promised = response.content_length();
     loop {
-        let has_all = promised == Some(body.len() as u64);
-        let seems_whole = !has_all && body.trim_ascii_end().ends_with(b"}") && is_whole(&body);
-        let limit_of_wait = if seems_whole { TIME_FOR_THE_END } else { Duration::MAX };
-        let Ok(chunk) = timeout(limit_of_wait, response.chunk()).await else {
-            return (body, Err(BodyError::Cut));
+        let mut next = pin!(response.chunk());
+        let chunk = match timeout(TIME_FOR_THE_END, &mut next).await {
+            Ok(chunk) => chunk,
+            Err(_) if is_whole(&body) => return (body, Err(BodyError::Cut)),
+            Err(_) => next.await,
         };
         match chunk {
             Ok(Some(chunk)) if body.len() + chunk.len() > limit => {

@@ -764,7 +764,7 @@ async fn one_bad_entry_does_not_cost_the_list() {
 }
 
 #[tokio::test]
-async fn a_list_is_read_in_each_form_that_a_serialiser_gives_it() {
+async fn a_list_is_read_in_each_form_that_a_serializer_gives_it() {
     let lists = [
         r#"{"list":{"7000000000000000001":{"advertiser_name":"A"},"7000000000000000002":{"name":"B"}}}"#,
         r#"{"list":{"0":{"advertiser_id":"7000000000000000001"},"2":{"advertiser_id":7000000000000000002}}}"#,
